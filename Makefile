@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every rule. The module.mk files only name sources and libraries.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+O ?= build
+VERSION := $(shell cat VERSION)
+PYTHON ?= /usr/bin/python3
+
+CC = gcc
+MUSL_CC = musl-gcc
+TRIPLET := $(shell gcc -dumpmachine)
+
+WARNINGS = -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wpointer-arith -Wcast-align \
+           -Wwrite-strings -Wimplicit-fallthrough
+COMMON_FLAGS = -std=gnu17 -D_GNU_SOURCE -I. -DWEBOPS_VERSION='"$(VERSION)"' $(WARNINGS) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
+HARDENING = -O2 -g -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero \
+            -D_FORTIFY_SOURCE=3 -fPIE
+LINK_HARDENING = -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+INIT_FLAGS = -Os -g -fstack-protector-strong -ftrivial-auto-var-init=zero -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections \
+             -idirafter /usr/include -idirafter /usr/include/$(TRIPLET)
+
+all: programs
+
+include common/module.mk builder/module.mk firstboot/module.mk
+
+# $(call objects,dir,flavour,sources)
+objects = $(patsubst %.c,$(O)/$(1)/%.o,$(2))
+
+PROGRAMS = $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/init
+programs: $(PROGRAMS)
+
+$(O)/plain/%.o: %.c VERSION | $(O)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON_FLAGS) $(HARDENING) -c -o $@ $<
+$(O)/test/%.o: %.c VERSION | $(O)
+	@mkdir -p $(@D)
+	$(CC) $(COMMON_FLAGS) $(SANITIZE) -c -o $@ $<
+$(O)/musl/%.o: %.c VERSION | $(O)
+	@mkdir -p $(@D)
+	$(MUSL_CC) $(COMMON_FLAGS) $(INIT_FLAGS) -c -o $@ $<
+$(O):
+	@mkdir -p $@
+
+$(O)/webops-image: $(call objects,plain,$(BUILDER_SOURCES) $(COMMON_SOURCES))
+	$(CC) $(LINK_HARDENING) -o $@ $^ $(BUILDER_LIBS)
+$(O)/webops: $(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES))
+	$(CC) $(LINK_HARDENING) -o $@ $^ $(FIRSTBOOT_LIBS)
+$(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
+	$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
+# musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
+$(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
+	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack -s -o $@.tmp $^
+	@! readelf -lW $@.tmp | grep -q INTERP || { echo "init has an interpreter: it is not static" >&2; exit 1; }
+	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
+	mv $@.tmp $@
+
+# Unit tests: <room>/test/test_<module>.c, each a program of its own, linked with its room's objects but main.o.
+TEST_LIBS = -lcmocka
+COMMON_TESTS = $(patsubst common/test/%.c,$(O)/common/test/%,$(wildcard common/test/test_*.c common/test/fuzz_*.c))
+BUILDER_TESTS = $(patsubst builder/test/%.c,$(O)/builder/test/%,$(wildcard builder/test/test_*.c builder/test/fuzz_*.c))
+FIRSTBOOT_TESTS = $(patsubst firstboot/test/%.c,$(O)/firstboot/test/%,$(wildcard firstboot/test/test_*.c firstboot/test/fuzz_*.c))
+INIT_TESTS = $(patsubst firstboot/init/test/%.c,$(O)/firstboot/init/test/%,$(wildcard firstboot/init/test/test_*.c firstboot/init/test/fuzz_*.c))
+UNIT_TESTS = $(COMMON_TESTS) $(BUILDER_TESTS) $(FIRSTBOOT_TESTS) $(INIT_TESTS)
+
+TEST_SUPPORT = $(O)/test/tests/corpus_main.o
+no_main = $(filter-out %/main.o,$(1))
+link_test = @mkdir -p $(@D) && $(CC) $(SANITIZE) -o $@ $(filter %.o,$^)
+
+$(O)/common/test/test_%: $(O)/test/common/test/test_%.o $(call objects,test,$(COMMON_SOURCES))
+	$(link_test) $(TEST_LIBS) $(COMMON_LIBS)
+$(O)/common/test/fuzz_%: $(O)/test/common/test/fuzz_%.o $(TEST_SUPPORT) $(call objects,test,$(COMMON_SOURCES))
+	$(link_test) $(COMMON_LIBS)
+$(O)/builder/test/test_%: $(O)/test/builder/test/test_%.o $(call no_main,$(call objects,test,$(BUILDER_SOURCES) $(COMMON_SOURCES)))
+	$(link_test) $(TEST_LIBS) $(BUILDER_LIBS)
+$(O)/builder/test/fuzz_%: $(O)/test/builder/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(BUILDER_SOURCES) $(COMMON_SOURCES)))
+	$(link_test) $(BUILDER_LIBS)
+$(O)/firstboot/test/test_%: $(O)/test/firstboot/test/test_%.o $(call no_main,$(call objects,test,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
+	$(link_test) $(TEST_LIBS) $(FIRSTBOOT_LIBS)
+$(O)/firstboot/test/fuzz_%: $(O)/test/firstboot/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
+	$(link_test) $(FIRSTBOOT_LIBS)
+$(O)/firstboot/init/test/test_%: $(O)/test/firstboot/init/test/test_%.o $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
+	$(link_test) $(TEST_LIBS)
+$(O)/firstboot/init/test/fuzz_%: $(O)/test/firstboot/init/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
+	$(link_test)
+
+unit-tests: $(UNIT_TESTS)
+
+unit: unit-tests programs
+	CMOCKA_MESSAGE_OUTPUT=TAP prove --exec '' $(UNIT_TESTS)
+
+.PHONY: all programs unit unit-tests
+.SECONDARY:
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

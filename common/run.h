@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one process runner: posix_spawn with an argv array, never a shell.
+#pragma once
+#include "common/err.h"
+#include <stddef.h>
+#include <sys/types.h>
+
+struct run {
+    const char *const *argv; // NULL-terminated; argv[0] is searched in PATH
+    const char *const *env; // NULL-terminated "K=V"; NULL inherits
+    int in, out, error; // descriptors for the child's 0, 1, 2; 0 means: /dev/null, our 1→2, our 2 (use RUN_INHERIT for our own 0/1)
+    unsigned timeout_ms; // 0 waits for ever; on expiry the child's process group is killed and the result is -ETIMEDOUT
+};
+#define RUN_INHERIT (-2)
+
+// Starts the child in a process group of its own. Every descriptor of ours but the three is closed in it by O_CLOEXEC.
+int run_start(const struct run *run, pid_t *ret_pid, struct err *err) must_check nonnull(1, 2, 3);
+// Waits for a started child. 0 = exit status 0; -EIO = other status or signal (named in err); -ETIMEDOUT.
+int run_wait(const struct run *run, pid_t pid, struct err *err) must_check nonnull(1, 3);
+// run_start() + run_wait().
+int run(const struct run *run, struct err *err) must_check nonnull(1, 2);
+// Runs argv and returns what it printed on standard output, at most `max_bytes` (more is -EFBIG); the caller frees *ret_text.
+// A failure's text carries the last line of the child's standard error. *ret_size may be NULL.
+int run_capture(const struct run *run, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err) must_check nonnull(1, 3, 5);
+// Runs with standard output to *our* standard error, and standard error collected: on failure its last lines (at most 4 KiB are kept)
+// are put into err. For tools that are quiet when all goes well.
+int run_quiet(const struct run *run, struct err *err) must_check nonnull(1, 2);
+
+#define RUN_ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})
