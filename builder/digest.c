@@ -69,7 +69,7 @@ void digest_bytes(const void *data, uint64_t size, uint8_t ret_sha256[DIGEST_BYT
     EVP_Digest(data, size, ret_sha256, NULL, EVP_sha256(), NULL);
 }
 
-static int copy_by_hand(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) {
+int digest_copy_dense(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) {
     cleanup_free char *chunk = mem_array(COPY_CHUNK_BYTES, 1);
     for (uint64_t done = 0; done < length;) {
         size_t size = length - done < COPY_CHUNK_BYTES ? (size_t)(length - done) : COPY_CHUNK_BYTES;
@@ -90,7 +90,7 @@ int digest_copy_plain(int from, const char *name, uint64_t offset, uint64_t leng
         if (copied < 0 && errno == EINTR)
             continue;
         if (copied <= 0) // other file systems on either side, an old kernel, or the end of the file: the plain loop tells which
-            return copy_by_hand(from, name, (uint64_t)in, length - ((uint64_t)in - offset), to, (uint64_t)out, err);
+            return digest_copy_dense(from, name, (uint64_t)in, length - ((uint64_t)in - offset), to, (uint64_t)out, err);
     }
     return 0;
 }

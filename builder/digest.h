@@ -16,8 +16,11 @@ int digest_copy(int fd, const char *name, uint64_t offset, uint64_t length, int 
 void digest_bytes(const void *data, uint64_t size, uint8_t ret_sha256[DIGEST_BYTES]);
 // Copies the data extents of `from` (all of it) to `to` at `to_offset`; holes are skipped, so the target must be a hole there already.
 int digest_copy_sparse(int from, const char *name, int to, uint64_t to_offset, struct err *err) must_check nonnull(2, 5);
-// Copies `length` bytes of `from` at `offset` to `to` at `to_offset`, zeros and all (copy_file_range where it works).
+// Copies `length` bytes of `from` at `offset` to `to` at `to_offset` with copy_file_range where it works, which may keep holes.
 int digest_copy_plain(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) must_check
+    nonnull(2, 7);
+// The same, but holes become written zeros.
+int digest_copy_dense(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) must_check
     nonnull(2, 7);
 // pread()/pwrite() of all bytes; a short read is -ENODATA.
 int pread_all(int fd, const char *name, void *data, size_t size, uint64_t offset, struct err *err) must_check nonnull(2, 3, 6);
