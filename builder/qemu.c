@@ -130,7 +130,7 @@ int qemu_find_uefi(const char **ret_code, const char **ret_vars, struct err *err
                    places[0].code);
 }
 
-static int probe_one(const struct qemu_accel *accel, const char *disk, struct err *err) {
+int qemu_probe_run(const struct qemu_accel *accel, const char *disk, unsigned timeout_ms, struct err *err) {
     cleanup_free char *drive = str_printf("if=virtio,format=raw,readonly=on,file=%s", disk);
     cleanup_free char *text = NULL;
     size_t size = 0;
@@ -138,7 +138,7 @@ static int probe_one(const struct qemu_accel *accel, const char *disk, struct er
     struct run probe = {
         .argv = RUN_ARGV("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35", "-accel", accel->accel, "-cpu", accel->cpu,
                          "-m", "64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-debugcon", "stdio", "-drive", drive),
-        .timeout_ms = PROBE_TIMEOUT_MS,
+        .timeout_ms = timeout_ms,
     };
     int r = run_capture(&probe, PROBE_MAX_OUTPUT, &text, &size, err);
     if (r < 0)
@@ -148,7 +148,7 @@ static int probe_one(const struct qemu_accel *accel, const char *disk, struct er
     return 0;
 }
 
-static int save_probe_disk(const char *path, struct err *err) {
+int qemu_probe_save(const char *path, struct err *err) {
     cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC, 0600, err);
     if (fd < 0)
         return fd;
@@ -162,10 +162,10 @@ const struct qemu_accel *qemu_probe(const char *dir, char **ret_why) {
     struct buf why = {0};
     struct err err = {0};
     cleanup_free char *disk = str_printf("%s/probe.raw", dir);
-    bool ready = save_probe_disk(disk, &err) == 0;
+    bool ready = qemu_probe_save(disk, &err) == 0;
     const struct qemu_accel *found = &qemu_accels[qemu_accel_count - 1];
     for (size_t i = 0; i < qemu_accel_count; i++) {
-        if (qemu_accels[i].trusted || (ready && probe_one(&qemu_accels[i], disk, &err) == 0)) {
+        if (qemu_accels[i].trusted || (ready && qemu_probe_run(&qemu_accels[i], disk, PROBE_TIMEOUT_MS, &err) == 0)) {
             found = &qemu_accels[i];
             break;
         }

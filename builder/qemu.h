@@ -39,3 +39,7 @@ int qemu_find_uefi(const char **ret_code, const char **ret_vars, struct err *err
 // The best accelerator that really runs a guest: a boot sector that has to reach long mode and answer within two seconds. `dir` is a
 // directory for its disk. *ret_why says what was wrong with the better ones ("" = nothing); the caller frees it.
 const struct qemu_accel *qemu_probe(const char *dir, char **ret_why) nonnull(1, 2);
+
+// The two halves of the probe: the disk (1 MiB, our boot sector), and one guest that must answer from it in time.
+int qemu_probe_save(const char *path, struct err *err) must_check nonnull(1, 2);
+int qemu_probe_run(const struct qemu_accel *accel, const char *disk, unsigned timeout_ms, struct err *err) must_check nonnull(1, 2, 4);
