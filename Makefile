@@ -12,7 +12,7 @@ MUSL_CC = musl-gcc
 TRIPLET := $(shell gcc -dumpmachine)
 
 WARNINGS = -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wmissing-prototypes -Wstrict-prototypes -Wundef -Wpointer-arith -Wcast-align \
-           -Wwrite-strings -Wimplicit-fallthrough
+           -Wwrite-strings -Wimplicit-fallthrough -Wno-format-truncation
 COMMON_FLAGS = -std=gnu17 -D_GNU_SOURCE -I. -DWEBOPS_VERSION='"$(VERSION)"' $(WARNINGS) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 HARDENING = -O2 -g -fstack-protector-strong -fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero \
             -D_FORTIFY_SOURCE=3 -fPIE

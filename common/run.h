@@ -13,7 +13,7 @@ struct run {
 };
 #define RUN_INHERIT (-2)
 
-// Starts the child in a process group of its own. Every descriptor of ours but the three is closed in it by O_CLOEXEC.
+// Starts the child; with a timeout in a process group of its own, else in ours, so that Ctrl-C reaches it. Every descriptor of ours but the three is closed in it by O_CLOEXEC.
 int run_start(const struct run *run, pid_t *ret_pid, struct err *err) must_check nonnull(1, 2, 3);
 // Waits for a started child. 0 = exit status 0; -EIO = other status or signal (named in err); -ETIMEDOUT.
 int run_wait(const struct run *run, pid_t pid, struct err *err) must_check nonnull(1, 3);
@@ -22,8 +22,8 @@ int run(const struct run *run, struct err *err) must_check nonnull(1, 2);
 // Runs argv and returns what it printed on standard output, at most `max_bytes` (more is -EFBIG); the caller frees *ret_text.
 // A failure's text carries the last line of the child's standard error. *ret_size may be NULL.
 int run_capture(const struct run *run, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err) must_check nonnull(1, 3, 5);
-// Runs with standard output to *our* standard error, and standard error collected: on failure its last lines (at most 4 KiB are kept)
-// are put into err. For tools that are quiet when all goes well.
+// Runs with standard error (and standard output, unless run->out says otherwise) collected: on failure the last three lines are put into
+// err, on success nothing is shown.
 int run_quiet(const struct run *run, struct err *err) must_check nonnull(1, 2);
 
 #define RUN_ARGV(...) ((const char *const[]){__VA_ARGS__, NULL})

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// posix_spawn, wait with a deadline, and bounded capture. No shell.
+#include "common/run.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+extern char **environ;
+
+#define ERROR_TAIL_BYTES 4096
+
+static int add_stream(posix_spawn_file_actions_t *actions, int source, int target) {
+    if (source == RUN_INHERIT)
+        return 0;
+    return posix_spawn_file_actions_adddup2(actions, source, target);
+}
+
+static int spawn(const struct run *run, posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, pid_t *ret_pid) {
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    int r = run->in ? add_stream(actions, run->in, 0) : posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
+    if (!r)
+        r = add_stream(actions, run->out ? run->out : 2, 1);
+    if (!r)
+        r = add_stream(actions, run->error ? run->error : RUN_INHERIT, 2);
+    if (!r)
+        r = posix_spawnattr_setsigdefault(attributes, &all);
+    if (!r)
+        r = posix_spawnattr_setsigmask(attributes, &none);
+    // A group of its own only where a deadline may have to kill it whole: otherwise Ctrl-C on our terminal must reach it.
+    if (!r)
+        r = posix_spawnattr_setpgroup(attributes, 0);
+    if (!r)
+        r = posix_spawnattr_setflags(attributes, (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (run->timeout_ms ? POSIX_SPAWN_SETPGROUP : 0)));
+    if (!r)
+        r = posix_spawnp(ret_pid, run->argv[0], actions, attributes, (char *const *)run->argv,
+                         run->env ? (char *const *)run->env : environ);
+    return -r;
+}
+
+int run_start(const struct run *run, pid_t *ret_pid, struct err *err) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    if (posix_spawn_file_actions_init(&actions) || posix_spawnattr_init(&attributes))
+        return err_set(err, -ENOMEM, "cannot start %s: out of memory", run->argv[0]);
+    int r = spawn(run, &actions, &attributes, ret_pid);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    if (r == -ENOENT)
+        return err_set(err, r, "cannot start %s: the program is not installed", run->argv[0]);
+    return r < 0 ? err_sys(err, r, "cannot start %s", run->argv[0]) : 0;
+}
+
+// Waits until the child has ended or the deadline has passed; -ETIMEDOUT leaves it running.
+static int wait_exit(pid_t pid, unsigned timeout_ms) {
+    if (!timeout_ms)
+        return 0;
+    cleanup_fd int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (pid_fd < 0)
+        return -errno;
+    struct pollfd poll_fd = {.fd = pid_fd, .events = POLLIN};
+    int r;
+    do
+        r = poll(&poll_fd, 1, (int)timeout_ms);
+    while (r < 0 && errno == EINTR);
+    return r > 0 ? 0 : r == 0 ? -ETIMEDOUT : -errno;
+}
+
+int run_wait(const struct run *run, pid_t pid, struct err *err) {
+    int status = 0;
+    int waited = wait_exit(pid, run->timeout_ms);
+    if (waited < 0)
+        kill(-pid, SIGKILL); // waits only with a deadline fail, and those have a group
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return err_sys(err, -errno, "cannot wait for %s", run->argv[0]);
+    if (waited == -ETIMEDOUT)
+        return err_set(err, -ETIMEDOUT, "%s did not end within %u ms and was stopped", run->argv[0], run->timeout_ms);
+    if (waited < 0)
+        return err_sys(err, waited, "cannot watch %s", run->argv[0]);
+    if (WIFSIGNALED(status))
+        return err_set(err, -EIO, "%s was killed by signal %d (%s)", run->argv[0], WTERMSIG(status), strsignal(WTERMSIG(status)));
+    if (WEXITSTATUS(status))
+        return err_set(err, -EIO, "%s failed with exit status %d", run->argv[0], WEXITSTATUS(status));
+    return 0;
+}
+
+int run(const struct run *run, struct err *err) {
+    pid_t pid;
+    int r = run_start(run, &pid, err);
+    return r < 0 ? r : run_wait(run, pid, err);
+}
+
+// What two pipes of a child deliver: standard output whole (bounded), standard error as its last bytes.
+struct capture {
+    struct buf out;
+    size_t max_bytes;
+    char tail[ERROR_TAIL_BYTES + 1];
+    size_t tail_size;
+    bool too_large;
+};
+
+static void tail_add(struct capture *capture, const char *data, size_t size) {
+    if (size > ERROR_TAIL_BYTES) {
+        data += size - ERROR_TAIL_BYTES;
+        size = ERROR_TAIL_BYTES;
+    }
+    size_t kept = capture->tail_size + size > ERROR_TAIL_BYTES ? ERROR_TAIL_BYTES - size : capture->tail_size;
+    memmove(capture->tail, capture->tail + capture->tail_size - kept, kept);
+    memcpy(capture->tail + kept, data, size);
+    capture->tail_size = kept + size;
+    capture->tail[capture->tail_size] = 0;
+}
+
+static bool take_some(struct capture *capture, int fd, bool is_error) {
+    char block[65536];
+    ssize_t got = read(fd, block, sizeof(block));
+    if (got < 0)
+        return errno == EINTR || errno == EAGAIN;
+    if (is_error)
+        tail_add(capture, block, (size_t)got);
+    else if ((size_t)got > capture->max_bytes - capture->out.size)
+        capture->too_large = true;
+    else
+        buf_add(&capture->out, block, (size_t)got);
+    return got > 0;
+}
+
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Reads both pipes until the child closed them, the deadline passed or the output is too large. fds[i] < 0 = none.
+static bool collect(struct capture *capture, int out_fd, int error_fd, unsigned timeout_ms) {
+    struct pollfd fds[2] = {{.fd = out_fd, .events = POLLIN}, {.fd = error_fd, .events = POLLIN}};
+    int64_t deadline = now_ms() + timeout_ms;
+    while ((fds[0].fd >= 0 || fds[1].fd >= 0) && !capture->too_large) {
+        int64_t left = timeout_ms ? deadline - now_ms() : -1;
+        if (timeout_ms && left <= 0)
+            return false;
+        if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+            return true;
+        for (int i = 0; i < 2; i++)
+            if (fds[i].fd >= 0 && fds[i].revents && !take_some(capture, fds[i].fd, i == 1))
+                fds[i].fd = -1;
+    }
+    return true;
+}
+
+// The last non-empty lines of the child's standard error, as one line joined by " | ".
+static void append_tail(struct err *err, char *tail) {
+    size_t size = strlen(tail);
+    while (size && (tail[size - 1] == '\n' || tail[size - 1] == '\r'))
+        tail[--size] = 0;
+    char *start = tail + size;
+    for (int lines = 0; start > tail && lines < 3; start--)
+        if (start[-1] == '\n' && ++lines == 3)
+            break;
+    for (char *c = start; *c; c++)
+        if (*c == '\n' || *c == '\r')
+            *c = '|';
+    size_t used = strlen(err->text);
+    if (*start && used < sizeof(err->text))
+        snprintf(err->text + used, sizeof(err->text) - used, ": %s", start);
+}
+
+static int run_collect(const struct run *run, struct capture *capture, bool want_out, struct err *err) {
+    cleanup_fd int out_read = -1, out_write = -1, error_read = -1, error_write = -1;
+    int pipes[2];
+    if (want_out) {
+        if (pipe2(pipes, O_CLOEXEC) < 0)
+            return err_sys(err, -errno, "cannot make a pipe");
+        out_read = pipes[0];
+        out_write = pipes[1];
+    }
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return err_sys(err, -errno, "cannot make a pipe");
+    error_read = pipes[0];
+    error_write = pipes[1];
+    struct run piped = *run;
+    piped.error = error_write;
+    if (want_out || !run->out)
+        piped.out = want_out ? out_write : error_write;
+    pid_t pid;
+    int r = run_start(&piped, &pid, err);
+    if (r < 0)
+        return r;
+    close(take_fd(&error_write));
+    if (want_out)
+        close(take_fd(&out_write));
+    bool in_time = collect(capture, out_read, error_read, run->timeout_ms);
+    if (!in_time || capture->too_large)
+        kill(run->timeout_ms ? -pid : pid, SIGKILL);
+    r = run_wait(&piped, pid, err);
+    if (!in_time)
+        return err_set(err, -ETIMEDOUT, "%s did not end within %u ms and was stopped", run->argv[0], run->timeout_ms);
+    if (capture->too_large)
+        return err_set(err, -EFBIG, "%s printed more than the %zu bytes allowed here", run->argv[0], capture->max_bytes);
+    if (r < 0)
+        append_tail(err, capture->tail);
+    return r;
+}
+
+int run_capture(const struct run *run, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err) {
+    struct capture capture = {.max_bytes = max_bytes};
+    int r = run_collect(run, &capture, true, err);
+    if (r >= 0) {
+        if (ret_size)
+            *ret_size = capture.out.size;
+        *ret_text = buf_take(&capture.out);
+    }
+    buf_done(&capture.out);
+    return r;
+}
+
+int run_quiet(const struct run *run, struct err *err) {
+    struct capture capture = {0};
+    return run_collect(run, &capture, false, err);
+}
