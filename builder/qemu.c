@@ -77,7 +77,7 @@ static void add_disks(struct argv_list *list, const struct qemu_options *options
         list_add_path(list, "-drive", "if=pflash,unit=1,format=raw,file=", options->vars, "");
     }
     list_add_path(list, "-drive", "if=none,id=disk,format=qcow2,discard=unmap,file=", options->disk, "");
-    list_add(list, "-device", "virtio-blk-pci,drive=disk,bootindex=0");
+    list_add(list, "-device", "virtio-blk-pci,drive=disk,bootindex=1");
     if (options->seed) {
         list_add_path(list, "-drive", "if=none,id=seed,format=raw,readonly=on,file=", options->seed, "");
         list_add(list, "-device", "virtio-blk-pci,drive=seed");
@@ -141,6 +141,8 @@ int qemu_probe_run(const struct qemu_accel *accel, const char *disk, unsigned ti
         .timeout_ms = timeout_ms,
     };
     int r = run_capture(&probe, PROBE_MAX_OUTPUT, &text, &size, err);
+    if (r == -ETIMEDOUT)
+        return err_set(err, r, "a test guest did not answer within %u ms", timeout_ms);
     if (r < 0)
         return r;
     if (size == 0 || !strstr(text, PROBE_SECTOR_ANSWER))
