@@ -7,11 +7,6 @@
 #include <sys/stat.h>
 
 static const struct verb verbs[] = {
-    {"build", "PROFILE", 1, 1, "Bakes a profile into a bootable disk image.", verb_build},
-    {"plan", "PROFILE", 1, 1, "Shows which parts would be built, and why.", verb_plan},
-    {"inspect", "IMAGE", 1, 1, "Shows and verifies what an image holds.", verb_inspect},
-    {"run", "IMAGE", 1, 1, "Boots an image in QEMU; the image file itself is not changed.", verb_run},
-    {"config", "check FILE | doc", 1, 2, "Checks a config.env as the machine would, or prints the keys as Markdown.", verb_config},
     {"version", "", 0, 0, "Prints the version.", verb_version},
     {0},
 };
