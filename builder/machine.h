@@ -12,7 +12,7 @@ struct machine_request { // what the user asked for
     const char *net;
     bool bios;
     long memory_mib, cpus, ssh_port; // port 0 = choose a free one
-    char **extra;
+    const char *const *extra;
 };
 
 struct machine { // what was made

@@ -100,12 +100,12 @@ char **qemu_plan(const struct qemu_options *options) {
     add_machine(&list, options);
     add_disks(&list, options);
     add_channels(&list, options);
-    for (char **item = options->extra; item && *item; item++)
+    for (const char *const *item = options->extra; item && *item; item++)
         list_take(&list, str_dup(*item));
     return list.items;
 }
 
-char *qemu_argv_format(char *const *argv) {
+char *qemu_argv_format(const char *const *argv) {
     struct buf text = {0};
     for (size_t i = 0; argv[i]; i++)
         buf_printf(&text, "%s%s", i == 0 ? "" : argv[i][0] == '-' ? " \\\n    " : " ", argv[i]);

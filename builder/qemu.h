@@ -25,14 +25,14 @@ struct qemu_options {
     const char *serial, *qmp; // log file; socket
     const char *net; // further settings of the user network, "" = none
     long memory_mib, cpus, ssh_port;
-    char **extra; // further arguments for QEMU, NULL-terminated; NULL = none
+    const char *const *extra; // further arguments for QEMU, NULL-terminated; NULL = none
 };
 
 // The whole argv, NULL-terminated, to be freed with qemu_argv_done(). QEMU dies with its parent (setpriv --pdeathsig).
 char **qemu_plan(const struct qemu_options *options) nonnull(1);
 void qemu_argv_done(char ***argv);
 // One line per option, for people and logs.
-char *qemu_argv_format(char *const *argv) nonnull(1);
+char *qemu_argv_format(const char *const *argv) nonnull(1);
 
 // A firmware and its variable template, from the places where distributions keep them; -ENOENT says which package to install.
 int qemu_find_uefi(const char **ret_code, const char **ret_vars, struct err *err) must_check nonnull(1, 2, 3);

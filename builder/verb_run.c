@@ -89,13 +89,13 @@ static int stay(struct vm *vm, struct err *err) {
 static int run_machine(const struct run_options *options, const struct machine *machine, struct err *err) {
     cleanup(qemu_argv_done) char **argv = qemu_plan(&machine->options);
     if (options->print_command) {
-        cleanup_free char *text = qemu_argv_format(argv);
+        cleanup_free char *text = qemu_argv_format((const char *const *)argv);
         printf("%s\n", text);
         return 0;
     }
     cleanup_vm struct vm vm = VM_INIT;
     vm.echo = !options->headless && !options->json;
-    int r = vm_start(&vm, argv, machine->serial, machine->qmp, err);
+    int r = vm_start(&vm, (const char *const *)argv, machine->serial, machine->qmp, err);
     if (r < 0)
         return r;
     report_start(options, machine, &vm);
@@ -139,7 +139,7 @@ int verb_run(const struct verb *self, int argc, char **argv) {
         return EXIT_USAGE;
     }
     o.request.image = args[0];
-    o.request.extra = args + 1;
+    o.request.extra = (const char *const *)args + 1;
     cleanup_machine struct machine machine = {0};
     int r = machine_prepare(&o.request, &machine, &err);
     if (r == 0)

@@ -42,7 +42,7 @@ static int catch_signals(struct vm *vm, struct err *err) {
     return vm->signal_fd < 0 ? err_sys(err, -errno, "watching signals") : 0;
 }
 
-int vm_start(struct vm *vm, char *const *argv, const char *serial, const char *qmp, struct err *err) {
+int vm_start(struct vm *vm, const char *const *argv, const char *serial, const char *qmp, struct err *err) {
     int r = catch_signals(vm, err);
     if (r < 0)
         return r;
@@ -50,7 +50,7 @@ int vm_start(struct vm *vm, char *const *argv, const char *serial, const char *q
     if (vm->serial_fd < 0)
         return vm->serial_fd;
     // The deadline gives the child a group of its own: Ctrl-C on our terminal must reach us, not QEMU.
-    vm->run = (struct run){.argv = (const char *const *)argv, .timeout_ms = START_TIMEOUT_MS};
+    vm->run = (struct run){.argv = argv, .timeout_ms = START_TIMEOUT_MS};
     vm->qmp = qmp;
     vm->started_ms = now_ms();
     pid_t pid;

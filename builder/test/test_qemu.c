@@ -73,7 +73,7 @@ static void test_plan_bios_has_no_flash(void **state) {
 
 static void test_plan_seed_net_extra(void **state) {
     (void)state;
-    char *extra[] = {"-fw_cfg", "name=opt/a,string=b", NULL};
+    const char *const extra[] = {"-fw_cfg", "name=opt/a,string=b", NULL};
     struct qemu_options options = sample();
     options.seed = "/tmp/x/seed.img";
     options.net = "restrict=on";
@@ -95,7 +95,7 @@ static void test_plan_doubles_commas(void **state) {
 
 static void test_format(void **state) {
     (void)state;
-    char *argv[] = {"prog", "-m", "64", "-x", NULL};
+    const char *const argv[] = {"prog", "-m", "64", "-x", NULL};
     cleanup_free char *text = qemu_argv_format(argv);
     assert_string_equal(text, "prog \\\n    -m 64 \\\n    -x");
 }

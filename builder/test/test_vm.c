@@ -41,8 +41,8 @@ static int remove_place(void **state) {
 
 static void start(struct vm *vm, const struct place *place, const char *script) {
     struct err err = {0};
-    static char *argv[6]; // must outlive the machine
-    memcpy(argv, (char *[]){"sh", "-c", (char *)script, "sh", (char *)place->serial, NULL}, sizeof(argv));
+    static const char *argv[6]; // must outlive the machine
+    memcpy(argv, (const char *[]){"sh", "-c", script, "sh", place->serial, NULL}, sizeof(argv));
     assert_int_equal(vm_start(vm, argv, place->serial, place->qmp, &err), 0);
 }
 
@@ -106,7 +106,7 @@ static void test_missing_program(void **state) {
     const struct place *place = *state;
     cleanup_vm struct vm vm = VM_INIT;
     struct err err = {0};
-    char *argv[] = {"no-such-program-of-webops", NULL};
+    const char *const argv[] = {"no-such-program-of-webops", NULL};
     assert_true(vm_start(&vm, argv, place->serial, place->qmp, &err) < 0);
     assert_non_null(strstr(err.text, "not installed"));
 }
