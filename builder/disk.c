@@ -21,7 +21,7 @@ static const struct {
 
 #define DISK_MAX_PARTITION_BYTES (1ULL << 40)
 
-int disk_plan(const struct seed *seed, const struct disk_sizes *sizes, struct gpt_partition ret_partitions[DISK_PARTITIONS],
+int disk_plan(const struct identity *identity, const struct disk_sizes *sizes, struct gpt_partition ret_partitions[DISK_PARTITIONS],
               uint64_t *ret_disk_bytes, struct err *err) {
     const uint64_t bytes[DISK_PARTITIONS] = {GPT_ALIGN_BYTES, sizes->esp, sizes->slot, sizes->slot, sizes->state};
     struct gpt_partition plan[DISK_PARTITIONS] = {0};
@@ -33,7 +33,7 @@ int disk_plan(const struct seed *seed, const struct disk_sizes *sizes, struct gp
         plan[i].size = bytes[i];
         snprintf(plan[i].name, sizeof(plan[i].name), "%s", layout[i].name);
         snprintf(plan[i].type, sizeof(plan[i].type), "%s", layout[i].type);
-        seed_uuid(seed, layout[i].name, plan[i].uuid);
+        identity_uuid(identity, layout[i].name, plan[i].uuid);
         offset += bytes[i];
     }
     memcpy(ret_partitions, plan, sizeof(plan));
@@ -61,7 +61,7 @@ static int write_slots(int disk, const char *path, const struct gpt_partition *p
 static int write_state(const struct disk_input *input, int disk, const struct gpt_partition *partition, struct err *err) {
     cleanup_free char *path = str_printf("%s/state.ext4", input->temp_dir);
     uint64_t size = 0;
-    int r = state_create(&input->esp.seed, partition->size, input->esp.source_date_epoch, path, &size, err);
+    int r = state_create(&input->esp.identity, partition->size, input->esp.source_date_epoch, path, &size, err);
     if (r == 0) {
         cleanup_fd int state = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
         r = state < 0 ? state : digest_copy_dense(state, path, 0, size, disk, partition->offset, err);
@@ -81,10 +81,10 @@ static int write_grub(const struct disk_input *input, int disk, const char *path
 
 static int write_disk(const struct disk_input *input, const struct gpt_partition *plan, uint64_t disk_bytes, int disk, const char *path,
                       struct err *err) {
-    char disk_uuid[SEED_UUID_BYTES];
+    char disk_uuid[IDENTITY_UUID_BYTES];
     if (ftruncate(disk, (off_t)disk_bytes) < 0)
         return err_sys(err, -errno, "%s: making room for %" PRIu64 " bytes", path, disk_bytes);
-    seed_uuid(&input->esp.seed, "disk", disk_uuid);
+    identity_uuid(&input->esp.identity, "disk", disk_uuid);
     int r = gpt_write(disk, path, disk_uuid, plan, DISK_PARTITIONS, err);
     if (r == 0)
         r = write_grub(input, disk, path, &plan[DISK_BIOS], err);
@@ -100,7 +100,7 @@ static int write_disk(const struct disk_input *input, const struct gpt_partition
 int disk_create(const struct disk_input *input, const char *path, struct err *err) {
     struct gpt_partition plan[DISK_PARTITIONS];
     uint64_t disk_bytes = 0;
-    int r = disk_plan(&input->esp.seed, &input->sizes, plan, &disk_bytes, err);
+    int r = disk_plan(&input->esp.identity, &input->sizes, plan, &disk_bytes, err);
     if (r < 0)
         return err_prefix(err, r, "disk");
     cleanup_fd int disk = file_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_TRUNC, 0644, err);

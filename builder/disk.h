@@ -22,7 +22,7 @@ struct disk_input {
 };
 
 // Where everything goes. Pure. Returns the size of the disk in *ret_disk_bytes.
-int disk_plan(const struct seed *seed, const struct disk_sizes *sizes, struct gpt_partition ret_partitions[DISK_PARTITIONS],
+int disk_plan(const struct identity *identity, const struct disk_sizes *sizes, struct gpt_partition ret_partitions[DISK_PARTITIONS],
               uint64_t *ret_disk_bytes, struct err *err) must_check nonnull(1, 2, 4, 5);
 // Writes the disk to `path` (replaced when it exists, removed on failure). Holes in the file are bytes whose value does not matter:
 // what must be zero on a disk that had an earlier life is written as zeros, so that flashing by block map is safe.

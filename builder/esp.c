@@ -32,12 +32,12 @@ static void environment_init(struct environment *environment, uint64_t epoch) {
     memcpy(environment->list, list, sizeof(list));
 }
 
-static int make_file_system(const struct seed *seed, const struct environment *environment, const char *disk_path, uint64_t offset,
+static int make_file_system(const struct identity *identity, const struct environment *environment, const char *disk_path, uint64_t offset,
                             uint64_t size, struct err *err) {
     cleanup_free char *at = str_printf("--offset=%" PRIu64, offset / 512);
     cleanup_free char *hidden = str_printf("%" PRIu64, offset / 512);
     cleanup_free char *blocks = str_printf("%" PRIu64, size / 1024);
-    cleanup_free char *serial = str_printf("%08x", seed_u32(seed, "esp serial"));
+    cleanup_free char *serial = str_printf("%08x", identity_u32(identity, "esp serial"));
     struct run mkfs = {
         .argv = RUN_ARGV("mkfs.vfat", "-F", "32", "--invariant", "-i", serial, "-n", "ESP", "-h", hidden, at, disk_path, blocks),
         .env = environment->list,
@@ -75,8 +75,8 @@ static int add_file(const struct environment *environment, const char *image, co
 }
 
 static char *entry_text(const struct esp_input *input) {
-    return str_printf("title webops %s %s\nsort-key webops\nversion %" PRIu64 "\nefi /EFI/webops/a.efi\n", input->seed.profile,
-                      input->seed.version, input->sequence);
+    return str_printf("title webops %s %s\nsort-key webops\nversion %" PRIu64 "\nefi /EFI/webops/a.efi\n", input->identity.profile,
+                      input->identity.version, input->sequence);
 }
 
 static int add_files(const struct esp_input *input, const struct environment *environment, const char *image, struct err *err) {
@@ -113,7 +113,7 @@ int esp_create(const struct esp_input *input, const char *disk_path, uint64_t of
     if (size < ESP_MIN_BYTES)
         return err_set(err, -EINVAL, "ESP: %" PRIu64 " bytes are too few for FAT32, at least %" PRIu64 " are needed", size, ESP_MIN_BYTES);
     environment_init(&environment, input->source_date_epoch);
-    int r = make_file_system(&input->seed, &environment, disk_path, offset, size, err);
+    int r = make_file_system(&input->identity, &environment, disk_path, offset, size, err);
     return r < 0 ? r : add_files(input, &environment, image, err);
 }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The EFI system partition inside a disk image: FAT32 by mkfs.vfat, filled with mtools; no mount, no root. Contents: docs/FORMATS.md "ESP".
 #pragma once
-#include "builder/seed.h"
+#include "builder/identity.h"
 #include "common/err.h"
 #include <stdint.h>
 
 #define ESP_MIN_BYTES ((uint64_t)34 << 20) // FAT32 needs 65525 clusters
 
 struct esp_input {
-    struct seed seed;
+    struct identity identity;
     uint64_t sequence; // of the generation: orders the boot entries
     const char *uki_path, *linux_path, *initrd_path; // of slot A
     const char *cmdline; // of slot A, for BIOS; the UKI has its own

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Identifiers that are the same for the same generation and differ between any two: derived from profile, version and a purpose.
+// A NoCloud seed volume (FAT, label "cidata") that carries config.env and secrets to a machine under test. Made with cloud-localds, so
+// that what we read on the machine is what other tools write.
 #pragma once
-#include "common/cleanup.h"
-#include <stdint.h>
+#include "common/err.h"
 
-#define SEED_UUID_BYTES 37 // text with NUL
+#define SEED_MAX_SECRETS 64
 
 struct seed {
-    const char *profile, *version;
+    const char *config; // path of config.env, becomes `user-data`
+    const char *secrets; // directory of *.secret files, become `secrets/…`; NULL = none
+    const char *image; // path of the volume to write; replaced when it exists
 };
 
-// A version 4 shaped UUID, upper case as GPT tools print it.
-void seed_uuid(const struct seed *seed, const char *purpose, char ret_uuid[SEED_UUID_BYTES]) nonnull(1, 2);
-uint32_t seed_u32(const struct seed *seed, const char *purpose) must_check nonnull(1, 2);
+// Parses and checks config.env with the machine's own parser and schema, and the secret files it names when `secrets` is given. All
+// problems are logged with file and line; the result is then -EINVAL.
+int seed_check(const char *config, const char *secrets, struct err *err) must_check nonnull(1, 3);
+// Writes the volume, mode 0600 from its first byte. -ENOENT names a missing tool or file; -ENOSPC when the files do not fit.
+int seed_save(const struct seed *seed, struct err *err) must_check nonnull(1, 2);

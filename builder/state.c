@@ -14,10 +14,10 @@
     "metadata_csum,resize_inode"
 #define MAX_BLOCKS_ONLINE "1073741824"
 
-static int make_file_system(const struct seed *seed, uint64_t size, uint64_t epoch, const char *path, struct err *err) {
-    char uuid[SEED_UUID_BYTES], hash_seed[SEED_UUID_BYTES];
-    seed_uuid(seed, "state", uuid);
-    seed_uuid(seed, "state directory hashes", hash_seed);
+static int make_file_system(const struct identity *identity, uint64_t size, uint64_t epoch, const char *path, struct err *err) {
+    char uuid[IDENTITY_UUID_BYTES], hash_seed[IDENTITY_UUID_BYTES];
+    identity_uuid(identity, "state", uuid);
+    identity_uuid(identity, "state directory hashes", hash_seed);
     const char *search = getenv("PATH");
     cleanup_free char *extended = str_printf("hash_seed=%s,root_owner=0:0,resize=" MAX_BLOCKS_ONLINE ",lazy_itable_init=1,lazy_journal_init=0,nodiscard",
                                              hash_seed);
@@ -33,7 +33,7 @@ static int make_file_system(const struct seed *seed, uint64_t size, uint64_t epo
     return run_quiet(&mkfs, err);
 }
 
-int state_create(const struct seed *seed, uint64_t partition_bytes, uint64_t source_date_epoch, const char *path, uint64_t *ret_size,
+int state_create(const struct identity *identity, uint64_t partition_bytes, uint64_t source_date_epoch, const char *path, uint64_t *ret_size,
                  struct err *err) {
     uint64_t size = partition_bytes < STATE_MAX_FS_BYTES ? partition_bytes : STATE_MAX_FS_BYTES;
     if (size < STATE_MIN_BYTES)
@@ -43,7 +43,7 @@ int state_create(const struct seed *seed, uint64_t partition_bytes, uint64_t sou
         return fd;
     if (ftruncate(fd, (off_t)size) < 0)
         return err_sys(err, -errno, "%s", path);
-    int r = make_file_system(seed, size, source_date_epoch, path, err);
+    int r = make_file_system(identity, size, source_date_epoch, path, err);
     if (r < 0)
         return err_prefix(err, r, "state partition");
     *ret_size = size;
