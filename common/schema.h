@@ -10,18 +10,22 @@ enum schema_type {
     SCHEMA_BOOL, // true | false
     SCHEMA_INTEGER, // decimal, min … max
     SCHEMA_SIZE, // bytes, with K, M, G, T (powers of 1024)
+    SCHEMA_MEMORY, // a SCHEMA_SIZE, or a percentage "1%" … "100%"
+    SCHEMA_WORD, // one of `choices`
     SCHEMA_HOSTNAME, // RFC 1123
     SCHEMA_HOST_LIST, // blank-separated host names or addresses
     SCHEMA_ADDRESS, // IPv4 or IPv6 address
     SCHEMA_ADDRESS_LIST, // blank-separated
     SCHEMA_CIDR, // address/prefix
     SCHEMA_CIDR_LIST,
+    SCHEMA_PORT_LIST, // blank-separated ports and ranges "8000-8100"
     SCHEMA_TIMEZONE,
     SCHEMA_INTERFACE, // kernel interface name or MAC address
     SCHEMA_USER, // POSIX user name
     SCHEMA_SSH_KEYS, // public keys, separated by ';'
     SCHEMA_PATH, // absolute path
     SCHEMA_SECRET_FILE, // a path under /webops/secrets ending in .secret; *_FILE keys only
+    SCHEMA_TYPES // how many there are
 };
 
 struct schema_key {
@@ -31,28 +35,50 @@ struct schema_key {
     const char *group; // heading in docs/CONFIG.md
     const char *help; // one or two sentences, ends with a full stop
     int64_t min, max; // SCHEMA_INTEGER and SCHEMA_SIZE; both 0 = unbounded
+    const char *choices; // SCHEMA_WORD: "auto off"
 };
+
+struct schema;
+// A check over several keys; adds what it finds to `problems`.
+typedef void schema_rule(const struct schema *schema, const struct config *config, struct config_problems *problems);
 
 struct schema {
     const struct schema_key *const *tables; // NULL-terminated list of tables, each ended by name == NULL
+    schema_rule *const *rules; // NULL-terminated list; NULL = no rules
 };
 
 // The keys of every machine (base and hardening).
 extern const struct schema schema_base;
 
+#define SCHEMA_SECRETS_DIR "/webops/secrets"
+#define SCHEMA_SECRET_MAX_BYTES (64 << 10)
+// Longest file name of a secret, with NUL.
+#define SCHEMA_SECRET_NAME_BYTES 128
+
 // All problems at once: unknown key (with the nearest known one), bad value by type, secret given as a value, keys that need each other.
+// 0, or -EINVAL when `problems` grew.
 int schema_check(const struct schema *schema, const struct config *config, struct config_problems *problems) must_check nonnull(1, 2, 3);
-// Secret files named by *_FILE keys: present under `secrets_fd` (a directory descriptor of the secrets directory), regular, 0600, owned by
-// root (or by us, when not root), at most 64 KiB, not empty.
+// Secret files named by *_FILE keys: present under `secrets_fd` (a directory descriptor of the secrets directory, -1 if there is none),
+// regular, no rights for group and others, owned by root (or by us, when not root), at most SCHEMA_SECRET_MAX_BYTES, not empty. The file
+// behind OPERATOR_PASSWORD_FILE must hold a crypt(3) hash. 0, or -EINVAL when `problems` grew.
 int schema_check_files(const struct schema *schema, const struct config *config, int secrets_fd, struct config_problems *problems) must_check
     nonnull(1, 2, 4);
+// config_parse() and schema_check() in one: what every reader of a config.env does.
+int schema_parse(const struct schema *schema, const char *text, size_t size, struct config *ret_config, struct config_problems *problems)
+    must_check nonnull(1, 4, 5);
+// A complete name ("NET0_ADDRESS"); NULL when unknown.
 const struct schema_key *schema_find(const struct schema *schema, const char *name) nonnull(1, 2);
 
-// Value or default; NULL when neither is set. The key must be in the schema (assert).
+// Value or default; NULL when neither is set. The key must be in the schema (assert). Of a checked config an empty value is possible for
+// texts and lists only: "none", as against the default.
 const char *schema_text(const struct schema *schema, const struct config *config, const char *key) nonnull(1, 2, 3);
-// Of a config that passed schema_check().
+// Of a config that passed schema_check(); false and 0 when neither value nor default is set.
 bool schema_bool(const struct schema *schema, const struct config *config, const char *key) nonnull(1, 2, 3);
 int64_t schema_integer(const struct schema *schema, const struct config *config, const char *key) nonnull(1, 2, 3); // INTEGER and SIZE
+// The file name below the secrets directory that a SCHEMA_SECRET_FILE value names; NULL when it is no such path. Points into `path`.
+const char *schema_secret_name(const char *path) nonnull(1);
+// Whether `name` may be the file name of a secret: [A-Za-z0-9][A-Za-z0-9._-]*.secret, below SCHEMA_SECRET_NAME_BYTES.
+bool schema_is_secret_name(const char *name) nonnull(1);
 // Markdown of every key, by group: docs/CONFIG.md.
 struct buf;
 void schema_format_markdown(const struct schema *schema, struct buf *buf) nonnull(1, 2);

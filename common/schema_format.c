@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// docs/CONFIG.md from a schema: one section per group, one row per key. The help texts are the documentation; nothing is added here but
+// the rules of the file itself.
+#include "common/buf.h"
+#include "common/schema_types.h"
+#include <string.h>
+
+static const char intro[] =
+    "# config.env\n\n"
+    "<!-- Generated from common/schema_base.c by `webops-image config doc`; a unit test compares. -->\n\n"
+    "One flat file says what a machine is. Check one with `webops-image config check FILE` or, on the machine, `webops validate FILE`:\n"
+    "both use the parser that the machine itself uses, and name all problems at once by line.\n\n"
+    "* One `KEY=value` per line. Empty lines and lines that start with `#` are skipped. At most 64 KiB, UTF-8, no Windows line ends.\n"
+    "* A value is bare (letters, digits and `% + , - . / : = @ _`), or in 'single quotes', or in \"double quotes\" without `$`, a backtick\n"
+    "  or a backslash. Nothing is expanded. A POSIX shell that sources the file gets the same values.\n"
+    "* Lists are one quoted value, separated by blanks: `DNS_SERVERS='192.0.2.53 2001:db8::53'`. An empty list (`NTP_SERVERS=`) means none, a missing line the default.\n"
+    "* Sizes take `K`, `M`, `G`, `T` (powers of 1024).\n"
+    "* `#` in a key stands for one digit: `NET0_INTERFACE`, `NET1_INTERFACE`, …\n"
+    "* A secret is never a value. A key that ends in `_FILE` names a file `/webops/secrets/<name>.secret` of at most 64 KiB, mode 0600; when the\n"
+    "  configuration comes from a seed volume, the file is taken from its `secrets/` directory.\n";
+
+// A table cell: '|' would end it.
+static void add_cell(struct buf *buf, const char *text) {
+    for (; *text; text++)
+        buf_printf(buf, *text == '|' ? "\\%c" : "%c", *text);
+}
+
+static void add_type(struct buf *buf, const struct schema_key *key) {
+    if (key->type == SCHEMA_WORD) {
+        const char *word;
+        size_t size;
+        const char *separator = "";
+        for (const char *cursor = key->choices; (word = schema_next_word(&cursor, &size)); separator = ", ")
+            buf_printf(buf, "%s`%.*s`", separator, (int)size, word);
+        return;
+    }
+    buf_add_str(buf, schema_types[key->type].name);
+    if (key->min == 0 && key->max == 0)
+        return;
+    char min[SCHEMA_NUMBER_BYTES], max[SCHEMA_NUMBER_BYTES];
+    schema_format_number(key->min, key->type != SCHEMA_INTEGER, min);
+    schema_format_number(key->max, key->type != SCHEMA_INTEGER, max);
+    buf_printf(buf, ", %s … %s", min, max);
+}
+
+static void add_row(struct buf *buf, const struct schema_key *key) {
+    buf_printf(buf, "| `%s` | ", key->name);
+    add_type(buf, key);
+    buf_add_str(buf, " | ");
+    if (key->fallback)
+        buf_printf(buf, "`%s`", key->fallback);
+    buf_add_str(buf, " | ");
+    add_cell(buf, key->help);
+    buf_add_str(buf, " |\n");
+}
+
+void schema_format_markdown(const struct schema *schema, struct buf *buf) {
+    buf_add_str(buf, intro);
+    for (const struct schema_key *const *table = schema->tables; *table; table++) {
+        const char *group = "";
+        for (const struct schema_key *key = *table; key->name; key++) {
+            if (strcmp(group, key->group) != 0)
+                buf_printf(buf, "\n## %s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", key->group);
+            group = key->group;
+            add_row(buf, key);
+        }
+    }
+}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function per value type. Values come from config_parse(): one line of UTF-8 without control characters.
+#include "common/schema_types.h"
+#include "common/buf.h"
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <net/if.h>
+#include <string.h>
+
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define DIGITS "0123456789"
+
+// Copies an item into a small buffer; false when it does not fit.
+static bool copy_item(const char *text, size_t size, char *ret_text, size_t capacity) {
+    if (size >= capacity)
+        return false;
+    memcpy(ret_text, text, size);
+    ret_text[size] = 0;
+    return true;
+}
+
+static bool is_made_of(const char *text, size_t size, const char *allowed) {
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == 0 || !strchr(allowed, text[i]))
+            return false;
+    return size > 0;
+}
+
+const char *schema_next_item(const char **cursor, const char *separators, size_t *ret_size) {
+    while (**cursor && (**cursor == ' ' || strchr(separators, **cursor)))
+        ++*cursor;
+    const char *item = *cursor;
+    size_t size = strcspn(item, separators);
+    *cursor += size;
+    while (size > 0 && item[size - 1] == ' ')
+        size--;
+    *ret_size = size;
+    return size > 0 ? item : NULL;
+}
+
+bool schema_parse_number(const char *text, bool with_suffix, int64_t *ret_number) {
+    static const char suffixes[] = "KMGT";
+    size_t digits = strspn(text, DIGITS);
+    if (digits == 0 || digits > 18 || (digits > 1 && text[0] == '0'))
+        return false;
+    int64_t number = strtoll(text, NULL, 10);
+    const char *suffix = text + digits;
+    const char *unit = *suffix ? strchr(suffixes, *suffix) : NULL;
+    if (*suffix && (!with_suffix || !unit || suffix[1]))
+        return false;
+    if (unit && __builtin_mul_overflow(number, (int64_t)1 << 10 * (unit - suffixes + 1), &number))
+        return false;
+    *ret_number = number;
+    return true;
+}
+
+void schema_format_number(int64_t number, bool with_suffix, char ret_text[SCHEMA_NUMBER_BYTES]) {
+    static const char *const suffixes[] = {"", "K", "M", "G", "T"};
+    size_t suffix = 0;
+    for (; with_suffix && number > 0 && number % 1024 == 0 && suffix + 1 < ARRAY_SIZE(suffixes); suffix++)
+        number /= 1024;
+    snprintf(ret_text, SCHEMA_NUMBER_BYTES, "%lld%s", (long long)number, suffixes[suffix]);
+}
+
+bool schema_parse_cidr(const char *text, size_t size, struct schema_cidr *ret_cidr) {
+    char copy[INET6_ADDRSTRLEN + 5];
+    if (!copy_item(text, size, copy, sizeof(copy)))
+        return false;
+    char *slash = strchr(copy, '/');
+    if (slash)
+        *slash = 0;
+    struct schema_cidr cidr = {.family = strchr(copy, ':') ? AF_INET6 : AF_INET};
+    if (inet_pton(cidr.family, copy, cidr.address) != 1)
+        return false;
+    int64_t bits = cidr.family == AF_INET ? 32 : 128, prefix = bits;
+    if (slash && (!schema_parse_number(slash + 1, false, &prefix) || prefix > bits))
+        return false;
+    cidr.prefix = (unsigned)prefix;
+    *ret_cidr = cidr;
+    return true;
+}
+
+bool schema_cidr_contains(const struct schema_cidr *network, const struct schema_cidr *address) {
+    if (network->family != address->family)
+        return false;
+    for (unsigned bit = 0; bit < network->prefix; bit++)
+        if ((network->address[bit / 8] ^ address->address[bit / 8]) & 0x80 >> bit % 8)
+            return false;
+    return true;
+}
+
+static bool is_any(const struct schema_key *key, const char *value) {
+    (void)key, (void)value;
+    return true;
+}
+
+static bool is_bool(const struct schema_key *key, const char *value) {
+    (void)key;
+    return strcmp(value, "true") == 0 || strcmp(value, "false") == 0;
+}
+
+static bool is_in_range(const struct schema_key *key, int64_t number) {
+    return (key->min == 0 && key->max == 0) || (number >= key->min && number <= key->max);
+}
+
+static bool is_integer(const struct schema_key *key, const char *value) {
+    int64_t number;
+    return schema_parse_number(value, false, &number) && is_in_range(key, number);
+}
+
+static bool is_size(const struct schema_key *key, const char *value) {
+    int64_t number;
+    return schema_parse_number(value, true, &number) && is_in_range(key, number);
+}
+
+static bool is_memory(const struct schema_key *key, const char *value) {
+    size_t size = strlen(value);
+    char digits[8];
+    int64_t percent;
+    if (size == 0 || value[size - 1] != '%')
+        return is_size(key, value);
+    return copy_item(value, size - 1, digits, sizeof(digits)) && schema_parse_number(digits, false, &percent) && percent >= 1 && percent <= 100;
+}
+
+static bool is_choice(const struct schema_key *key, const char *value) {
+    const char *word;
+    size_t size;
+    for (const char *cursor = key->choices; (word = schema_next_word(&cursor, &size));)
+        if (size == strlen(value) && memcmp(word, value, size) == 0)
+            return true;
+    return false;
+}
+
+// RFC 1123: labels of 1 … 63 letters, digits and inner hyphens. The whole is bounded by the kernel's host name, or by DNS.
+static bool is_host_name(const char *text, size_t size, size_t max_size) {
+    if (size == 0 || size > max_size || !is_made_of(text, size, UPPER LOWER DIGITS "-."))
+        return false;
+    for (size_t start = 0; start <= size;) {
+        const char *dot = memchr(text + start, '.', size - start);
+        size_t end = dot ? (size_t)(dot - text) : size;
+        if (end == start || end - start > 63 || text[start] == '-' || text[end - 1] == '-')
+            return false;
+        start = end + 1;
+    }
+    return !is_made_of(text, size, DIGITS "."); // that would be (half) an address
+}
+
+static bool is_hostname(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_host_name(value, strlen(value), 64);
+}
+
+static bool is_address_item(const char *text, size_t size) {
+    struct schema_cidr cidr;
+    return !memchr(text, '/', size) && schema_parse_cidr(text, size, &cidr);
+}
+
+static bool is_host_item(const char *text, size_t size) {
+    return is_address_item(text, size) || is_host_name(text, size, 253);
+}
+
+static bool is_cidr_item(const char *text, size_t size) {
+    struct schema_cidr cidr;
+    return memchr(text, '/', size) && schema_parse_cidr(text, size, &cidr);
+}
+
+static bool is_port_item(const char *text, size_t size) {
+    char copy[12];
+    int64_t first, last;
+    if (!copy_item(text, size, copy, sizeof(copy)))
+        return false;
+    char *dash = strchr(copy, '-');
+    if (dash)
+        *dash = 0;
+    if (!schema_parse_number(copy, false, &first) || !schema_parse_number(dash ? dash + 1 : copy, false, &last))
+        return false;
+    return first >= 1 && first <= last && last <= 65535 && (!dash || first < last);
+}
+
+static bool is_list_of(bool (*is_item)(const char *, size_t), const char *value, const char *separators) {
+    const char *item;
+    size_t size;
+    for (const char *cursor = value; (item = schema_next_item(&cursor, separators, &size));)
+        if (!is_item(item, size))
+            return false;
+    return true;
+}
+
+static bool is_host_list(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_list_of(is_host_item, value, " ");
+}
+
+static bool is_address(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_address_item(value, strlen(value));
+}
+
+static bool is_address_list(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_list_of(is_address_item, value, " ");
+}
+
+static bool is_cidr(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_cidr_item(value, strlen(value));
+}
+
+static bool is_cidr_list(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_list_of(is_cidr_item, value, " ");
+}
+
+static bool is_port_list(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_list_of(is_port_item, value, " ");
+}
+
+// A name below /usr/share/zoneinfo: "Europe/Berlin", "Etc/GMT+2". Whether it exists there only the machine knows.
+static bool is_timezone(const struct schema_key *key, const char *value) {
+    (void)key;
+    size_t size = strlen(value);
+    return size <= 64 && is_made_of(value, size, UPPER LOWER DIGITS "_+-/") && isalpha((unsigned char)value[0]) && value[size - 1] != '/' &&
+           !strstr(value, "//");
+}
+
+static bool is_mac(const char *value) {
+    if (strlen(value) != 17)
+        return false;
+    for (size_t i = 0; i < 17; i++)
+        if (i % 3 == 2 ? value[i] != ':' : !isxdigit((unsigned char)value[i]))
+            return false;
+    return true;
+}
+
+static bool is_interface(const struct schema_key *key, const char *value) {
+    (void)key;
+    size_t size = strlen(value);
+    return is_mac(value) || (size < IFNAMSIZ && is_made_of(value, size, UPPER LOWER DIGITS "_-") && value[0] != '-');
+}
+
+static bool is_user(const struct schema_key *key, const char *value) {
+    (void)key;
+    size_t size = strlen(value);
+    return size <= 32 && is_made_of(value, size, LOWER DIGITS "_-") && (islower((unsigned char)value[0]) || value[0] == '_') &&
+           strcmp(value, "root") != 0;
+}
+
+// The key's own bytes repeat its type: a 4-byte length and the name, so the base64 text has a fixed beginning (RFC 4253, 6.6).
+static const struct {
+    const char *name, *start;
+} ssh_types[] = {
+    {"ssh-ed25519", "AAAAC3NzaC1lZDI1NTE5"},
+    {"ssh-rsa", "AAAAB3NzaC1yc2EA"},
+    {"ecdsa-sha2-nistp256", "AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYA"},
+    {"ecdsa-sha2-nistp384", "AAAAE2VjZHNhLXNoYTItbmlzdHAzODQA"},
+    {"ecdsa-sha2-nistp521", "AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEA"},
+    {"sk-ssh-ed25519@openssh.com", "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29t"},
+    {"sk-ecdsa-sha2-nistp256@openssh.com", "AAAAInNrLWVjZHNhLXNoYTItbmlzdHAyNTZAb3BlbnNzaC5jb20"},
+};
+
+static bool is_base64(const char *text, size_t size) {
+    size_t padding = 0;
+    while (padding < 2 && padding < size && text[size - 1 - padding] == '=')
+        padding++;
+    return size % 4 == 0 && size >= 68 && is_made_of(text, size - padding, UPPER LOWER DIGITS "+/");
+}
+
+// "type base64 [comment]": options in front (command=…, from=…) are not for this file, since a ';' or a quote in them would be ambiguous.
+static bool is_ssh_key(const char *text, size_t size) {
+    const char *blank = memchr(text, ' ', size);
+    if (!blank)
+        return false;
+    size_t name_size = (size_t)(blank - text);
+    const char *body = blank + 1;
+    const char *end = memchr(body, ' ', size - name_size - 1);
+    size_t body_size = end ? (size_t)(end - body) : size - name_size - 1;
+    for (size_t i = 0; i < ARRAY_SIZE(ssh_types); i++) {
+        size_t start_size = strlen(ssh_types[i].start);
+        if (name_size == strlen(ssh_types[i].name) && memcmp(text, ssh_types[i].name, name_size) == 0)
+            return body_size > start_size && memcmp(body, ssh_types[i].start, start_size) == 0 && is_base64(body, body_size);
+    }
+    return false;
+}
+
+static bool is_ssh_keys(const struct schema_key *key, const char *value) {
+    (void)key;
+    return is_list_of(is_ssh_key, value, ";");
+}
+
+static bool is_path(const struct schema_key *key, const char *value) {
+    (void)key;
+    size_t size = strlen(value);
+    return value[0] == '/' && size < 4096 && size > 1 && value[size - 1] != '/' && !strstr(value, "//") && !strstr(value, "/../") &&
+           !strstr(value, "/./") && (size < 3 || strcmp(value + size - 3, "/..") != 0);
+}
+
+static bool is_secret_file(const struct schema_key *key, const char *value) {
+    (void)key;
+    return schema_secret_name(value) != NULL;
+}
+
+bool schema_is_secret_name(const char *name) {
+    static const char suffix[] = ".secret";
+    size_t size = strlen(name), tail = sizeof(suffix) - 1;
+    return size > tail && size < SCHEMA_SECRET_NAME_BYTES && is_made_of(name, size, UPPER LOWER DIGITS "._-") && isalnum((unsigned char)name[0]) &&
+           strcmp(name + size - tail, suffix) == 0;
+}
+
+const char *schema_secret_name(const char *path) {
+    static const char dir[] = SCHEMA_SECRETS_DIR "/";
+    if (strncmp(path, dir, sizeof(dir) - 1) != 0)
+        return NULL;
+    const char *name = path + sizeof(dir) - 1;
+    return schema_is_secret_name(name) ? name : NULL;
+}
+
+const struct schema_type_info schema_types[SCHEMA_TYPES] = {
+    [SCHEMA_TEXT] = {"text", "text", is_any, true},
+    [SCHEMA_BOOL] = {"true or false", "true or false", is_bool, false},
+    [SCHEMA_INTEGER] = {"number", NULL, is_integer, false},
+    [SCHEMA_SIZE] = {"size", NULL, is_size, false},
+    [SCHEMA_MEMORY] = {"size or percentage", "a size such as 512M or 2G, or a percentage of the memory from 1% to 100%", is_memory, false},
+    [SCHEMA_WORD] = {"word", NULL, is_choice, false},
+    [SCHEMA_HOSTNAME] = {"host name", "a host name: letters, digits, inner hyphens, dots, at most 64 characters", is_hostname, false},
+    [SCHEMA_HOST_LIST] = {"host names or addresses", "host names or IP addresses, separated by blanks", is_host_list, true},
+    [SCHEMA_ADDRESS] = {"address", "an IPv4 or IPv6 address", is_address, false},
+    [SCHEMA_ADDRESS_LIST] = {"addresses", "IPv4 or IPv6 addresses, separated by blanks", is_address_list, true},
+    [SCHEMA_CIDR] = {"address/prefix", "an address with its prefix length, such as 192.0.2.7/24", is_cidr, false},
+    [SCHEMA_CIDR_LIST] = {"addresses/prefixes", "addresses with their prefix lengths, such as 192.0.2.7/24, separated by blanks", is_cidr_list, true},
+    [SCHEMA_PORT_LIST] = {"ports", "ports from 1 to 65535 or ranges such as 8000-8100, separated by blanks", is_port_list, true},
+    [SCHEMA_TIMEZONE] = {"time zone", "a time zone such as UTC or Europe/Berlin", is_timezone, false},
+    [SCHEMA_INTERFACE] = {"interface", "an interface name of at most 15 characters, or a MAC address such as 52:54:00:12:34:56", is_interface, false},
+    [SCHEMA_USER] = {"user name", "a user name: lower-case letters, digits, '_' and '-', not a digit first, at most 32 characters, not root", is_user,
+                     false},
+    [SCHEMA_SSH_KEYS] = {"public keys", "public SSH keys as in a .pub file (type, base64, comment), separated by ';'", is_ssh_keys, true},
+    [SCHEMA_PATH] = {"path", "an absolute path", is_path, false},
+    [SCHEMA_SECRET_FILE] = {"secret file", "a path " SCHEMA_SECRETS_DIR "/<name>.secret", is_secret_file, false},
+};
