@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies missing parts of a tree, each entry under a temporary name first. Only adds.
+// Copies missing parts of a tree in two walks: the first creates directories and links and stages file contents, the second, after one
+// sync for all of them, gives the files their names. (An fsync per file took 2.8 s for Debian's 560 entries in a virtual machine.)
 #include "firstboot/init/factory.h"
 #include "firstboot/init/boot.h"
 #include "firstboot/init/console.h"
@@ -12,15 +13,42 @@
 
 #define SOURCE BOOT_ROOT "/usr/share/factory/var"
 #define TARGET BOOT_STATE "/var"
-#define TEMPORARY ".webops-factory"
 
 struct copy {
-    struct factory_counts counts;
+    int staging_fd; // -1 until something is missing
+    int top_fd; // of the target
+    bool is_naming; // second walk
+    unsigned staged; // files so far in this walk: the staged names are their numbers
     unsigned depth;
+    struct factory_counts counts;
     struct err *err;
 };
 
 static int copy_tree(struct copy *copy, int from_fd, int to_fd);
+
+static void staged_name(const struct copy *copy, char ret_name[16]) {
+    snprintf(ret_name, 16, "%u", copy->staged);
+}
+
+// Removes what an earlier boot left behind when the power went.
+static void remove_staging(int top_fd) {
+    int fd = openat(top_fd, FACTORY_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.' && unlinkat(fd, entry->d_name, 0) < 0)
+            unlinkat(fd, entry->d_name, AT_REMOVEDIR);
+    if (dir)
+        unlinkat(top_fd, FACTORY_STAGING, AT_REMOVEDIR);
+}
+
+static int open_staging(struct copy *copy) {
+    if (copy->staging_fd >= 0)
+        return 0;
+    if (mkdirat(copy->top_fd, FACTORY_STAGING, 0700) < 0)
+        return -errno;
+    copy->staging_fd = openat(copy->top_fd, FACTORY_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return copy->staging_fd < 0 ? -errno : 0;
+}
 
 static int set_times(int dir_fd, const char *name, const struct stat *st) {
     const struct timespec times[2] = {st->st_mtim, st->st_mtim};
@@ -39,69 +67,74 @@ static int copy_bytes(int from, int to) {
     return 0;
 }
 
-static int make_file(int from_fd, int to_fd, const char *name, const struct stat *st) {
+static int make_file(int from_fd, const char *name, const struct stat *st, int staging_fd, const char *staged) {
     cleanup_fd int from = openat(from_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (from < 0)
         return -errno;
-    cleanup_fd int to = openat(to_fd, TEMPORARY, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    cleanup_fd int to = openat(staging_fd, staged, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (to < 0)
         return -errno;
     int r = copy_bytes(from, to);
     if (r < 0)
         return r;
-    // Owner before mode: a change of owner clears the set-user-ID bit. The data must be on disk before the name is: a rename alone may
-    // survive a power cut that its file's content does not.
+    // Owner before mode: a change of owner clears the set-user-ID bit.
     if (fchown(to, st->st_uid, st->st_gid) < 0 || fchmod(to, st->st_mode & 07777) < 0)
         return -errno;
-    r = set_times(to_fd, TEMPORARY, st);
-    return r < 0 ? r : fsync(to) == 0 ? 0 : -errno;
+    return set_times(staging_fd, staged, st);
 }
 
-static int make_directory(int from_fd, int to_fd, const char *name, const struct stat *st) {
+static int make_directory(int from_fd, const char *name, const struct stat *st, int staging_fd, const char *staged) {
     (void)from_fd, (void)name;
-    if (mkdirat(to_fd, TEMPORARY, 0700) < 0 || fchownat(to_fd, TEMPORARY, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-        fchmodat(to_fd, TEMPORARY, st->st_mode & 07777, 0) < 0)
+    if (mkdirat(staging_fd, staged, 0700) < 0 || fchownat(staging_fd, staged, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+        fchmodat(staging_fd, staged, st->st_mode & 07777, 0) < 0)
         return -errno;
     return 0;
 }
 
-static int make_link(int from_fd, int to_fd, const char *name, const struct stat *st) {
+static int make_link(int from_fd, const char *name, const struct stat *st, int staging_fd, const char *staged) {
     char target[PATH_MAX];
     ssize_t size = readlinkat(from_fd, name, target, sizeof(target));
     if (size < 0 || size == (ssize_t)sizeof(target))
         return size < 0 ? -errno : -ENAMETOOLONG;
     target[size] = '\0';
-    if (symlinkat(target, to_fd, TEMPORARY) < 0 || fchownat(to_fd, TEMPORARY, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+    if (symlinkat(target, staging_fd, staged) < 0 || fchownat(staging_fd, staged, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    return set_times(to_fd, TEMPORARY, st);
+    return set_times(staging_fd, staged, st);
 }
 
-// What an earlier boot left behind when the power went. Nothing else is ever named so.
-static void remove_temporary(int to_fd) {
-    if (unlinkat(to_fd, TEMPORARY, 0) < 0 && errno == EISDIR)
-        unlinkat(to_fd, TEMPORARY, AT_REMOVEDIR);
-}
-
-static const struct {
+static const struct kind {
     mode_t type;
-    int (*make)(int from_fd, int to_fd, const char *name, const struct stat *st);
+    int (*make)(int from_fd, const char *name, const struct stat *st, int staging_fd, const char *staged);
 } kinds[] = {{S_IFREG, make_file}, {S_IFDIR, make_directory}, {S_IFLNK, make_link}};
 
+static const struct kind *kind_of(mode_t mode) {
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+        if ((mode & S_IFMT) == kinds[i].type)
+            return &kinds[i];
+    return NULL;
+}
+
+// First walk: everything is made in the staging directory; what has no content of its own gets its name at once, because ext4 commits
+// names in order. Second walk: the same files come by in the same order.
 static int create(struct copy *copy, int from_fd, int to_fd, const char *name, const struct stat *st) {
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-        if ((st->st_mode & S_IFMT) != kinds[i].type)
-            continue;
-        int r = kinds[i].make(from_fd, to_fd, name, st);
-        if (r == 0 && renameat(to_fd, TEMPORARY, to_fd, name) < 0)
-            r = -errno;
-        if (r < 0) {
-            remove_temporary(to_fd);
-            return err_sys(copy->err, r, "creating %s", name);
-        }
-        copy->counts.copied++;
-        return 1;
+    const struct kind *kind = kind_of(st->st_mode);
+    if (!kind) {
+        copy->counts.skipped += !copy->is_naming;
+        return 0;
     }
-    copy->counts.skipped++;
+    char staged[16] = "new";
+    if (kind->type == S_IFREG)
+        staged_name(copy, staged);
+    int r = open_staging(copy);
+    if (r == 0 && !copy->is_naming)
+        r = kind->make(from_fd, name, st, copy->staging_fd, staged);
+    bool is_named = copy->is_naming || kind->type != S_IFREG;
+    if (r == 0 && is_named && renameat(copy->staging_fd, staged, to_fd, name) < 0)
+        r = -errno;
+    if (r < 0)
+        return err_sys(copy->err, r, "creating %s", name);
+    copy->staged += kind->type == S_IFREG;
+    copy->counts.copied += is_named;
     return 0;
 }
 
@@ -109,8 +142,10 @@ static int descend(struct copy *copy, int from_fd, int to_fd, const char *name) 
     if (copy->depth == FACTORY_MAX_DEPTH)
         return err_set(copy->err, -ELOOP, "%s: more than %d directories deep", name, FACTORY_MAX_DEPTH);
     cleanup_fd int from = openat(from_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (from < 0)
+        return err_sys(copy->err, -errno, "opening the image's %s", name);
     cleanup_fd int to = openat(to_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (from < 0 || to < 0)
+    if (to < 0)
         return err_sys(copy->err, -errno, "opening %s", name);
     copy->depth++;
     int r = copy_tree(copy, from, to);
@@ -126,14 +161,9 @@ static int copy_entry(struct copy *copy, int from_fd, int to_fd, const char *nam
     if (is_new && errno != ENOENT)
         return err_sys(copy->err, -errno, "looking at the present %s", name);
     int r = is_new ? create(copy, from_fd, to_fd, name, &from) : 0;
-    if (r < 0)
+    if (r < 0 || !S_ISDIR(from.st_mode) || (!is_new && !S_ISDIR(to.st_mode)))
         return r;
-    if (!S_ISDIR(from.st_mode) || (!is_new && !S_ISDIR(to.st_mode)))
-        return 0;
-    r = descend(copy, from_fd, to_fd, name);
-    if (r == 0 && is_new && set_times(to_fd, name, &from) < 0)
-        return err_sys(copy->err, -errno, "setting the time of %s", name);
-    return r;
+    return descend(copy, from_fd, to_fd, name);
 }
 
 static int copy_tree(struct copy *copy, int from_fd, int to_fd) {
@@ -141,8 +171,6 @@ static int copy_tree(struct copy *copy, int from_fd, int to_fd) {
     cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir)
         return err_sys(copy->err, -errno, "reading the image's directory");
-    remove_temporary(to_fd);
-    unsigned before = copy->counts.copied;
     for (struct dirent *entry; (entry = readdir(dir));) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
@@ -150,14 +178,25 @@ static int copy_tree(struct copy *copy, int from_fd, int to_fd) {
         if (r < 0)
             return r;
     }
-    if (copy->counts.copied != before && fsync(to_fd) < 0)
-        return err_sys(copy->err, -errno, "writing the directory to disk");
     return 0;
 }
 
 int factory_copy(int from_fd, int to_fd, struct factory_counts *ret_counts, struct err *err) {
-    struct copy copy = {.err = err};
+    struct copy copy = {.staging_fd = -1, .top_fd = to_fd, .err = err};
+    remove_staging(to_fd);
     int r = copy_tree(&copy, from_fd, to_fd);
+    cleanup_fd int staging_fd = copy.staging_fd;
+    if (r == 0 && copy.staged) {
+        // A rename may survive a power cut that the file's content does not: contents first.
+        if (syncfs(staging_fd) < 0)
+            r = err_sys(err, -errno, "writing the copied files to disk");
+        copy.is_naming = true;
+        copy.staged = 0;
+        if (r == 0)
+            r = copy_tree(&copy, from_fd, to_fd);
+    }
+    if (staging_fd >= 0)
+        remove_staging(to_fd);
     if (r == 0)
         *ret_counts = copy.counts;
     return r;
@@ -169,9 +208,11 @@ int factory_apply(struct boot *boot, struct err *err) {
     cleanup_fd int from = open(SOURCE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (from < 0 && errno == ENOENT)
         return 0;
+    if (from < 0)
+        return err_sys(err, -errno, "opening " SOURCE);
     cleanup_fd int to = open(TARGET, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (from < 0 || to < 0)
-        return err_sys(err, -errno, "opening %s", from < 0 ? SOURCE : TARGET);
+    if (to < 0)
+        return err_sys(err, -errno, "opening " TARGET);
     int r = factory_copy(from, to, &boot->factory, err);
     if (r < 0)
         return err_prefix(err, r, "copying what is missing from %s to /var", SOURCE + strlen(BOOT_ROOT));
