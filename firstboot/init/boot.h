@@ -29,7 +29,7 @@ struct boot {
     dev_t verity;
     dev_t layers[SLOT_MAX_LAYERS];
     bool is_state_read_only;
-    const char *state_check; // "clean" or what e2fsck found
+    const char *state_check; // ext4_describe()
     struct factory_counts factory;
     uint64_t start_ms;
     struct boot_timing timings[BOOT_MAX_STEPS];

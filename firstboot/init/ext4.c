@@ -11,6 +11,8 @@ enum {
     INCOMPAT_RECOVER = 4,
 };
 
+enum { CORRECTED = 1, WANTS_RESTART = 2 }; // e2fsck(8), exit status
+
 static unsigned get16(const uint8_t *bytes) {
     return bytes[0] | (unsigned)bytes[1] << 8;
 }
@@ -27,7 +29,6 @@ enum ext4_condition ext4_examine(const uint8_t superblock[EXT4_SUPERBLOCK_BYTES]
 // directories and files behind the operator's back, and stopping here makes a machine that cannot be reached. So it comes up with the
 // state read-only: SSH works with the same identity, nothing gets worse, `webops status` shows why, and the operator can back up first.
 enum ext4_action ext4_decide(enum ext4_condition condition, int exit_status) {
-    enum { CORRECTED = 1, WANTS_RESTART = 2 };
     if (condition == EXT4_CLEAN)
         return EXT4_MOUNT;
     if (exit_status == EXT4_CHECK_NOT_RUN) // the kernel replays a journal by itself
@@ -35,4 +36,14 @@ enum ext4_action ext4_decide(enum ext4_condition condition, int exit_status) {
     if (exit_status & ~(CORRECTED | WANTS_RESTART))
         return EXT4_MOUNT_READ_ONLY;
     return exit_status & WANTS_RESTART ? EXT4_RESTART : EXT4_MOUNT;
+}
+
+const char *ext4_describe(enum ext4_condition condition, int exit_status) {
+    if (condition == EXT4_CLEAN)
+        return "clean";
+    if (exit_status == EXT4_CHECK_NOT_RUN)
+        return "unchecked";
+    if (exit_status & ~(CORRECTED | WANTS_RESTART))
+        return "damaged";
+    return exit_status ? "repaired" : "checked";
 }

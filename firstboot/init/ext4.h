@@ -20,3 +20,5 @@ enum ext4_action { EXT4_MOUNT, EXT4_MOUNT_READ_ONLY, EXT4_RESTART };
 enum ext4_condition ext4_examine(const uint8_t superblock[EXT4_SUPERBLOCK_BYTES]);
 // What to do after `e2fsck -p` ended with this status (a bit set, see e2fsck(8)), or after EXT4_CHECK_NOT_RUN.
 enum ext4_action ext4_decide(enum ext4_condition condition, int exit_status);
+// One word for the boot record: clean, checked (e2fsck replayed the journal), repaired, unchecked (e2fsck did not run), damaged.
+const char *ext4_describe(enum ext4_condition condition, int exit_status);

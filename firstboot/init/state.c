@@ -31,7 +31,7 @@ static int examine(const char *device, enum ext4_condition *ret_condition, struc
 static int check(struct boot *boot, const char *device, enum ext4_action *ret_action, struct err *err) {
     enum ext4_condition condition = EXT4_NOT;
     int status = 0, r = examine(device, &condition, err);
-    boot->state_check = "clean";
+    boot->state_check = ext4_describe(EXT4_CLEAN, 0);
     *ret_action = EXT4_MOUNT;
     if (r < 0 || condition == EXT4_CLEAN)
         return r;
@@ -41,7 +41,7 @@ static int check(struct boot *boot, const char *device, enum ext4_action *ret_ac
     if (r < 0)
         return r;
     *ret_action = ext4_decide(condition, status);
-    boot->state_check = status == EXT4_CHECK_NOT_RUN ? "not-checked" : *ret_action == EXT4_MOUNT ? "repaired" : "damaged";
+    boot->state_check = ext4_describe(condition, status);
     if (*ret_action == EXT4_RESTART)
         return err_set(err, -EAGAIN, "e2fsck repaired %s and wants a restart", device);
     int level = *ret_action == EXT4_MOUNT ? CONSOLE_INFO : CONSOLE_ERROR;
