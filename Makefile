@@ -51,7 +51,7 @@ $(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
 	$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
-	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack -s -o $@.tmp $^
+	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack,-z,noseparate-code -s -o $@.tmp $^
 	@! readelf -lW $@.tmp | grep -q INTERP || { echo "init has an interpreter: it is not static" >&2; exit 1; }
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
 	mv $@.tmp $@
