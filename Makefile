@@ -21,7 +21,7 @@ SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-om
 INIT_FLAGS = -Os -g -fstack-protector-strong -ftrivial-auto-var-init=zero -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections \
              -idirafter /usr/include -idirafter /usr/include/$(TRIPLET)
 
-all: programs
+all: programs ## the programs
 
 include common/module.mk builder/module.mk firstboot/module.mk
 
@@ -87,8 +87,10 @@ $(O)/firstboot/init/test/fuzz_%: $(O)/test/firstboot/init/test/fuzz_%.o $(TEST_S
 
 unit-tests: $(UNIT_TESTS)
 
-unit: unit-tests programs
+unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
 	CMOCKA_MESSAGE_OUTPUT=TAP prove --exec '' $(UNIT_TESTS)
+
+include qemu-tests/module.mk
 
 .PHONY: all programs unit unit-tests
 .SECONDARY:
