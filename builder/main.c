@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 static const struct verb verbs[] = {
+    {"run", "IMAGE [-- QEMU-ARGUMENTS]", 1, -1, "Boots an image in QEMU, without writing to it.", verb_run},
     {"version", "", 0, 0, "Prints the version.", verb_version},
     {0},
 };
