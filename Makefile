@@ -81,9 +81,9 @@ $(O)/firstboot/test/test_%: $(O)/test/firstboot/test/test_%.o $(call no_main,$(c
 $(O)/firstboot/test/fuzz_%: $(O)/test/firstboot/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
 	$(link_test) $(FIRSTBOOT_LIBS)
 $(O)/firstboot/init/test/test_%: $(O)/test/firstboot/init/test/test_%.o $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(TEST_LIBS)
+	$(link_test) $(TEST_LIBS) $(COMMON_LIBS)
 $(O)/firstboot/init/test/fuzz_%: $(O)/test/firstboot/init/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test)
+	$(link_test) $(COMMON_LIBS)
 
 unit-tests: $(UNIT_TESTS)
 
