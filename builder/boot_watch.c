@@ -9,9 +9,8 @@ static const struct {
     enum boot_stage stage;
 } landmarks[] = {
     {"BdsDxe: starting Boot", BOOT_LOADER}, // OVMF
-    {"Linux version ", BOOT_KERNEL}, {"Run /init as init process", BOOT_INIT},
-    {"running in system mode", BOOT_SYSTEM}, {"webops: healthy", BOOT_HEALTHY},
-    {"webops: unhealthy", BOOT_UNHEALTHY},
+    {"Linux version ", BOOT_KERNEL},        {"Run /init as init process", BOOT_INIT}, {"running in system mode", BOOT_SYSTEM},
+    {"webops: healthy", BOOT_HEALTHY},      {"webops: unhealthy", BOOT_UNHEALTHY},
 };
 
 static const char *const names[] = {
@@ -25,7 +24,7 @@ const char *boot_stage_name(enum boot_stage stage) {
 
 static void keep_verdict(struct boot_watch *watch, const char *found) {
     size_t size = 0;
-    for (; found[size] && size < sizeof(watch->verdict) - 1; size++)
+    for (; size < sizeof(watch->verdict) - 1 && found[size]; size++)
         watch->verdict[size] = isprint((unsigned char)found[size]) ? found[size] : ' ';
     while (size && watch->verdict[size - 1] == ' ')
         size--;

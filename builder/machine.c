@@ -74,8 +74,8 @@ static int make_overlay(const struct machine_request *request, struct machine *m
     cleanup_free char *image = realpath(request->image, NULL); // qemu-img takes it relative to the overlay
     if (!image)
         return err_sys(err, -errno, "%s", request->image);
-    struct run make = {.argv = RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", image, machine->overlay,
-                                        request->disk_size)};
+    struct run make = {
+        .argv = RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", image, machine->overlay, request->disk_size)};
     int r = run_quiet(&make, err);
     return r < 0 ? err_prefix(err, r, "making the overlay disk") : 0;
 }
@@ -120,7 +120,7 @@ static int choose_port(const struct machine_request *request, struct machine *ma
 
 int machine_prepare(const struct machine_request *request, struct machine *machine, struct err *err) {
     static int (*const steps[])(const struct machine_request *, struct machine *, struct err *) = {make_overlay, make_firmware, make_seed,
-                                                                                                  choose_port};
+                                                                                                   choose_port};
     int r = make_dir(machine, err);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
         r = steps[i](request, machine, err);

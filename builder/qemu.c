@@ -57,8 +57,9 @@ static void list_add_path(struct argv_list *list, const char *option, const char
 }
 
 static void add_machine(struct argv_list *list, const struct qemu_options *options) {
-    static const char *const start[] = {"setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-name", "webops", "-nodefaults",
-                                        "-no-user-config", "-display", "none", "-vga", "std"};
+    static const char *const start[] = {"setpriv",  "--pdeathsig", "KILL",        "qemu-system-x86_64",
+                                        "-name",    "webops",      "-nodefaults", "-no-user-config",
+                                        "-display", "none",        "-vga",        "std"};
     for (size_t i = 0; i < ARRAY_SIZE(start); i++)
         list_take(list, str_dup(start[i]));
     list_add(list, "-machine", "q35");
@@ -86,7 +87,8 @@ static void add_disks(struct argv_list *list, const struct qemu_options *options
 
 static void add_channels(struct argv_list *list, const struct qemu_options *options) {
     list_take(list, str_dup("-netdev"));
-    list_take(list, str_printf("user,id=net,hostfwd=tcp:127.0.0.1:%ld-:22%s%s", options->ssh_port, options->net[0] ? "," : "", options->net));
+    list_take(list,
+              str_printf("user,id=net,hostfwd=tcp:127.0.0.1:%ld-:22%s%s", options->ssh_port, options->net[0] ? "," : "", options->net));
     // No option ROM: firmware would only try to boot from the network.
     list_add(list, "-device", "virtio-net-pci,netdev=net,romfile=");
     list_add_path(list, "-chardev", "file,id=serial,append=on,path=", options->serial, "");
@@ -136,8 +138,9 @@ int qemu_probe_run(const struct qemu_accel *accel, const char *disk, unsigned ti
     size_t size = 0;
     // The guest ends by a reset, which -no-reboot turns into exit status 0.
     struct run probe = {
-        .argv = RUN_ARGV("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35", "-accel", accel->accel, "-cpu", accel->cpu,
-                         "-m", "64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-debugcon", "stdio", "-drive", drive),
+        .argv =
+            RUN_ARGV("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35", "-accel", accel->accel, "-cpu", accel->cpu,
+                     "-m", "64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-debugcon", "stdio", "-drive", drive),
         .timeout_ms = timeout_ms,
     };
     int r = run_capture(&probe, PROBE_MAX_OUTPUT, &text, &size, err);

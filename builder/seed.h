@@ -14,6 +14,6 @@ struct seed {
 
 // Parses and checks config.env with the machine's own parser and schema, and the secret files it names when `secrets` is given. All
 // problems are logged with file and line; the result is then -EINVAL.
-int seed_check(const char *config, const char *secrets, struct err *err) must_check nonnull(1, 3);
+int seed_check(const char *path, const char *secrets, struct err *err) must_check nonnull(1, 3);
 // Writes the volume, mode 0600 from its first byte. -ENOENT names a missing tool or file; -ENOSPC when the files do not fit.
 int seed_save(const struct seed *seed, struct err *err) must_check nonnull(1, 2);

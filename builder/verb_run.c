@@ -37,9 +37,9 @@ static int check_options(struct run_options *options, struct err *err) {
 
 static void report_json(const struct machine *machine, const struct vm *vm) {
     const struct qemu_options *o = &machine->options;
-    json_t *report = json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "pid", (int)vm->pid, "ssh_port", (int)o->ssh_port, "serial", o->serial,
-                               "qmp", o->qmp, "disk", o->disk, "accelerator", o->accel->accel, "firmware",
-                               o->firmware == QEMU_UEFI ? "uefi" : "bios");
+    json_t *report =
+        json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "pid", (int)vm->pid, "ssh_port", (int)o->ssh_port, "serial", o->serial, "qmp",
+                  o->qmp, "disk", o->disk, "accelerator", o->accel->accel, "firmware", o->firmware == QEMU_UEFI ? "uefi" : "bios");
     cleanup_free char *text = json_dumps(report, JSON_COMPACT);
     json_decref(report);
     printf("%s\n", text ?: "{}");
@@ -50,8 +50,8 @@ static void report_start(const struct run_options *options, const struct machine
     const struct qemu_options *o = &machine->options;
     log_info("accelerator: %s%s%s%s", o->accel->name, machine->accel_note[0] ? " (" : "", machine->accel_note,
              machine->accel_note[0] ? ")" : "");
-    log_info("%s, %ld processors, %ld MiB; SSH: ssh -p %ld USER@127.0.0.1", o->firmware == QEMU_UEFI ? "UEFI" : "BIOS", o->cpus, o->memory_mib,
-             o->ssh_port);
+    log_info("%s, %ld processors, %ld MiB; SSH: ssh -p %ld USER@127.0.0.1", o->firmware == QEMU_UEFI ? "UEFI" : "BIOS", o->cpus,
+             o->memory_mib, o->ssh_port);
     if (options->request.serial)
         log_info("console: %s", o->serial);
     if (options->json)

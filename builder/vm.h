@@ -21,7 +21,8 @@ struct vm {
 
 // Starts `argv`; from then on SIGINT, SIGTERM and SIGHUP are not fatal for us but reported by vm_wait(). `serial` is the log that QEMU
 // writes. `argv` and the strings must outlive the machine. vm_done() must follow whatever the result.
-int vm_start(struct vm *vm, const char *const *argv, const char *serial, const char *qmp, struct err *err) must_check nonnull(1, 2, 3, 4, 5);
+int vm_start(struct vm *vm, const char *const *argv, const char *serial, const char *qmp, struct err *err) must_check
+    nonnull(1, 2, 3, 4, 5);
 // Sleeps until something happened; `deadline_ms` is counted from the start, 0 = none. Returns an enum vm_event or -errno.
 int vm_wait(struct vm *vm, int64_t deadline_ms, struct err *err) must_check nonnull(1, 3);
 // Asks the guest to power off, ends QEMU when that takes longer than `grace_ms` (or when a second signal arrives), and collects the
@@ -31,5 +32,6 @@ void vm_stop(struct vm *vm, unsigned grace_ms) nonnull(1);
 void vm_done(struct vm *vm);
 int64_t vm_elapsed_ms(const struct vm *vm) nonnull(1);
 
-#define VM_INIT {.pid = -1, .pid_fd = -1, .signal_fd = -1, .serial_fd = -1}
+#define VM_INIT                                                                                                                            \
+    { .pid = -1, .pid_fd = -1, .signal_fd = -1, .serial_fd = -1 }
 #define cleanup_vm cleanup(vm_done)

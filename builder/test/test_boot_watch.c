@@ -88,9 +88,12 @@ static void test_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stages_in_one_piece),      cmocka_unit_test(test_stages_byte_by_byte),
-        cmocka_unit_test(test_unfinished_line_says_nothing), cmocka_unit_test(test_unhealthy_is_not_healthy),
-        cmocka_unit_test(test_reboot_starts_over),       cmocka_unit_test(test_long_lines_and_nul_do_not_overflow),
+        cmocka_unit_test(test_stages_in_one_piece),
+        cmocka_unit_test(test_stages_byte_by_byte),
+        cmocka_unit_test(test_unfinished_line_says_nothing),
+        cmocka_unit_test(test_unhealthy_is_not_healthy),
+        cmocka_unit_test(test_reboot_starts_over),
+        cmocka_unit_test(test_long_lines_and_nul_do_not_overflow),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

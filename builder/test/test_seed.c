@@ -140,7 +140,8 @@ static void test_missing_or_open_secret_is_refused(void **state) {
 static void test_machine_files(void **state) {
     struct place *p = *state;
     struct err err = {0};
-    struct machine_request request = {.image = p->image, .config = p->config, .secrets = p->secrets, .disk_size = "1M", .memory_mib = 256, .cpus = 1};
+    struct machine_request request = {
+        .image = p->image, .config = p->config, .secrets = p->secrets, .disk_size = "1M", .memory_mib = 256, .cpus = 1};
     struct stat before, after, dir;
     assert_int_equal(stat(p->image, &before), 0);
     struct machine machine = {0};

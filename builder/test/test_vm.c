@@ -182,9 +182,10 @@ static void test_qmp_without_socket(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WITH_PLACE(test_stage_then_end),     WITH_PLACE(test_last_words_are_read), WITH_PLACE(test_failure_is_an_error),
-        WITH_PLACE(test_timeout_and_kill),   WITH_PLACE(test_signal_is_an_event),  WITH_PLACE(test_missing_program),
-        WITH_PLACE(test_qmp_executes),       WITH_PLACE(test_qmp_reports_error_garbage_and_end),
+        WITH_PLACE(test_stage_then_end),      WITH_PLACE(test_last_words_are_read),
+        WITH_PLACE(test_failure_is_an_error), WITH_PLACE(test_timeout_and_kill),
+        WITH_PLACE(test_signal_is_an_event),  WITH_PLACE(test_missing_program),
+        WITH_PLACE(test_qmp_executes),        WITH_PLACE(test_qmp_reports_error_garbage_and_end),
         WITH_PLACE(test_qmp_without_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
