@@ -23,6 +23,9 @@ INIT_FLAGS = -Os -g -fstack-protector-strong -ftrivial-auto-var-init=zero -fno-a
 
 all: programs ## the programs
 
+# V=1 shows the compiler's command lines.
+Q = $(if $(V),,@)
+
 include common/module.mk builder/module.mk firstboot/module.mk
 
 # $(call objects,dir,flavour,sources)
@@ -33,13 +36,13 @@ programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON_FLAGS) $(HARDENING) -c -o $@ $<
+	$(Q)$(CC) $(COMMON_FLAGS) $(HARDENING) -c -o $@ $<
 $(O)/test/%.o: %.c VERSION | $(O)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON_FLAGS) $(SANITIZE) -c -o $@ $<
+	$(Q)$(CC) $(COMMON_FLAGS) $(SANITIZE) -c -o $@ $<
 $(O)/musl/%.o: %.c VERSION | $(O)
 	@mkdir -p $(@D)
-	$(MUSL_CC) $(COMMON_FLAGS) $(INIT_FLAGS) -c -o $@ $<
+	$(Q)$(MUSL_CC) $(COMMON_FLAGS) $(INIT_FLAGS) -c -o $@ $<
 $(O):
 	@mkdir -p $@
 
