@@ -2,6 +2,7 @@
 """Other ways to boot: BIOS, without any configuration, from other sources of configuration, damaged, another release."""
 import json
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -63,7 +64,6 @@ def test_configuration_from_the_hetzner_metadata_service(image):
 
 def flipped(image, offset, name):
     """A copy of the image with one bit flipped; sparse, because the empty slot is large."""
-    import subprocess
     path = OUT / f"{name}.raw"
     subprocess.run(["cp", "--sparse=always", image.raw, path], check=True)
     with open(path, "r+b") as disk:
@@ -85,7 +85,7 @@ def test_flipped_bit_in_a_layer_is_not_served(image, config, slot):
     partition, generation = slot
     layer = generation["layers"][0]
     # Somewhere in the middle of the base layer: data that a boot reads rarely, so that only the health check meets it.
-    path = flipped(image, partition["offset"] + layer["offset"] + layer["length"] * 2 // 3, "flipped-layer")
+    path = flipped(image, partition["offset"] + layer["offset"] + layer["bytes"] * 2 // 3, "flipped-layer")
     try:
         with VM("flipped-layer", path, config=config) as vm:
             line = vm.wait_console("webops: unhealthy", never=("webops: healthy",), timeout=240)
