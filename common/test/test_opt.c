@@ -326,6 +326,9 @@ static void test_nearest_word(void **state) {
     assert_string_equal(nearest_word("pan", verbs, 3, sizeof(*verbs)), "plan"); // other strides
     static const char *const lengths[] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     assert_ptr_equal(nearest_word(lengths[0], lengths, 1, sizeof(*lengths)), lengths[0]); // 63 letters, the longest compared
+    static const char *const letters[] = {"a", "ab"};
+    assert_null(nearest_word("x", letters, 2, sizeof(*letters))); // one mistake, but nothing in common
+    assert_string_equal(nearest_word("a", letters, 2, sizeof(*letters)), "a");
     static const char *const twins[] = {"cat", "bat"};
     assert_string_equal(nearest_word("rat", twins, 2, sizeof(*twins)), "cat"); // the first of equals
 }
