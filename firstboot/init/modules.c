@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads modules for devices. The builder computed the closures; nothing is resolved here.
 #include "firstboot/init/modules.h"
-#include "firstboot/init/console.h"
 #include "firstboot/init/match.h"
 #include "firstboot/init/sys.h"
 #include "firstboot/init/uevent.h"
@@ -26,7 +25,7 @@ static void load_one(struct modules *modules, unsigned number) {
     int r = modules->load(module);
     modules->loaded += r == 0;
     if (r < 0 && r != -EEXIST)
-        console_log(r == -ENODEV ? CONSOLE_DEBUG : CONSOLE_WARNING, "module %s: %s", module->path, strerror(-r));
+        modules->failed(module, r);
 }
 
 void modules_load_list(struct modules *modules, const struct plan_list *list) {
@@ -57,7 +56,8 @@ void modules_handle(struct modules *modules, const char *modalias) {
         return;
     for (uint32_t i = 0; i < modules->plan->alias_count; i++) {
         const struct plan_alias *alias = &modules->plan->aliases[i];
-        if (strncmp(alias->pattern, modalias, alias->literal) == 0 && match_pattern(alias->pattern + alias->literal, modalias + alias->literal))
+        if (strncmp(alias->pattern, modalias, alias->literal) == 0 &&
+            match_pattern(alias->pattern + alias->literal, modalias + alias->literal))
             modules_load_list(modules, &alias->modules);
     }
 }
