@@ -21,7 +21,7 @@ SANITIZE = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-om
 INIT_FLAGS = -Os -g -fstack-protector-strong -ftrivial-auto-var-init=zero -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections \
              -idirafter /usr/include -idirafter /usr/include/$(TRIPLET)
 
-all: programs
+all: programs ## the programs
 
 include common/module.mk builder/module.mk firstboot/module.mk
 
@@ -51,7 +51,7 @@ $(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
 	$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
-	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack -s -o $@.tmp $^
+	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack,-z,noseparate-code -s -o $@.tmp $^
 	@! readelf -lW $@.tmp | grep -q INTERP || { echo "init has an interpreter: it is not static" >&2; exit 1; }
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
 	mv $@.tmp $@
@@ -87,8 +87,10 @@ $(O)/firstboot/init/test/fuzz_%: $(O)/test/firstboot/init/test/fuzz_%.o $(TEST_S
 
 unit-tests: $(UNIT_TESTS)
 
-unit: unit-tests programs
+unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
 	CMOCKA_MESSAGE_OUTPUT=TAP prove --exec '' $(UNIT_TESTS)
+
+include qemu-tests/module.mk
 
 .PHONY: all programs unit unit-tests
 .SECONDARY:

@@ -69,3 +69,36 @@ struct recipe_profile {
     struct strings outputs; // "qcow2", "zst"; raw is always made
     char *config; // default config.env beside the profile; NULL = none
 };
+
+// A profile with everything it names, loaded.
+struct recipe {
+    struct recipe_profile *profile;
+    struct recipe_image *image;
+    struct recipe_layer *layers[16]; // bottom to top
+    unsigned layer_count;
+    char *profile_path; // as found
+    char *image_path;
+    char *root; // the directory that holds profiles/ (of this profile)
+};
+
+// Where recipes are looked for: the profile's own tree first, then the data that came with the program.
+struct recipe_paths {
+    const char *data_dir; // holds images/ overlays/ profiles/
+};
+
+void recipe_done(struct recipe *recipe);
+// `profile` is a path to a YAML file, or a name looked up as profiles/<name>.yaml in the working directory and in paths->data_dir.
+// Errors are FILE:LINE: what was expected. -ENOENT names the places that were searched.
+int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) must_check nonnull(1, 2, 3, 4);
+
+// Single files, from their text; `name` is for messages. The structs are freed by the functions below.
+int recipe_parse_image(const char *text, size_t size, const char *name, struct recipe_image **ret_image, struct err *err) must_check;
+int recipe_parse_layer(const char *text, size_t size, const char *name, struct recipe_layer **ret_layer, struct err *err) must_check;
+int recipe_parse_profile(const char *text, size_t size, const char *name, struct recipe_profile **ret_profile, struct err *err) must_check;
+void recipe_image_free(struct recipe_image *image);
+void recipe_layer_free(struct recipe_layer *layer);
+void recipe_profile_free(struct recipe_profile *profile);
+// Bytes with an optional K, M, G or T (powers of 1024); false for anything else, zero or an overflow.
+bool recipe_parse_size(const char *text, uint64_t *ret_bytes);
+
+#define RECIPE_MAX_BYTES (256 << 10)

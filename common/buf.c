@@ -2,6 +2,7 @@
 // Growable byte strings and the allocations that may not fail.
 #include "common/buf.h"
 #include <stdarg.h>
+#include <stdint.h>
 #include <string.h>
 
 static void *checked(void *memory) {
@@ -20,6 +21,8 @@ void buf_done(struct buf *buf) {
 static void buf_reserve(struct buf *buf, size_t extra) {
     if (buf->capacity - buf->size > extra)
         return;
+    if (extra > PTRDIFF_MAX - buf->size) // doubling would never get there
+        checked(NULL);
     size_t wanted = buf->capacity ? buf->capacity : 64;
     while (wanted - buf->size <= extra)
         wanted *= 2;

@@ -61,7 +61,8 @@ static char *temporary_name(const char *path) {
         number = (uint64_t)getpid();
     const char *slash = strrchr(path, '/');
     int dir_length = slash ? (int)(slash - path) + 1 : 0;
-    return str_printf("%.*s.%s.%016llx", dir_length, path, path + dir_length, (unsigned long long)number);
+    // The name is cut so that one near NAME_MAX can be written too; the number alone makes it unique.
+    return str_printf("%.*s.%.200s.%016llx", dir_length, path, path + dir_length, (unsigned long long)number);
 }
 
 static int sync_parent(int dir_fd, const char *path, struct err *err) {
@@ -119,8 +120,9 @@ int file_mkdirs(int dir_fd, const char *path, mode_t mode, struct err *err) {
 static int remove_children(int fd, const char *path, struct err *err) {
     cleanup_dir DIR *dir = fdopendir(fd);
     if (!dir) {
+        int r = err_sys(err, -errno, "cannot list %s", path);
         close(fd);
-        return err_sys(err, -errno, "cannot list %s", path);
+        return r;
     }
     for (struct dirent *entry; (entry = readdir(dir));) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -132,24 +134,36 @@ static int remove_children(int fd, const char *path, struct err *err) {
     return 0;
 }
 
+// Packages ship directories without write permission; their owner may change that. Where he may not, unlinking says so.
+static void make_writable(int fd) {
+    struct stat st;
+    if (fstat(fd, &st) == 0 && (st.st_mode & 0700) != 0700)
+        (void)fchmod(fd, (st.st_mode & 07777) | 0700);
+}
+
 int file_remove_tree(int dir_fd, const char *path, struct err *err) {
     if (unlinkat(dir_fd, path, 0) == 0 || errno == ENOENT)
         return 0;
-    if (errno != EISDIR && errno != EPERM)
-        return err_sys(err, -errno, "cannot remove %s", path);
+    int unlink_errno = errno;
+    if (unlink_errno != EISDIR && unlink_errno != EPERM)
+        return err_sys(err, -unlink_errno, "cannot remove %s", path);
     int fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == EACCES && fchmodat(dir_fd, path, 0700, 0) == 0)
         fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOTDIR) // an immutable file, not a directory
+        return err_sys(err, -unlink_errno, "cannot remove %s", path);
     if (fd < 0)
         return err_sys(err, -errno, "cannot open directory %s", path);
+    make_writable(fd);
     int r = remove_children(fd, path, err);
     if (r < 0)
-        return r;
+        return err_prefix(err, r, "in %s", path);
     return unlinkat(dir_fd, path, AT_REMOVEDIR) < 0 ? err_sys(err, -errno, "cannot remove directory %s", path) : 0;
 }
 
 bool file_exists(int dir_fd, const char *path) {
-    return faccessat(dir_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    struct stat st; // not faccessat(): with flags it needs a system call that older containers refuse
+    return fstatat(dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 static int copy_plain(int from, int to, const char *name, uint64_t *bytes, struct err *err) {
@@ -173,10 +187,10 @@ int file_copy_fd(int from, int to, const char *name, uint64_t *ret_bytes, struct
     uint64_t bytes = 0;
     for (;;) {
         ssize_t got = copy_file_range(from, NULL, to, NULL, 1 << 30, 0);
-        if (got > 0) {
+        if (got > 0)
             bytes += (uint64_t)got;
+        if (got > 0 || (got < 0 && errno == EINTR))
             continue;
-        }
         if (got == 0 && bytes)
             break;
         // 0 at once may mean a source (procfs, pipes) that copy_file_range cannot measure.

@@ -35,8 +35,13 @@ void log_write(enum log_level level, const char *fmt, ...) {
     va_end(args);
     if (log_state.before_line)
         log_state.before_line();
-    if (log_state.for_journal)
-        fprintf(stderr, "<%d>%s%s\n", levels[level].priority, levels[level].word, line);
-    else
-        fprintf(stderr, "%s: %s%s\n", log_state.program, levels[level].word, line);
+    // One line each with its own prefix: the journal would take a bare second line for one of another priority.
+    for (char *rest = line, *part; (part = strsep(&rest, "\n"));) {
+        if (!*part && part != line)
+            continue;
+        if (log_state.for_journal)
+            fprintf(stderr, "<%d>%s%s\n", levels[level].priority, levels[level].word, part);
+        else
+            fprintf(stderr, "%s: %s%s\n", log_state.program, levels[level].word, part);
+    }
 }

@@ -3,6 +3,7 @@
 #include "common/opt.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -14,20 +15,21 @@
 static void print_usage(const struct verb *verb, const struct opt *options) {
     printf("Usage: %s %s%s%s%s\n\n%s\n", program_invocation_short_name, verb->name, options[0].name ? " [OPTIONS]" : "",
            *verb->arguments ? " " : "", verb->arguments, verb->help);
-    if (options[0].name)
-        printf("\nOptions:\n");
+    printf("\nOptions:\n");
     for (const struct opt *opt = options; opt->name; opt++) {
         cleanup_free char *left = opt->letter
                                       ? str_printf("-%c, --%s%s%s", opt->letter, opt->name, opt->argument ? " " : "", opt->argument ?: "")
                                       : str_printf("    --%s%s%s", opt->name, opt->argument ? " " : "", opt->argument ?: "");
         printf("  %-30s %s\n", left, opt->help);
     }
+    printf("  %-30s %s\n", "-h, --help", "show this text");
 }
 
 static void fill_long(const struct opt *options, struct option *longs, struct buf *shorts) {
     size_t count = 0;
     buf_add_str(shorts, "h");
-    for (const struct opt *opt = options; opt->name && count < MAX_OPTIONS; opt++, count++) {
+    for (const struct opt *opt = options; opt->name; opt++, count++) {
+        assert(count < MAX_OPTIONS && opt->letter != 'h');
         longs[count] = (struct option){opt->name, opt->kind != OPT_FLAG, NULL, FIRST_LONG + (int)count};
         if (opt->letter)
             buf_printf(shorts, "%c%s", opt->letter, opt->kind != OPT_FLAG ? ":" : "");
@@ -47,7 +49,7 @@ static int store(const struct opt *opt, const char *text) {
     case OPT_NUMBER:
         errno = 0;
         long number = strtol(text, &end, 10);
-        if (errno || !*text || *end || number < 0) {
+        if (errno || *end || *text < '0' || *text > '9') {
             fprintf(stderr, "%s: --%s wants a whole number\n", program_invocation_short_name, opt->name);
             return -EINVAL;
         }
@@ -165,7 +167,8 @@ const char *nearest_word(const char *word, const void *words, size_t count, size
     for (size_t i = 0; i < count; i++) {
         const char *candidate = *(const char *const *)((const char *)words + i * stride);
         unsigned d = distance(word, candidate);
-        if (d <= best_distance && (!best || d < best_distance)) {
+        // A distance of the whole word has nothing in common with it.
+        if (d < strlen(word) && d <= best_distance && (!best || d < best_distance)) {
             best = candidate;
             best_distance = d;
         }

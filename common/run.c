@@ -5,6 +5,7 @@
 #include "common/file.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -53,7 +54,12 @@ int run_start(const struct run *run, pid_t *ret_pid, struct err *err) {
     posix_spawnattr_t attributes;
     if (posix_spawn_file_actions_init(&actions) || posix_spawnattr_init(&attributes))
         return err_set(err, -ENOMEM, "cannot start %s: out of memory", run->argv[0]);
-    int r = spawn(run, &actions, &attributes, ret_pid);
+    // The child's 1 is replaced before its 2 is made from ours: our 1 must be kept under another number until then.
+    cleanup_fd int error_copy = run->error == 1 ? fcntl(1, F_DUPFD_CLOEXEC, 3) : -1;
+    struct run shifted = *run;
+    if (error_copy >= 0)
+        shifted.error = error_copy;
+    int r = spawn(&shifted, &actions, &attributes, ret_pid);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     if (r == -ENOENT)
@@ -61,9 +67,28 @@ int run_start(const struct run *run, pid_t *ret_pid, struct err *err) {
     return r < 0 ? err_sys(err, r, "cannot start %s", run->argv[0]) : 0;
 }
 
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// 0 = no deadline; else a time of now_ms().
+static int64_t deadline_of(const struct run *run) {
+    return run->timeout_ms ? now_ms() + run->timeout_ms : 0;
+}
+
+// What poll(2) may wait for: -1 without a deadline, 0 when it has passed.
+static int left_ms(int64_t deadline) {
+    if (!deadline)
+        return -1;
+    int64_t left = deadline - now_ms();
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
 // Waits until the child has ended or the deadline has passed; -ETIMEDOUT leaves it running.
-static int wait_exit(pid_t pid, unsigned timeout_ms) {
-    if (!timeout_ms)
+static int wait_exit(pid_t pid, int64_t deadline) {
+    if (!deadline)
         return 0;
     cleanup_fd int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pid_fd < 0)
@@ -71,14 +96,14 @@ static int wait_exit(pid_t pid, unsigned timeout_ms) {
     struct pollfd poll_fd = {.fd = pid_fd, .events = POLLIN};
     int r;
     do
-        r = poll(&poll_fd, 1, (int)timeout_ms);
+        r = poll(&poll_fd, 1, left_ms(deadline));
     while (r < 0 && errno == EINTR);
     return r > 0 ? 0 : r == 0 ? -ETIMEDOUT : -errno;
 }
 
-int run_wait(const struct run *run, pid_t pid, struct err *err) {
+static int wait_until(const struct run *run, pid_t pid, int64_t deadline, struct err *err) {
     int status = 0;
-    int waited = wait_exit(pid, run->timeout_ms);
+    int waited = wait_exit(pid, deadline);
     if (waited < 0)
         kill(-pid, SIGKILL); // waits only with a deadline fail, and those have a group
     while (waitpid(pid, &status, 0) < 0)
@@ -93,6 +118,10 @@ int run_wait(const struct run *run, pid_t pid, struct err *err) {
     if (WEXITSTATUS(status))
         return err_set(err, -EIO, "%s failed with exit status %d", run->argv[0], WEXITSTATUS(status));
     return 0;
+}
+
+int run_wait(const struct run *run, pid_t pid, struct err *err) {
+    return wait_until(run, pid, deadline_of(run), err);
 }
 
 int run(const struct run *run, struct err *err) {
@@ -136,21 +165,17 @@ static bool take_some(struct capture *capture, int fd, bool is_error) {
     return got > 0;
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 // Reads both pipes until the child closed them, the deadline passed or the output is too large. fds[i] < 0 = none.
-static bool collect(struct capture *capture, int out_fd, int error_fd, unsigned timeout_ms) {
+static bool collect(struct capture *capture, int out_fd, int error_fd, int64_t deadline) {
     struct pollfd fds[2] = {{.fd = out_fd, .events = POLLIN}, {.fd = error_fd, .events = POLLIN}};
-    int64_t deadline = now_ms() + timeout_ms;
     while ((fds[0].fd >= 0 || fds[1].fd >= 0) && !capture->too_large) {
-        int64_t left = timeout_ms ? deadline - now_ms() : -1;
-        if (timeout_ms && left <= 0)
+        int left = left_ms(deadline);
+        if (left == 0) // also while the child prints without end
             return false;
-        if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+        int ready = poll(fds, 2, left);
+        if (ready < 0 && errno == EINTR) // revents are stale: reading by them could block beyond the deadline
+            continue;
+        if (ready < 0)
             return true;
         for (int i = 0; i < 2; i++)
             if (fds[i].fd >= 0 && fds[i].revents && !take_some(capture, fds[i].fd, i == 1))
@@ -159,57 +184,67 @@ static bool collect(struct capture *capture, int out_fd, int error_fd, unsigned 
     return true;
 }
 
-// The last non-empty lines of the child's standard error, as one line joined by " | ".
-static void append_tail(struct err *err, char *tail) {
-    size_t size = strlen(tail);
-    while (size && (tail[size - 1] == '\n' || tail[size - 1] == '\r'))
-        tail[--size] = 0;
-    char *start = tail + size;
-    for (int lines = 0; start > tail && lines < 3; start--)
-        if (start[-1] == '\n' && ++lines == 3)
-            break;
-    for (char *c = start; *c; c++)
-        if (*c == '\n' || *c == '\r')
-            *c = '|';
-    size_t used = strlen(err->text);
-    if (*start && used < sizeof(err->text))
-        snprintf(err->text + used, sizeof(err->text) - used, ": %s", start);
+// The last three non-empty lines of the child's standard error, as one line joined by " | ". What a terminal would obey is blanked.
+static void append_tail(struct err *err, char *tail, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (tail[i] == '\r')
+            tail[i] = '\n';
+        else if (tail[i] != '\n' && ((unsigned char)tail[i] < ' ' || tail[i] == 127))
+            tail[i] = ' ';
+    const char *lines[3];
+    int count = 0;
+    while (size && count < 3) {
+        while (size && tail[size - 1] == '\n')
+            tail[--size] = 0;
+        while (size && tail[size - 1] != '\n')
+            size--;
+        if (tail[size])
+            lines[count++] = tail + size;
+    }
+    for (bool first = true; count > 0; first = false) {
+        size_t used = strlen(err->text);
+        snprintf(err->text + used, sizeof(err->text) - used, "%s%s", first ? ": " : " | ", lines[--count]);
+    }
+}
+
+static int make_pipe(int *ret_read, int *ret_write, struct err *err) {
+    int pipes[2];
+    if (pipe2(pipes, O_CLOEXEC) < 0)
+        return err_sys(err, -errno, "cannot make a pipe");
+    *ret_read = pipes[0];
+    *ret_write = pipes[1];
+    return 0;
 }
 
 static int run_collect(const struct run *run, struct capture *capture, bool want_out, struct err *err) {
     cleanup_fd int out_read = -1, out_write = -1, error_read = -1, error_write = -1;
-    int pipes[2];
-    if (want_out) {
-        if (pipe2(pipes, O_CLOEXEC) < 0)
-            return err_sys(err, -errno, "cannot make a pipe");
-        out_read = pipes[0];
-        out_write = pipes[1];
-    }
-    if (pipe2(pipes, O_CLOEXEC) < 0)
-        return err_sys(err, -errno, "cannot make a pipe");
-    error_read = pipes[0];
-    error_write = pipes[1];
+    int r = want_out ? make_pipe(&out_read, &out_write, err) : 0;
+    if (r >= 0)
+        r = make_pipe(&error_read, &error_write, err);
+    if (r < 0)
+        return r;
     struct run piped = *run;
     piped.error = error_write;
     if (want_out || !run->out)
         piped.out = want_out ? out_write : error_write;
     pid_t pid;
-    int r = run_start(&piped, &pid, err);
+    r = run_start(&piped, &pid, err);
     if (r < 0)
         return r;
     close(take_fd(&error_write));
     if (want_out)
         close(take_fd(&out_write));
-    bool in_time = collect(capture, out_read, error_read, run->timeout_ms);
+    int64_t deadline = deadline_of(run);
+    bool in_time = collect(capture, out_read, error_read, deadline);
     if (!in_time || capture->too_large)
         kill(run->timeout_ms ? -pid : pid, SIGKILL);
-    r = run_wait(&piped, pid, err);
+    r = wait_until(run, pid, deadline, err);
     if (!in_time)
-        return err_set(err, -ETIMEDOUT, "%s did not end within %u ms and was stopped", run->argv[0], run->timeout_ms);
-    if (capture->too_large)
-        return err_set(err, -EFBIG, "%s printed more than the %zu bytes allowed here", run->argv[0], capture->max_bytes);
+        r = err_set(err, -ETIMEDOUT, "%s did not end within %u ms and was stopped", run->argv[0], run->timeout_ms);
+    else if (capture->too_large)
+        r = err_set(err, -EFBIG, "%s printed more than the %zu bytes allowed here", run->argv[0], capture->max_bytes);
     if (r < 0)
-        append_tail(err, capture->tail);
+        append_tail(err, capture->tail, capture->tail_size);
     return r;
 }
 

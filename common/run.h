@@ -20,7 +20,7 @@ int run_wait(const struct run *run, pid_t pid, struct err *err) must_check nonnu
 // run_start() + run_wait().
 int run(const struct run *run, struct err *err) must_check nonnull(1, 2);
 // Runs argv and returns what it printed on standard output, at most `max_bytes` (more is -EFBIG); the caller frees *ret_text.
-// A failure's text carries the last line of the child's standard error. *ret_size may be NULL.
+// A failure's text carries the last three lines of the child's standard error. *ret_size may be NULL.
 int run_capture(const struct run *run, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err) must_check nonnull(1, 3, 5);
 // Runs with standard error (and standard output, unless run->out says otherwise) collected: on failure the last three lines are put into
 // err, on success nothing is shown.

@@ -97,19 +97,26 @@ static void add_unknown_problem(const struct schema *schema, const struct config
         config_problem_add(problems, entry->line, "%s: unknown key", entry->key);
 }
 
-static void add_value_problem(const struct schema_key *key, const struct config_entry *entry, struct config_problems *problems) {
-    const char *expected = schema_types[key->type].expected;
-    const char *noun = key->type == SCHEMA_INTEGER ? "a whole number" : "a size in bytes, K, M, G or T";
-    if (!entry->value[0])
-        config_problem_add(problems, entry->line, "%s: the value is empty: leave the line out to get the default", entry->key);
-    else if (expected)
-        config_problem_add(problems, entry->line, "%s: expected %s", entry->key, expected);
-    else if (key->choices)
-        config_problem_add(problems, entry->line, "%s: expected one of: %s", entry->key, key->choices);
-    else if (key->min == 0 && key->max == 0)
+static void add_range_problem(const struct schema_key *key, const struct config_entry *entry, struct config_problems *problems) {
+    const char *noun = key->type == SCHEMA_INTEGER ? "a whole number" : "a size such as 512M or 2G";
+    char min[SCHEMA_NUMBER_BYTES], max[SCHEMA_NUMBER_BYTES];
+    schema_format_number(key->min, key->type != SCHEMA_INTEGER, min);
+    schema_format_number(key->max, key->type != SCHEMA_INTEGER, max);
+    if (key->min == 0 && key->max == 0)
         config_problem_add(problems, entry->line, "%s: expected %s", entry->key, noun);
     else
-        config_problem_add(problems, entry->line, "%s: expected %s from %lld to %lld", entry->key, noun, (long long)key->min, (long long)key->max);
+        config_problem_add(problems, entry->line, "%s: expected %s, from %s to %s", entry->key, noun, min, max);
+}
+
+static void add_value_problem(const struct schema_key *key, const struct config_entry *entry, struct config_problems *problems) {
+    if (!entry->value[0])
+        config_problem_add(problems, entry->line, "%s: the value is empty: leave the line out to get the default", entry->key);
+    else if (key->choices)
+        config_problem_add(problems, entry->line, "%s: expected one of: %s", entry->key, key->choices);
+    else if (schema_types[key->type].expected)
+        config_problem_add(problems, entry->line, "%s: expected %s", entry->key, schema_types[key->type].expected);
+    else
+        add_range_problem(key, entry, problems);
 }
 
 static void check_entry(const struct schema *schema, const struct config_entry *entry, struct config_problems *problems) {

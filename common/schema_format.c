@@ -25,16 +25,6 @@ static void add_cell(struct buf *buf, const char *text) {
         buf_printf(buf, *text == '|' ? "\\%c" : "%c", *text);
 }
 
-static void add_size(struct buf *buf, int64_t number, bool is_size) {
-    static const char suffixes[] = "KMGT";
-    size_t suffix = 0;
-    for (; is_size && number > 0 && number % 1024 == 0 && suffix < 4; suffix++)
-        number /= 1024;
-    buf_printf(buf, "%lld", (long long)number);
-    if (suffix)
-        buf_add(buf, &suffixes[suffix - 1], 1);
-}
-
 static void add_type(struct buf *buf, const struct schema_key *key) {
     if (key->type == SCHEMA_WORD) {
         const char *word;
@@ -47,11 +37,10 @@ static void add_type(struct buf *buf, const struct schema_key *key) {
     buf_add_str(buf, schema_types[key->type].name);
     if (key->min == 0 && key->max == 0)
         return;
-    bool is_size = key->type != SCHEMA_INTEGER;
-    buf_add_str(buf, ", ");
-    add_size(buf, key->min, is_size);
-    buf_add_str(buf, " … ");
-    add_size(buf, key->max, is_size);
+    char min[SCHEMA_NUMBER_BYTES], max[SCHEMA_NUMBER_BYTES];
+    schema_format_number(key->min, key->type != SCHEMA_INTEGER, min);
+    schema_format_number(key->max, key->type != SCHEMA_INTEGER, max);
+    buf_printf(buf, ", %s … %s", min, max);
 }
 
 static void add_row(struct buf *buf, const struct schema_key *key) {

@@ -55,6 +55,14 @@ bool schema_parse_number(const char *text, bool with_suffix, int64_t *ret_number
     return true;
 }
 
+void schema_format_number(int64_t number, bool with_suffix, char ret_text[SCHEMA_NUMBER_BYTES]) {
+    static const char *const suffixes[] = {"", "K", "M", "G", "T"};
+    size_t suffix = 0;
+    for (; with_suffix && number > 0 && number % 1024 == 0 && suffix + 1 < ARRAY_SIZE(suffixes); suffix++)
+        number /= 1024;
+    snprintf(ret_text, SCHEMA_NUMBER_BYTES, "%lld%s", (long long)number, suffixes[suffix]);
+}
+
 bool schema_parse_cidr(const char *text, size_t size, struct schema_cidr *ret_cidr) {
     char copy[INET6_ADDRSTRLEN + 5];
     if (!copy_item(text, size, copy, sizeof(copy)))

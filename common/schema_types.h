@@ -28,3 +28,6 @@ bool schema_parse_cidr(const char *text, size_t size, struct schema_cidr *ret_ci
 bool schema_cidr_contains(const struct schema_cidr *network, const struct schema_cidr *address) nonnull(1, 2);
 // Decimal without sign and superfluous zeros; with_suffix allows K, M, G, T behind it.
 bool schema_parse_number(const char *text, bool with_suffix, int64_t *ret_number) must_check nonnull(1, 3);
+// The shortest text that schema_parse_number() reads back as `number` (not negative).
+#define SCHEMA_NUMBER_BYTES 24
+void schema_format_number(int64_t number, bool with_suffix, char ret_text[SCHEMA_NUMBER_BYTES]);

@@ -49,7 +49,7 @@ int slot_boot_format(const struct slot_boot *boot, char ret_text[SLOT_BOOT_TEXT_
 int slot_boot_parse(const char *value, struct slot_boot *ret_boot, struct err *err) must_check nonnull(1, 2, 3);
 // Finds "webops.slot=" in a whole kernel command line; -ENOENT when missing, -EINVAL when it stands there twice.
 int slot_boot_find(const char *command_line, struct slot_boot *ret_boot, struct err *err) must_check nonnull(1, 2, 3);
-// Bytes of the dm-verity hash tree (SHA-256, 4096/4096, no superblock) over data_blocks, and of data plus tree.
+// Bytes of the dm-verity hash tree (SHA-256, 4096/4096, no superblock) over data_blocks; 0 for a single block, which is its own root.
 uint64_t slot_tree_bytes(uint64_t data_blocks);
 // `2 * size + 1` bytes at ret_text, lower case.
 void hex_format(const uint8_t *bytes, size_t size, char *ret_text);

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bulk SHA-256 and positioned copies between files. Knows nothing of what the bytes mean.
+#include "builder/digest.h"
+#include "common/buf.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#define COPY_CHUNK_BYTES (1 << 20)
+
+static void md_done(EVP_MD_CTX **md) {
+    EVP_MD_CTX_free(*md);
+}
+
+int pread_all(int fd, const char *name, void *data, size_t size, uint64_t offset, struct err *err) {
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(fd, (char *)data + done, size - done, (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_sys(err, -errno, "reading %s", name);
+        if (got == 0)
+            return err_set(err, -ENODATA, "%s ends at byte %llu, expected %zu bytes from %llu", name, (unsigned long long)(offset + done), size,
+                           (unsigned long long)offset);
+        done += (size_t)got;
+    }
+    return 0;
+}
+
+int pwrite_all(int fd, const char *name, const void *data, size_t size, uint64_t offset, struct err *err) {
+    for (size_t done = 0; done < size;) {
+        ssize_t put = pwrite(fd, (const char *)data + done, size - done, (off_t)(offset + done));
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return err_sys(err, -errno, "writing %s", name);
+        done += (size_t)put;
+    }
+    return 0;
+}
+
+int digest_copy(int fd, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, uint8_t ret_sha256[DIGEST_BYTES],
+                struct err *err) {
+    cleanup(md_done) EVP_MD_CTX *md = EVP_MD_CTX_new();
+    cleanup_free char *chunk = mem_array(COPY_CHUNK_BYTES, 1);
+    if (!md || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
+        return err_set(err, -ENOSYS, "OpenSSL offers no SHA-256");
+    for (uint64_t done = 0; done < length;) {
+        size_t size = length - done < COPY_CHUNK_BYTES ? (size_t)(length - done) : COPY_CHUNK_BYTES;
+        int r = pread_all(fd, name, chunk, size, offset + done, err);
+        if (r == 0 && to >= 0)
+            r = pwrite_all(to, name, chunk, size, to_offset + done, err);
+        if (r < 0)
+            return r;
+        EVP_DigestUpdate(md, chunk, size);
+        done += size;
+    }
+    EVP_DigestFinal_ex(md, ret_sha256, NULL);
+    return 0;
+}
+
+int digest_range(int fd, const char *name, uint64_t offset, uint64_t length, uint8_t ret_sha256[DIGEST_BYTES], struct err *err) {
+    return digest_copy(fd, name, offset, length, -1, 0, ret_sha256, err);
+}
+
+void digest_bytes(const void *data, uint64_t size, uint8_t ret_sha256[DIGEST_BYTES]) {
+    EVP_Digest(data, size, ret_sha256, NULL, EVP_sha256(), NULL);
+}
+
+int digest_copy_dense(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) {
+    cleanup_free char *chunk = mem_array(COPY_CHUNK_BYTES, 1);
+    for (uint64_t done = 0; done < length;) {
+        size_t size = length - done < COPY_CHUNK_BYTES ? (size_t)(length - done) : COPY_CHUNK_BYTES;
+        int r = pread_all(from, name, chunk, size, offset + done, err);
+        if (r == 0)
+            r = pwrite_all(to, name, chunk, size, to_offset + done, err);
+        if (r < 0)
+            return r;
+        done += size;
+    }
+    return 0;
+}
+
+int digest_copy_plain(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) {
+    off_t in = (off_t)offset, out = (off_t)to_offset;
+    while ((uint64_t)in - offset < length) {
+        ssize_t copied = copy_file_range(from, &in, to, &out, length - ((uint64_t)in - offset), 0);
+        if (copied < 0 && errno == EINTR)
+            continue;
+        if (copied <= 0) // other file systems on either side, an old kernel, or the end of the file: the plain loop tells which
+            return digest_copy_dense(from, name, (uint64_t)in, length - ((uint64_t)in - offset), to, (uint64_t)out, err);
+    }
+    return 0;
+}
+
+int digest_copy_sparse(int from, const char *name, int to, uint64_t to_offset, struct err *err) {
+    off_t data = 0;
+    while ((data = lseek(from, data, SEEK_DATA)) >= 0) {
+        off_t hole = lseek(from, data, SEEK_HOLE);
+        if (hole < 0)
+            return err_sys(err, -errno, "looking for holes in %s", name);
+        int r = digest_copy_plain(from, name, (uint64_t)data, (uint64_t)(hole - data), to, to_offset + (uint64_t)data, err);
+        if (r < 0)
+            return r;
+        data = hole;
+    }
+    return errno == ENXIO ? 0 : err_sys(err, -errno, "looking for data in %s", name);
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// SHA-256 of bulk data through OpenSSL (hardware help), and sparse copies between open files. For small data and the init: common/sha256.h.
+#pragma once
+#include "common/err.h"
+#include <stdint.h>
+
+#define DIGEST_BYTES 32
+
+// Hash of `length` bytes of `fd` from `offset`; the file's own offset is not used. -ENODATA when the file ends before. `name` is for messages.
+int digest_range(int fd, const char *name, uint64_t offset, uint64_t length, uint8_t ret_sha256[DIGEST_BYTES], struct err *err) must_check
+    nonnull(2, 5, 6);
+// The same, and writes the bytes to `to` at `to_offset` on the way; to < 0 writes nothing.
+int digest_copy(int fd, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, uint8_t ret_sha256[DIGEST_BYTES],
+                struct err *err) must_check nonnull(2, 7, 8);
+// Hash of a text or block in memory.
+void digest_bytes(const void *data, uint64_t size, uint8_t ret_sha256[DIGEST_BYTES]);
+// Copies the data extents of `from` (all of it) to `to` at `to_offset`; holes are skipped, so the target must be a hole there already.
+int digest_copy_sparse(int from, const char *name, int to, uint64_t to_offset, struct err *err) must_check nonnull(2, 5);
+// Copies `length` bytes of `from` at `offset` to `to` at `to_offset` with copy_file_range where it works, which may keep holes.
+int digest_copy_plain(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) must_check
+    nonnull(2, 7);
+// The same, but holes become written zeros.
+int digest_copy_dense(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) must_check
+    nonnull(2, 7);
+// pread()/pwrite() of all bytes; a short read is -ENODATA.
+int pread_all(int fd, const char *name, void *data, size_t size, uint64_t offset, struct err *err) must_check nonnull(2, 3, 6);
+int pwrite_all(int fd, const char *name, const void *data, size_t size, uint64_t offset, struct err *err) must_check nonnull(2, 3, 6);

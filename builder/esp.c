@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// mkfs.vfat and mtools on a range of a disk image. The list of files is a table; their texts are made here.
+#include "builder/esp.h"
+#include "builder/grub.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define FAT_EPOCH (uint64_t)315532800 // 1980-01-01, the first day FAT can name
+
+// The tools' environment: fixed time, zone and language, no configuration of the host's.
+struct environment {
+    char *path, *epoch;
+    const char *list[8];
+};
+
+static void environment_done(struct environment *environment) {
+    free(environment->path);
+    free(environment->epoch);
+}
+
+static void environment_init(struct environment *environment, uint64_t epoch) {
+    const char *path = getenv("PATH");
+    environment->path = str_printf("PATH=%s", path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+    environment->epoch = str_printf("SOURCE_DATE_EPOCH=%" PRIu64, epoch < FAT_EPOCH ? FAT_EPOCH : epoch);
+    const char *list[] = {environment->path, environment->epoch, "TZ=UTC", "LC_ALL=C.UTF-8", "MTOOLS_SKIP_CHECK=1", "MTOOLSRC=/dev/null", NULL};
+    memcpy(environment->list, list, sizeof(list));
+}
+
+static int make_file_system(const struct identity *identity, const struct environment *environment, const char *disk_path, uint64_t offset,
+                            uint64_t size, struct err *err) {
+    cleanup_free char *at = str_printf("--offset=%" PRIu64, offset / 512);
+    cleanup_free char *hidden = str_printf("%" PRIu64, offset / 512);
+    cleanup_free char *blocks = str_printf("%" PRIu64, size / 1024);
+    cleanup_free char *serial = str_printf("%08x", identity_u32(identity, "esp serial"));
+    struct run mkfs = {
+        .argv = RUN_ARGV("mkfs.vfat", "-F", "32", "--invariant", "-i", serial, "-n", "ESP", "-h", hidden, at, disk_path, blocks),
+        .env = environment->list,
+    };
+    return run_quiet(&mkfs, err);
+}
+
+static int text_fd(const char *text, struct err *err) {
+    cleanup_fd int fd = memfd_create("esp", MFD_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, -errno, "memfd_create");
+    int r = file_write_all(fd, "memfd", text, strlen(text), err);
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = err_sys(err, -errno, "memfd");
+    return r < 0 ? r : take_fd(&fd);
+}
+
+struct esp_file {
+    const char *target; // mtools path
+    const char *source; // NULL: `text`
+    const char *text;
+};
+
+static int add_file(const struct environment *environment, const char *image, const struct esp_file *file, struct err *err) {
+    cleanup_fd int text = file->source ? -1 : text_fd(file->text, err);
+    if (!file->source && text < 0)
+        return text;
+    struct run mcopy = {
+        .argv = RUN_ARGV("mcopy", "-i", image, file->source ? file->source : "-", file->target),
+        .env = environment->list,
+        .in = file->source ? 0 : text,
+    };
+    int r = run_quiet(&mcopy, err);
+    return r < 0 ? err_prefix(err, r, "ESP: writing %s", file->target + 2) : 0;
+}
+
+static char *entry_text(const struct esp_input *input) {
+    return str_printf("title webops %s %s\nsort-key webops\nversion %" PRIu64 "\nefi /EFI/webops/a.efi\n", input->identity.profile,
+                      input->identity.version, input->sequence);
+}
+
+static int add_files(const struct esp_input *input, const struct environment *environment, const char *image, struct err *err) {
+    cleanup_free char *entry = entry_text(input);
+    cleanup_buf struct buf grub = {0};
+    int r = grub_slot_config_format(input->cmdline, &grub, err);
+    if (r < 0)
+        return r;
+    const struct esp_file files[] = {
+        {"::/EFI/BOOT/BOOTX64.EFI", input->systemd_boot_path, NULL},
+        {"::/EFI/systemd/systemd-bootx64.efi", input->systemd_boot_path, NULL},
+        {"::/EFI/webops/a.efi", input->uki_path, NULL},
+        {"::/loader/loader.conf", NULL, "timeout 0\neditor no\n"},
+        {"::/loader/entries/a.conf", NULL, entry},
+        {"::/grub/grub.cfg", NULL, grub_config},
+        {"::/webops/a.cfg", NULL, buf_str(&grub)},
+        {"::/webops/a.linux", input->linux_path, NULL},
+        {"::/webops/a.initrd", input->initrd_path, NULL},
+    };
+    struct run mmd = {
+        .argv = RUN_ARGV("mmd", "-i", image, "::/EFI", "::/EFI/BOOT", "::/EFI/systemd", "::/EFI/webops", "::/loader", "::/loader/entries",
+                         "::/grub", "::/webops"),
+        .env = environment->list,
+    };
+    r = run_quiet(&mmd, err);
+    for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
+        r = add_file(environment, image, &files[i], err);
+    return r;
+}
+
+int esp_create(const struct esp_input *input, const char *disk_path, uint64_t offset, uint64_t size, struct err *err) {
+    cleanup(environment_done) struct environment environment = {0};
+    cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
+    if (size < ESP_MIN_BYTES)
+        return err_set(err, -EINVAL, "ESP: %" PRIu64 " bytes are too few for FAT32, at least %" PRIu64 " are needed", size, ESP_MIN_BYTES);
+    environment_init(&environment, input->source_date_epoch);
+    int r = make_file_system(&input->identity, &environment, disk_path, offset, size, err);
+    return r < 0 ? r : add_files(input, &environment, image, err);
+}
+
+int esp_read_file(const char *disk_path, uint64_t offset, const char *path, int to, struct err *err) {
+    cleanup(environment_done) struct environment environment = {0};
+    cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
+    cleanup_free char *source = str_printf("::%s", path);
+    environment_init(&environment, 0);
+    struct run mcopy = {.argv = RUN_ARGV("mcopy", "-i", image, source, "-"), .env = environment.list, .out = to, .timeout_ms = 60000};
+    int r = run(&mcopy, err);
+    return r < 0 ? err_prefix(err, r, "%s: reading %s from the ESP", disk_path, path) : 0;
+}

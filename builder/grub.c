@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The BIOS boot path. All logic is in grub.cfg on the ESP; the core image only finds it there.
+#include "builder/grub.h"
+#include "builder/digest.h"
+#include "common/file.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define SECTOR_BYTES 512
+#define BOOT_CODE_BYTES 440 // of the MBR; the disk signature and the protective partition stand behind it
+#define BOOT_KERNEL_SECTOR 0x5c // u64: where the core image starts
+#define BOOT_DRIVE_CHECK 0x66 // two bytes: NOPs make boot.img trust the drive number the BIOS gives
+#define CORE_BLOCK_LIST 500 // in the core's first sector: u64 sector, u16 count, u16 segment
+#define CORE_SEGMENT 0x820 // 0x8200: where diskboot.S loads the rest to
+#define CORE_MAX_BYTES (1 << 20)
+
+// The prefix without a disk means: partition 2 of the disk the BIOS booted from.
+#define PREFIX "(,gpt2)/grub"
+
+const char grub_config[] = //
+    "# BIOS: boots slot A. Written by webops-image; UEFI machines use loader/entries.\n"
+    "if serial --unit=0 --speed=115200; then\n"
+    "  terminal_input console serial\n"
+    "  terminal_output console serial\n"
+    "fi\n"
+    "set webops_cmdline=\n"
+    "source /webops/a.cfg\n"
+    "if linux /webops/a.linux $webops_cmdline; then\n"
+    "  if initrd /webops/a.initrd; then\n"
+    "    boot\n"
+    "  fi\n"
+    "fi\n"
+    "echo 'webops: slot A cannot be loaded; restarting in 10 seconds'\n"
+    "sleep 10\n"
+    "reboot\n";
+
+int grub_slot_config_format(const char *cmdline, struct buf *text, struct err *err) {
+    for (const char *c = cmdline; *c; c++)
+        if (*c < ' ' || *c > '~' || strchr("\"\\$`'*?[]{}", *c))
+            return err_set(err, -EINVAL, "kernel command line: GRUB would change the character %s%c%s (byte %zu)", *c < ' ' ? "0x" : "'",
+                           *c < ' ' ? '?' : *c, *c < ' ' ? "" : "'", (size_t)(c - cmdline));
+    buf_printf(text, "set webops_cmdline=\"%s\"\n", cmdline);
+    return 0;
+}
+
+int grub_core_create(const char *grub_dir, const char *core_path, struct err *err) {
+    struct run mkimage = {
+        .argv = RUN_ARGV("grub-mkimage", "-O", "i386-pc", "-d", grub_dir, "-o", core_path, "-p", PREFIX, "biosdisk", "part_gpt", "fat", "normal",
+                         "configfile", "linux", "loadenv", "test", "true", "echo", "serial", "terminal", "reboot", "sleep"),
+    };
+    return run_quiet(&mkimage, err);
+}
+
+static void put_le(uint8_t *p, uint64_t value, unsigned bytes) {
+    for (unsigned i = 0; i < bytes; i++)
+        p[i] = (uint8_t)(value >> (8 * i));
+}
+
+static int write_core(int disk, const char *disk_name, const char *core_path, uint64_t offset, uint64_t size, struct err *err) {
+    cleanup_free char *core = NULL;
+    size_t core_size = 0;
+    int r = file_read(AT_FDCWD, core_path, CORE_MAX_BYTES, &core, &core_size, err);
+    if (r < 0)
+        return r;
+    uint64_t sectors = (core_size + SECTOR_BYTES - 1) / SECTOR_BYTES;
+    if (core_size < 2 * SECTOR_BYTES || core_size > size)
+        return err_set(err, -EFBIG, "GRUB's core image has %zu bytes, its partition %llu", core_size, (unsigned long long)size);
+    uint8_t *list = (uint8_t *)core + CORE_BLOCK_LIST;
+    put_le(list, offset / SECTOR_BYTES + 1, 8);
+    put_le(list + 8, sectors - 1, 2);
+    put_le(list + 10, CORE_SEGMENT, 2);
+    return pwrite_all(disk, disk_name, core, core_size, offset, err);
+}
+
+int grub_install(int disk, const char *disk_name, const char *grub_dir, const char *core_path, uint64_t offset, uint64_t size,
+                 struct err *err) {
+    cleanup_free char *boot_path = str_printf("%s/boot.img", grub_dir);
+    cleanup_free char *boot = NULL;
+    size_t boot_size = 0;
+    int r = file_read(AT_FDCWD, boot_path, SECTOR_BYTES, &boot, &boot_size, err);
+    if (r < 0)
+        return r;
+    if (boot_size != SECTOR_BYTES)
+        return err_set(err, -EINVAL, "%s has %zu bytes instead of %d", boot_path, boot_size, SECTOR_BYTES);
+    put_le((uint8_t *)boot + BOOT_KERNEL_SECTOR, offset / SECTOR_BYTES, 8);
+    memset(boot + BOOT_DRIVE_CHECK, 0x90, 2);
+    r = write_core(disk, disk_name, core_path, offset, size, err);
+    return r < 0 ? r : pwrite_all(disk, disk_name, boot, BOOT_CODE_BYTES, 0, err);
+}

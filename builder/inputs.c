@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Named inputs and their key. Hashing of bulk data is OpenSSL's.
+#include "builder/inputs.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include "common/slot.h"
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+void inputs_done(struct inputs *inputs) {
+    for (size_t i = 0; i < inputs->count; i++) {
+        free(inputs->items[i].name);
+        free(inputs->items[i].value);
+    }
+    free(inputs->items);
+    *inputs = (struct inputs){0};
+}
+
+void inputs_add(struct inputs *inputs, const char *name, const char *value) {
+    assert(!strpbrk(name, "\t\n") && !strchr(value, '\n'));
+    inputs->items = mem_resize(inputs->items, inputs->count + 1, sizeof(*inputs->items));
+    inputs->items[inputs->count++] = (struct input){str_dup(name), str_dup(value)};
+}
+
+void inputs_add_number(struct inputs *inputs, const char *name, uint64_t value) {
+    char text[32];
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    inputs_add(inputs, name, text);
+}
+
+void inputs_add_hash(struct inputs *inputs, const char *name, const void *data, size_t size) {
+    uint8_t digest[32];
+    char hex[65];
+    EVP_Digest(data ? data : "", size, digest, NULL, EVP_sha256(), NULL);
+    hex_format(digest, sizeof(digest), hex);
+    inputs_add(inputs, name, hex);
+}
+
+static int hash_fd(int fd, const char *path, char ret_hex[65], struct err *err) {
+    uint8_t block[65536], digest[32];
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    assert(context);
+    EVP_DigestInit_ex(context, EVP_sha256(), NULL);
+    ssize_t got;
+    while ((got = read(fd, block, sizeof(block))) > 0 || (got < 0 && errno == EINTR))
+        if (got > 0)
+            EVP_DigestUpdate(context, block, (size_t)got);
+    int code = got < 0 ? -errno : 0;
+    EVP_DigestFinal_ex(context, digest, NULL);
+    EVP_MD_CTX_free(context);
+    if (code < 0)
+        return err_sys(err, code, "cannot read %s", path);
+    hex_format(digest, sizeof(digest), ret_hex);
+    return 0;
+}
+
+int inputs_hash_file(const char *path, char ret_hex[65], struct err *err) {
+    cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
+    return fd < 0 ? fd : hash_fd(fd, path, ret_hex, err);
+}
+
+int inputs_add_file(struct inputs *inputs, const char *name, const char *path, struct err *err) {
+    char hex[65];
+    int r = inputs_hash_file(path, hex, err);
+    if (r >= 0)
+        inputs_add(inputs, name, hex);
+    return r;
+}
+
+static int add_entry(struct inputs *inputs, const char *prefix, int dir_fd, const char *dir, const char *relative, const char *name,
+                     struct err *err);
+
+static int compare_names(const struct dirent **a, const struct dirent **b) {
+    return strcmp((*a)->d_name, (*b)->d_name); // byte order, whatever the locale
+}
+
+static int is_entry(const struct dirent *entry) {
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+static int add_directory(struct inputs *inputs, const char *prefix, int dir_fd, const char *dir, const char *relative, struct err *err) {
+    struct dirent **entries = NULL;
+    int count = scandirat(dir_fd, ".", &entries, is_entry, compare_names);
+    if (count < 0)
+        return err_sys(err, -errno, "cannot list %s/%s", dir, relative);
+    int r = 0;
+    for (int i = 0; i < count; i++) {
+        if (r >= 0) {
+            cleanup_free char *path = str_printf("%s%s%s", relative, *relative ? "/" : "", entries[i]->d_name);
+            r = add_entry(inputs, prefix, dir_fd, dir, path, entries[i]->d_name, err);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return r;
+}
+
+static int add_entry(struct inputs *inputs, const char *prefix, int dir_fd, const char *dir, const char *relative, const char *name,
+                     struct err *err) {
+    struct stat st;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(err, -errno, "cannot look at %s/%s", dir, relative);
+    if (strpbrk(relative, "\t\n"))
+        return err_set(err, -EINVAL, "%s holds a file with a tab or newline in its name", dir);
+    cleanup_free char *label = str_printf("%s%s", prefix, relative);
+    if (S_ISLNK(st.st_mode)) {
+        char target[PATH_MAX];
+        ssize_t length = readlinkat(dir_fd, name, target, sizeof(target));
+        if (length < 0)
+            return err_sys(err, -errno, "cannot read link %s/%s", dir, relative);
+        inputs_add_hash(inputs, label, target, (size_t)length);
+        return 0;
+    }
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return err_set(err, -EINVAL, "%s/%s is neither a file, a directory nor a symbolic link", dir, relative);
+    cleanup_fd int fd = file_open(dir_fd, name, O_RDONLY | O_NOFOLLOW, 0, err);
+    if (fd < 0)
+        return err_prefix(err, fd, "%s", dir);
+    if (S_ISDIR(st.st_mode))
+        return add_directory(inputs, prefix, fd, dir, relative, err);
+    char value[67] = {st.st_mode & 0111 ? 'x' : 'f', ' '};
+    int r = hash_fd(fd, relative, value + 2, err);
+    if (r >= 0)
+        inputs_add(inputs, label, value);
+    return r;
+}
+
+int inputs_add_tree(struct inputs *inputs, const char *prefix, const char *dir, struct err *err) {
+    if (!file_exists(AT_FDCWD, dir))
+        return 0;
+    cleanup_fd int fd = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
+    return fd < 0 ? fd : add_directory(inputs, prefix, fd, dir, "", err);
+}
+
+char *inputs_format(const struct inputs *inputs) {
+    struct buf buf = {0};
+    for (size_t i = 0; i < inputs->count; i++)
+        buf_printf(&buf, "%s\t%s\n", inputs->items[i].name, inputs->items[i].value);
+    return buf_take(&buf);
+}
+
+void inputs_key(const struct inputs *inputs, char ret_key[INPUTS_KEY_CHARS + 1]) {
+    cleanup_free char *text = inputs_format(inputs);
+    uint8_t digest[32];
+    EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL);
+    hex_format(digest, sizeof(digest), ret_key);
+}
+
+int inputs_parse(const char *text, struct inputs *ret_inputs, struct err *err) {
+    struct inputs inputs = {0};
+    for (const char *line = text; *line;) {
+        size_t length = strcspn(line, "\n");
+        const char *tab = memchr(line, '\t', length);
+        if (!tab || line[length] != '\n') {
+            inputs_done(&inputs);
+            return err_set(err, -EINVAL, "the list of inputs is damaged");
+        }
+        cleanup_free char *name = str_printf("%.*s", (int)(tab - line), line);
+        cleanup_free char *value = str_printf("%.*s", (int)(line + length - tab - 1), tab + 1);
+        inputs_add(&inputs, name, value);
+        line += length + 1;
+    }
+    *ret_inputs = inputs;
+    return 0;
+}
+
+static const char *find_value(const struct inputs *inputs, const char *name) {
+    for (size_t i = 0; i < inputs->count; i++)
+        if (strcmp(inputs->items[i].name, name) == 0)
+            return inputs->items[i].value;
+    return NULL;
+}
+
+#define NAMED_DIFFERENCES 3
+static void add_difference(struct buf *buf, const char *word, const char *name, unsigned *count) {
+    if ((*count)++ < NAMED_DIFFERENCES)
+        buf_printf(buf, "%s%s%s", *count > 1 ? ", " : buf->size ? "; " : "", *count > 1 ? "" : word, name);
+}
+
+static void end_differences(struct buf *buf, unsigned count) {
+    if (count > NAMED_DIFFERENCES)
+        buf_printf(buf, " and %u more", count - NAMED_DIFFERENCES);
+}
+
+char *inputs_difference(const struct inputs *before, const struct inputs *now) {
+    struct buf buf = {0};
+    unsigned changed = 0, added = 0, gone = 0;
+    for (size_t i = 0; i < now->count; i++) {
+        const char *old = find_value(before, now->items[i].name);
+        if (old && strcmp(old, now->items[i].value) != 0)
+            add_difference(&buf, "changed: ", now->items[i].name, &changed);
+    }
+    end_differences(&buf, changed);
+    for (size_t i = 0; i < now->count; i++)
+        if (!find_value(before, now->items[i].name))
+            add_difference(&buf, "new: ", now->items[i].name, &added);
+    end_differences(&buf, added);
+    for (size_t i = 0; i < before->count; i++)
+        if (!find_value(now, before->items[i].name))
+            add_difference(&buf, "gone: ", before->items[i].name, &gone);
+    end_differences(&buf, gone);
+    return buf_take(&buf);
+}

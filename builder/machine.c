@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Prepares the private directory of a virtual machine. Starts nothing but the tools that make its files.
+#include "builder/machine.h"
+#include "builder/seed.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "common/run.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define SECTOR_BYTES 512
+#define GPT_AT 512
+
+int machine_free_port(struct err *err) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, size) < 0 || getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+        return err_sys(err, -errno, "looking for a free port");
+    return ntohs(address.sin_port);
+}
+
+const char *machine_disk_format(const char *path, struct err *err) {
+    static const struct {
+        size_t at;
+        const char *magic;
+        size_t size;
+        const char *format; // NULL = cannot be booted as it is
+    } kinds[] = {
+        {0, "QFI\xfb", 4, "qcow2"},
+        {0, "\x28\xb5\x2f\xfd", 4, NULL},
+        {GPT_AT, "EFI PART", 8, "raw"},
+    };
+    char head[2 * SECTOR_BYTES] = {0};
+    cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
+    if (fd < 0)
+        return NULL;
+    ssize_t got = pread(fd, head, sizeof(head), 0);
+    for (size_t i = 0; got == (ssize_t)sizeof(head) && i < ARRAY_SIZE(kinds); i++) {
+        if (memcmp(head + kinds[i].at, kinds[i].magic, kinds[i].size) != 0)
+            continue;
+        if (!kinds[i].format)
+            err_set(err, -EINVAL, "%s is compressed; unpack it first: zstd -d %s", path, path);
+        return kinds[i].format;
+    }
+    err_set(err, -EINVAL, "%s is no disk image (neither qcow2 nor a GPT disk)", path);
+    return NULL;
+}
+
+static int make_dir(struct machine *machine, struct err *err) {
+    const char *temporary = getenv("TMPDIR");
+    char *dir = str_printf("%s/webops-run.XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    if (!mkdtemp(dir)) {
+        int r = err_sys(err, -errno, "private directory %s", dir);
+        free(dir);
+        return r;
+    }
+    machine->dir = dir;
+    return 0;
+}
+
+static int make_overlay(const struct machine_request *request, struct machine *machine, struct err *err) {
+    const char *format = machine_disk_format(request->image, err);
+    if (!format)
+        return -EINVAL;
+    machine->overlay = request->keep ? str_dup(request->keep) : str_printf("%s/disk.qcow2", machine->dir);
+    if (request->keep && file_exists(AT_FDCWD, request->keep))
+        return 0;
+    cleanup_free char *image = realpath(request->image, NULL); // qemu-img takes it relative to the overlay
+    if (!image)
+        return err_sys(err, -errno, "%s", request->image);
+    struct run make = {
+        .argv = RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", image, machine->overlay, request->disk_size)};
+    int r = run_quiet(&make, err);
+    return r < 0 ? err_prefix(err, r, "making the overlay disk") : 0;
+}
+
+static int copy_vars(const char *from, const char *to, struct err *err) {
+    uint64_t bytes;
+    cleanup_fd int in = file_open(AT_FDCWD, from, O_RDONLY, 0, err);
+    cleanup_fd int out = in < 0 ? in : file_open(AT_FDCWD, to, O_WRONLY | O_CREAT | O_TRUNC, 0600, err);
+    return out < 0 ? out : file_copy_fd(in, out, to, &bytes, err);
+}
+
+static int make_firmware(const struct machine_request *request, struct machine *machine, struct err *err) {
+    machine->options.firmware = request->bios ? QEMU_BIOS : QEMU_UEFI;
+    if (request->bios)
+        return 0;
+    const char *template;
+    int r = qemu_find_uefi(&machine->options.code, &template, err);
+    if (r < 0)
+        return r;
+    // UEFI remembers boot entries: beside a lasting disk its variables last too.
+    machine->vars = request->keep ? str_printf("%s.vars", request->keep) : str_printf("%s/vars.fd", machine->dir);
+    machine->options.vars = machine->vars;
+    return request->keep && file_exists(AT_FDCWD, machine->vars) ? 0 : copy_vars(template, machine->vars, err);
+}
+
+static int make_seed(const struct machine_request *request, struct machine *machine, struct err *err) {
+    if (!request->config)
+        return request->secrets ? err_set(err, -EINVAL, "--secrets needs --config: a secret is only used by a key that names it") : 0;
+    int r = seed_check(request->config, request->secrets, err);
+    if (r < 0)
+        return r;
+    machine->seed = str_printf("%s/seed.img", machine->dir);
+    machine->options.seed = machine->seed;
+    return seed_save(&(struct seed){.config = request->config, .secrets = request->secrets, .image = machine->seed}, err);
+}
+
+static int choose_port(const struct machine_request *request, struct machine *machine, struct err *err) {
+    int port = request->ssh_port ? (int)request->ssh_port : machine_free_port(err);
+    machine->options.ssh_port = port;
+    return port < 0 ? port : 0;
+}
+
+int machine_prepare(const struct machine_request *request, struct machine *machine, struct err *err) {
+    static int (*const steps[])(const struct machine_request *, struct machine *, struct err *) = {make_overlay, make_firmware, make_seed,
+                                                                                                   choose_port};
+    int r = make_dir(machine, err);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
+        r = steps[i](request, machine, err);
+    if (r < 0)
+        return r;
+    machine->serial = request->serial ? str_dup(request->serial) : str_printf("%s/serial.log", machine->dir);
+    machine->qmp = str_printf("%s/qmp", machine->dir);
+    struct qemu_options *options = &machine->options;
+    options->disk = machine->overlay;
+    options->serial = machine->serial;
+    options->qmp = machine->qmp;
+    options->net = request->net ?: "";
+    options->memory_mib = request->memory_mib;
+    options->cpus = request->cpus;
+    options->extra = request->extra;
+    options->accel = qemu_probe(machine->dir, &machine->accel_note);
+    return 0;
+}
+
+void machine_done(struct machine *machine) {
+    struct err err = {0};
+    if (machine->dir && file_remove_tree(AT_FDCWD, machine->dir, &err) < 0)
+        log_warn("%s", err.text);
+    char *const strings[] = {machine->dir,    machine->overlay, machine->vars,      machine->seed,
+                             machine->serial, machine->qmp,     machine->accel_note};
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+        free(strings[i]);
+    *machine = (struct machine){0};
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// A ticker thread redraws the live line, so that a stage that waits for a child still shows its time.
+#include "builder/progress.h"
+#include "common/buf.h"
+#include "common/log.h"
+#include <jansson.h>
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define REDRAW_NS 100000000L
+#define BAR_CELLS 20
+
+struct progress {
+    enum progress_style style;
+    unsigned stages, number;
+    char label[80];
+    double started;
+    uint64_t done, total;
+    bool running, stopping;
+    pthread_t ticker;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+static double now_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void clear_line(void) {
+    fputs("\r\033[K", stderr);
+}
+
+static void draw(const struct progress *progress) {
+    char bar[BAR_CELLS + 1] = "";
+    if (progress->total) {
+        uint64_t cells = progress->done >= progress->total ? BAR_CELLS : progress->done * BAR_CELLS / progress->total;
+        memset(bar, '#', cells);
+        memset(bar + cells, '-', BAR_CELLS - cells);
+        bar[BAR_CELLS] = 0;
+    }
+    clear_line();
+    fprintf(stderr, "[%u/%u] %-28s %6.1f s %s", progress->number, progress->stages, progress->label, now_seconds() - progress->started, bar);
+    fflush(stderr);
+}
+
+static void *tick(void *argument) {
+    struct progress *progress = argument;
+    pthread_mutex_lock(&progress->lock);
+    while (!progress->stopping) {
+        if (progress->running)
+            draw(progress);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += REDRAW_NS;
+        if (until.tv_nsec >= 1000000000L) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000L;
+        }
+        pthread_cond_timedwait(&progress->wake, &progress->lock, &until);
+    }
+    pthread_mutex_unlock(&progress->lock);
+    return NULL;
+}
+
+struct progress *progress_new(unsigned stages, bool json) {
+    struct progress *progress = mem_array(1, sizeof(*progress));
+    progress->style = json ? PROGRESS_JSON : isatty(STDERR_FILENO) ? PROGRESS_TERMINAL : PROGRESS_LINES;
+    progress->stages = stages;
+    pthread_mutex_init(&progress->lock, NULL);
+    pthread_cond_init(&progress->wake, NULL);
+    if (progress->style == PROGRESS_TERMINAL) {
+        log_set_before_line(clear_line);
+        if (pthread_create(&progress->ticker, NULL, tick, progress) != 0)
+            progress->style = PROGRESS_LINES;
+    }
+    return progress;
+}
+
+void progress_free(struct progress *progress) {
+    if (progress->style == PROGRESS_TERMINAL) {
+        pthread_mutex_lock(&progress->lock);
+        progress->stopping = true;
+        pthread_cond_signal(&progress->wake);
+        pthread_mutex_unlock(&progress->lock);
+        pthread_join(progress->ticker, NULL);
+        if (progress->running)
+            clear_line();
+        log_set_before_line(NULL);
+    }
+    pthread_cond_destroy(&progress->wake);
+    pthread_mutex_destroy(&progress->lock);
+    free(progress);
+}
+
+static void print_event(json_t *event) {
+    char *text = event ? json_dumps(event, JSON_COMPACT) : NULL;
+    if (text)
+        puts(text);
+    fflush(stdout);
+    free(text);
+    json_decref(event);
+}
+
+void progress_start(struct progress *progress, const char *label) {
+    pthread_mutex_lock(&progress->lock);
+    progress->number++;
+    snprintf(progress->label, sizeof(progress->label), "%s", label);
+    progress->started = now_seconds();
+    progress->done = progress->total = 0;
+    progress->running = true;
+    pthread_mutex_unlock(&progress->lock);
+    if (progress->style == PROGRESS_JSON)
+        print_event(json_pack("{s:s, s:s, s:i, s:i}", "event", "start", "stage", label, "number", (int)progress->number, "stages",
+                              (int)progress->stages));
+}
+
+void progress_update(struct progress *progress, uint64_t done, uint64_t total) {
+    pthread_mutex_lock(&progress->lock);
+    progress->done = done;
+    progress->total = total;
+    pthread_mutex_unlock(&progress->lock);
+}
+
+double progress_end(struct progress *progress, const char *outcome) {
+    pthread_mutex_lock(&progress->lock);
+    double seconds = now_seconds() - progress->started;
+    progress->running = false;
+    pthread_mutex_unlock(&progress->lock);
+    if (progress->style == PROGRESS_JSON) {
+        print_event(json_pack("{s:s, s:s, s:s, s:f}", "event", "end", "stage", progress->label, "outcome", outcome, "seconds", seconds));
+        return seconds;
+    }
+    if (progress->style == PROGRESS_TERMINAL)
+        clear_line();
+    fprintf(stderr, "[%u/%u] %-28s %6.1f s  %s\n", progress->number, progress->stages, progress->label, seconds, outcome);
+    return seconds;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds and loads a profile and everything it names. The text of a single recipe is recipe_parse.c's.
+#include "builder/recipe.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+static int find_profile(const char *profile, const struct recipe_paths *paths, char **ret_path, struct err *err) {
+    if (strchr(profile, '/') || strstr(profile, ".yaml")) {
+        *ret_path = str_dup(profile);
+        return 0;
+    }
+    cleanup_free char *here = str_printf("profiles/%s.yaml", profile);
+    cleanup_free char *shipped = str_printf("%s/profiles/%s.yaml", paths->data_dir, profile);
+    if (file_exists(AT_FDCWD, here))
+        *ret_path = take_ptr(here);
+    else if (file_exists(AT_FDCWD, shipped))
+        *ret_path = take_ptr(shipped);
+    else
+        return err_set(err, -ENOENT, "there is no profile '%s': neither %s nor %s exists", profile, here, shipped);
+    return 0;
+}
+
+// The directory above the one that holds the file: profiles/x.yaml → "." .
+static char *root_of(const char *path) {
+    cleanup_free char *dir = str_dup(path);
+    char *slash = strrchr(dir, '/');
+    if (!slash)
+        return str_dup("..");
+    *slash = 0;
+    slash = strrchr(dir, '/');
+    if (!slash)
+        return str_dup(strcmp(dir, ".") == 0 || strcmp(dir, "..") == 0 ? ".." : ".");
+    if (slash == dir)
+        return str_dup("/");
+    *slash = 0;
+    return take_ptr(dir);
+}
+
+// The profile's own tree wins over the shipped one.
+static int find_part(const struct recipe *recipe, const struct recipe_paths *paths, const char *relative, char **ret_path, struct err *err) {
+    cleanup_free char *own = str_printf("%s/%s", recipe->root, relative);
+    cleanup_free char *shipped = str_printf("%s/%s", paths->data_dir, relative);
+    if (file_exists(AT_FDCWD, own))
+        *ret_path = take_ptr(own);
+    else if (file_exists(AT_FDCWD, shipped))
+        *ret_path = take_ptr(shipped);
+    else
+        return err_set(err, -ENOENT, "%s names what does not exist: neither %s nor %s", recipe->profile_path, own, shipped);
+    return 0;
+}
+
+static int load_layer(struct recipe *recipe, const struct recipe_paths *paths, const char *name, struct err *err) {
+    cleanup_free char *relative = str_printf("overlays/%s/layer.yaml", name);
+    cleanup_free char *path = NULL, *text = NULL;
+    size_t size = 0;
+    int r = find_part(recipe, paths, relative, &path, err);
+    if (r >= 0)
+        r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, &size, err);
+    struct recipe_layer *layer = NULL;
+    if (r >= 0)
+        r = recipe_parse_layer(text, size, path, &layer, err);
+    if (r < 0)
+        return r;
+    layer->dir = str_printf("%.*s", (int)(strlen(path) - strlen("/layer.yaml")), path);
+    recipe->layers[recipe->layer_count++] = layer;
+    if (strcmp(layer->name, name) != 0)
+        return err_set(err, -EINVAL, "%s: name: '%s' must be that of its directory, '%s'", path, layer->name, name);
+    return 0;
+}
+
+static int load_image(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {
+    cleanup_free char *relative = str_printf("images/%s.yaml", recipe->profile->image);
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int r = find_part(recipe, paths, relative, &recipe->image_path, err);
+    if (r >= 0)
+        r = file_read(AT_FDCWD, recipe->image_path, RECIPE_MAX_BYTES, &text, &size, err);
+    if (r >= 0)
+        r = recipe_parse_image(text, size, recipe->image_path, &recipe->image, err);
+    if (r >= 0 && strcmp(recipe->image->id, recipe->profile->image) != 0)
+        r = err_set(err, -EINVAL, "%s: id: '%s' must be the file's name, '%s'", recipe->image_path, recipe->image->id, recipe->profile->image);
+    return r;
+}
+
+static int load_all(struct recipe *recipe, const char *profile, const struct recipe_paths *paths, struct err *err) {
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int r = find_profile(profile, paths, &recipe->profile_path, err);
+    if (r >= 0)
+        r = file_read(AT_FDCWD, recipe->profile_path, RECIPE_MAX_BYTES, &text, &size, err);
+    if (r >= 0)
+        r = recipe_parse_profile(text, size, recipe->profile_path, &recipe->profile, err);
+    if (r < 0)
+        return r;
+    recipe->root = root_of(recipe->profile_path);
+    r = load_image(recipe, paths, err);
+    for (unsigned i = 0; r >= 0 && i < recipe->profile->layers.count; i++)
+        r = load_layer(recipe, paths, recipe->profile->layers.items[i], err);
+    return r;
+}
+
+int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) {
+    struct recipe recipe = {0};
+    int r = load_all(&recipe, profile, paths, err);
+    if (r < 0)
+        recipe_done(&recipe);
+    else
+        *ret_recipe = recipe;
+    return r;
+}
+
+void recipe_done(struct recipe *recipe) {
+    if (recipe->profile)
+        recipe_profile_free(recipe->profile);
+    if (recipe->image)
+        recipe_image_free(recipe->image);
+    for (unsigned i = 0; i < recipe->layer_count; i++)
+        recipe_layer_free(recipe->layers[i]);
+    free(recipe->profile_path);
+    free(recipe->image_path);
+    free(recipe->root);
+    *recipe = (struct recipe){0};
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+// Seed volumes are made with the real tools and read back with mtools; machines are prepared and removed without being started.
+#include "builder/machine.h"
+#include "builder/seed.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+// cmocka wants the headers above first
+#include <cmocka.h>
+
+#define SECRET "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEXAMPLEexampleEXAMPLEexampleEXAMPLEexample0 canary"
+
+struct place {
+    char dir[32];
+    char *config, *secrets, *secret, *image, *seed;
+};
+
+static void put(const char *path, const void *data, size_t size, mode_t mode) {
+    struct err err = {0};
+    assert_int_equal(file_publish(AT_FDCWD, path, data, size, mode, &err), 0);
+}
+
+static int make_place(void **state) {
+    struct place *p = mem_array(1, sizeof(*p));
+    strcpy(p->dir, "/tmp/webops-test.XXXXXX");
+    if (!mkdtemp(p->dir))
+        return -1;
+    p->config = str_printf("%s/config.env", p->dir);
+    p->secrets = str_printf("%s/secrets", p->dir);
+    p->secret = str_printf("%s/keys.secret", p->secrets);
+    p->image = str_printf("%s/disk,1.raw", p->dir);
+    p->seed = str_printf("%s/seed.img", p->dir);
+    if (mkdir(p->secrets, 0700) < 0)
+        return -1;
+    const char config[] = "HOSTNAME=web1\nSSH_AUTHORIZED_KEYS_FILE=/webops/secrets/keys.secret\n";
+    put(p->config, config, strlen(config), 0644);
+    put(p->secret, SECRET "\n", strlen(SECRET) + 1, 0600);
+    char disk[2048] = {0};
+    memcpy(disk + 512, "EFI PART", 8);
+    put(p->image, disk, sizeof(disk), 0644);
+    *state = p;
+    return 0;
+}
+
+static int remove_place(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    int r = file_remove_tree(AT_FDCWD, p->dir, &err);
+    char *const strings[] = {p->config, p->secrets, p->secret, p->image, p->seed};
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+        free(strings[i]);
+    free(p);
+    return r;
+}
+
+static char *type_file(const char *image, const char *path) {
+    struct err err = {0};
+    char *text = NULL;
+    struct run mtype = {.argv = RUN_ARGV("mtype", "-i", image, path)};
+    return run_capture(&mtype, 65536, &text, NULL, &err) == 0 ? text : NULL;
+}
+
+static void test_seed_carries_both(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    mode_t mask = umask(0); // the most careless caller
+    assert_int_equal(seed_check(p->config, p->secrets, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err), 0);
+    umask(mask);
+    struct stat st;
+    assert_int_equal(stat(p->seed, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    cleanup_free char *config = type_file(p->seed, "::user-data"), *secret = type_file(p->seed, "::secrets/keys.secret");
+    cleanup_free char *label = type_file(p->seed, "::meta-data");
+    assert_non_null(config);
+    assert_non_null(strstr(config, "HOSTNAME=web1\n"));
+    assert_non_null(secret);
+    assert_string_equal(secret, SECRET "\n");
+    assert_non_null(label);
+    assert_non_null(strstr(label, "instance-id"));
+}
+
+static void test_seed_without_secrets(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .image = p->seed}, &err), 0);
+    assert_null(type_file(p->seed, "::secrets/keys.secret"));
+}
+
+static void test_only_secret_names_are_taken(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    cleanup_free char *note = str_printf("%s/README", p->secrets), *dash = str_printf("%s/-x.secret", p->secrets);
+    put(note, "x", 1, 0600);
+    put(dash, "x", 1, 0600);
+    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err), 0);
+    assert_null(type_file(p->seed, "::secrets/README"));
+    assert_null(type_file(p->seed, "::secrets/-x.secret"));
+    cleanup_free char *secret = type_file(p->seed, "::secrets/keys.secret");
+    assert_non_null(secret);
+}
+
+static void test_secrets_that_do_not_fit(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    static char large[200 << 10];
+    memset(large, 'k', sizeof(large));
+    put(p->secret, large, sizeof(large), 0600);
+    assert_true(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err) < 0);
+    assert_non_null(strstr(err.text, "seed volume"));
+    assert_null(strstr(err.text, "kkkk"));
+}
+
+static void test_bad_config_is_refused(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    put(p->config, "HOSTNME=web1\nHOSTNAME=a b\n", 26, 0644);
+    assert_int_equal(seed_check(p->config, NULL, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "problems"));
+    assert_int_equal(seed_check("/nonexistent/config.env", NULL, &err), -ENOENT);
+}
+
+static void test_missing_or_open_secret_is_refused(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    assert_int_equal(chmod(p->secret, 0644), 0);
+    assert_int_equal(seed_check(p->config, p->secrets, &err), -EINVAL);
+    assert_int_equal(unlink(p->secret), 0);
+    assert_int_equal(seed_check(p->config, p->secrets, &err), -EINVAL);
+    assert_int_equal(seed_check(p->config, "/nonexistent", &err), -ENOENT);
+}
+
+static void test_machine_files(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    struct machine_request request = {
+        .image = p->image, .config = p->config, .secrets = p->secrets, .disk_size = "1M", .memory_mib = 256, .cpus = 1};
+    struct stat before, after, dir;
+    assert_int_equal(stat(p->image, &before), 0);
+    struct machine machine = {0};
+    assert_int_equal(machine_prepare(&request, &machine, &err), 0);
+    assert_int_equal(stat(machine.dir, &dir), 0);
+    assert_int_equal(dir.st_mode & 07777, 0700);
+    assert_string_equal(machine_disk_format(machine.overlay, &err), "qcow2");
+    assert_int_equal(stat(machine.seed, &dir), 0);
+    assert_int_equal(dir.st_mode & 07777, 0600);
+    assert_in_range(machine.options.ssh_port, 1024, 65535);
+    assert_non_null(machine.options.accel);
+    cleanup_free char *path = str_dup(machine.dir);
+    machine_done(&machine);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(stat(p->image, &after), 0);
+    assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+}
+
+static void test_failed_preparation_leaves_nothing(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    put(p->config, "NONSENSE", 8, 0644);
+    struct machine_request request = {.image = p->image, .config = p->config, .memory_mib = 256, .cpus = 1};
+    struct machine machine = {0};
+    assert_int_equal(machine_prepare(&request, &machine, &err), -EINVAL);
+    cleanup_free char *path = str_dup(machine.dir);
+    machine_done(&machine);
+    assert_int_equal(access(path, F_OK), -1);
+    request = (struct machine_request){.image = p->image, .secrets = p->secrets, .bios = true};
+    assert_int_equal(machine_prepare(&request, &machine, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "--config"));
+    machine_done(&machine);
+}
+
+static void test_kept_overlay_is_used_again(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    cleanup_free char *keep = str_printf("%s/kept.qcow2", p->dir);
+    struct machine_request request = {.image = p->image, .keep = keep, .memory_mib = 256, .cpus = 1, .bios = true};
+    struct stat first, second;
+    for (int i = 0; i < 2; i++) {
+        struct machine machine = {0};
+        assert_int_equal(machine_prepare(&request, &machine, &err), 0);
+        assert_string_equal(machine.options.disk, keep);
+        assert_null(machine.options.vars);
+        machine_done(&machine);
+        assert_int_equal(stat(keep, i ? &second : &first), 0);
+    }
+    assert_int_equal(first.st_ino, second.st_ino);
+}
+
+static void test_disk_format(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    assert_string_equal(machine_disk_format(p->image, &err), "raw");
+    char zstd[2048] = "\x28\xb5\x2f\xfd";
+    put(p->image, zstd, sizeof(zstd), 0644);
+    assert_null(machine_disk_format(p->image, &err));
+    assert_non_null(strstr(err.text, "zstd -d"));
+    put(p->image, "short", 5, 0644);
+    assert_null(machine_disk_format(p->image, &err));
+    assert_null(machine_disk_format("/nonexistent/disk.raw", &err));
+}
+
+#define WITH_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        WITH_PLACE(test_seed_carries_both),
+        WITH_PLACE(test_seed_without_secrets),
+        WITH_PLACE(test_only_secret_names_are_taken),
+        WITH_PLACE(test_secrets_that_do_not_fit),
+        WITH_PLACE(test_bad_config_is_refused),
+        WITH_PLACE(test_missing_or_open_secret_is_refused),
+        WITH_PLACE(test_machine_files),
+        WITH_PLACE(test_failed_preparation_leaves_nothing),
+        WITH_PLACE(test_kept_overlay_is_used_again),
+        WITH_PLACE(test_disk_format),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Console and kernel log of PID 1, and the one way out when a step fails: a message and a restart.
+#include "firstboot/init/console.h"
+#include "firstboot/init/sys.h"
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <sys/reboot.h>
+
+#define LINE_BYTES 960
+#define SECONDS_TO_READ 5
+
+static bool write_to(const char *path, const char *data, size_t size) {
+    cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    return fd >= 0 && sys_write_all(fd, data, size) == 0;
+}
+
+void console_open(void) {
+    int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+    for (int i = 0; fd >= 0 && i < 3; i++)
+        if (fd != i)
+            dup2(fd, i);
+    if (fd > 2)
+        close(fd);
+    write_to("/proc/sys/kernel/printk_devkmsg", "on\n", 3);
+}
+
+void console_log(int level, const char *fmt, ...) {
+    char line[LINE_BYTES];
+    int head = snprintf(line, sizeof(line), "<%d>webops-init: ", level);
+    va_list args;
+    va_start(args, fmt);
+    int length = vsnprintf(line + head, sizeof(line) - (size_t)head, fmt, args);
+    va_end(args);
+    if (length < 0)
+        return;
+    size_t size = (size_t)(head + length);
+    write_to("/dev/kmsg", line, size < sizeof(line) ? size : sizeof(line) - 1);
+}
+
+_Noreturn void console_fail(const char *step, const struct err *err) {
+    char text[LINE_BYTES + 128];
+    int length = snprintf(text, sizeof(text), "\r\nwebops-init: cannot boot: step %s: %s\r\nwebops-init: restarting in %d seconds\r\n", step,
+                          err->text, SECONDS_TO_READ);
+    console_log(CONSOLE_ERROR, "cannot boot: step %s: %s", step, err->text);
+    size_t size = (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1;
+    // While the mounts move into the new root there is no /dev; descriptor 2 is still the console then.
+    if (!write_to("/dev/console", text, size))
+        (void)!write(STDERR_FILENO, text, size);
+    sync();
+    sleep(SECONDS_TO_READ);
+    for (;;) {
+        reboot(RB_AUTOBOOT);
+        sleep(1);
+    }
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything around the programs: dependencies, quickstart, checks, scenarios in QEMU, benchmarks, installation.
+FUZZ_SECONDS ?= 30
+PYTEST ?= $(PYTHON) -B -m pytest
+PYTEST_ARGS ?=
+CLANG = clang
+FUZZ_FLAGS = -std=gnu17 -D_GNU_SOURCE -I. -DWEBOPS_VERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZERS = $(patsubst %.c,%,$(wildcard common/test/fuzz_*.c builder/test/fuzz_*.c firstboot/test/fuzz_*.c firstboot/init/test/fuzz_*.c))
+
+help: ## this list
+	@echo "make TARGET, one of:"
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/  \1	\2/p' $(MAKEFILE_LIST) | sort -u | expand -t 16
+
+deps: ## install the Debian packages that building, testing and lint need
+	scripts/install-deps
+
+quickstart: ## bake an image, boot it, show what was applied (KEEP=1 keeps it running)
+	@scripts/quickstart
+
+# One step after the other, each of them parallel inside; the scenarios come last, so that their summary is the last line.
+check: ## everything: dependencies, programs, unit tests, lint, QEMU scenarios
+	scripts/install-deps
+	$(MAKE) --no-print-directory -j$(shell nproc) programs unit-tests
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory qemu
+
+qemu: programs ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
+	$(PYTEST) $(PYTEST_ARGS) qemu-tests
+
+lint: ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling, formatting, house rules
+	scripts/lint
+
+format: ## rewrite all C files in the house's format
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
+bench: programs ## measure and print the table of docs/BENCHMARKS.md
+	scripts/bench
+
+# Each parser under libFuzzer for FUZZ_SECONDS, starting from its committed corpus; crashes are left in build/fuzz/.
+fuzz: ## run every fuzzer for FUZZ_SECONDS (30) each
+	@mkdir -p $(O)/fuzz
+	@for fuzzer in $(FUZZERS); do $(MAKE) --no-print-directory $(O)/fuzz/$$fuzzer || exit 1; \
+	    corpus=$$(dirname $$fuzzer)/corpus/$$(basename $$fuzzer | sed 's/^fuzz_//'); \
+	    mkdir -p $(O)/fuzz/corpus/$$fuzzer; \
+	    $(O)/fuzz/$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=0 -verbosity=0 \
+	        -artifact_prefix=$(O)/fuzz/ $(O)/fuzz/corpus/$$fuzzer $$corpus || exit 1; \
+	    echo "$$fuzzer: $(FUZZ_SECONDS) s, nothing found"; done
+
+$(O)/fuzz/common/test/fuzz_%: common/test/fuzz_%.c $(COMMON_SOURCES)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(COMMON_LIBS)
+$(O)/fuzz/builder/test/fuzz_%: builder/test/fuzz_%.c $(filter-out %/main.c,$(BUILDER_SOURCES)) $(COMMON_SOURCES)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(BUILDER_LIBS)
+$(O)/fuzz/firstboot/test/fuzz_%: firstboot/test/fuzz_%.c $(filter-out %/main.c,$(FIRSTBOOT_SOURCES)) $(COMMON_SOURCES)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(FIRSTBOOT_LIBS)
+$(O)/fuzz/firstboot/init/test/fuzz_%: firstboot/init/test/fuzz_%.c $(filter-out %/main.c,$(INIT_SOURCES)) $(COMMON_SOURCES)
+	@mkdir -p $(@D)
+	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(COMMON_LIBS)
+
+SHARE = $(DESTDIR)$(PREFIX)/share/webops
+LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/webops
+
+install: programs ## install to DESTDIR and PREFIX (/usr/local)
+	install -D -m 0755 $(O)/webops-image $(DESTDIR)$(PREFIX)/bin/webops-image
+	for program in webops webops-fetch init; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
+	for file in $$(git ls-files images overlays profiles 2>/dev/null || find images overlays profiles -type f -o -type l); do \
+	    mkdir -p $(SHARE)/$$(dirname $$file) && cp -P --preserve=mode $$file $(SHARE)/$$file || exit 1; done
+	for page in $(wildcard docs/man/*.[1-8]); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page) || exit 1; done
+
+clean: ## remove what was built (not the cache)
+	rm -rf $(O) out
+
+.PHONY: help deps quickstart check qemu lint format bench fuzz install clean
