@@ -23,6 +23,9 @@ INIT_FLAGS = -Os -g -fstack-protector-strong -ftrivial-auto-var-init=zero -fno-a
 
 all: programs ## the programs
 
+# V=1 shows the compiler's command lines.
+Q = $(if $(V),,@)
+
 include common/module.mk builder/module.mk firstboot/module.mk
 
 # $(call objects,dir,flavour,sources)
@@ -33,13 +36,13 @@ programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON_FLAGS) $(HARDENING) -c -o $@ $<
+	$(Q)$(CC) $(COMMON_FLAGS) $(HARDENING) -c -o $@ $<
 $(O)/test/%.o: %.c VERSION | $(O)
 	@mkdir -p $(@D)
-	$(CC) $(COMMON_FLAGS) $(SANITIZE) -c -o $@ $<
+	$(Q)$(CC) $(COMMON_FLAGS) $(SANITIZE) -c -o $@ $<
 $(O)/musl/%.o: %.c VERSION | $(O)
 	@mkdir -p $(@D)
-	$(MUSL_CC) $(COMMON_FLAGS) $(INIT_FLAGS) -c -o $@ $<
+	$(Q)$(MUSL_CC) $(COMMON_FLAGS) $(INIT_FLAGS) -c -o $@ $<
 $(O):
 	@mkdir -p $@
 
@@ -81,9 +84,9 @@ $(O)/firstboot/test/test_%: $(O)/test/firstboot/test/test_%.o $(call no_main,$(c
 $(O)/firstboot/test/fuzz_%: $(O)/test/firstboot/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
 	$(link_test) $(FIRSTBOOT_LIBS)
 $(O)/firstboot/init/test/test_%: $(O)/test/firstboot/init/test/test_%.o $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(TEST_LIBS)
+	$(link_test) $(TEST_LIBS) $(COMMON_LIBS)
 $(O)/firstboot/init/test/fuzz_%: $(O)/test/firstboot/init/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test)
+	$(link_test) $(COMMON_LIBS)
 
 unit-tests: $(UNIT_TESTS)
 

@@ -172,6 +172,13 @@ static unsigned line_of(const char *text, const char *key) {
     return 1;
 }
 
+// The text as a string, for line_of: `text` itself need not end in NUL.
+static char *terminated(const char *text, size_t size) {
+    struct buf buf = {0};
+    buf_add(&buf, text, size);
+    return buf_take(&buf);
+}
+
 struct place { // where a check stands, for its message
     const char *text, *name;
     struct err *err;
@@ -342,6 +349,9 @@ static int check_profile(struct recipe_profile *profile, const struct place *pla
         r = check_version(place, profile->version);
     if (r >= 0)
         r = check_name(place, "image", profile->image);
+    // libcyaml lets strtoull() wrap a minus sign around.
+    if (r >= 0 && (profile->sequence < 1 || profile->sequence > INT64_MAX))
+        r = complain(place, "sequence", "a number from 1 on is expected");
     if (r >= 0 && profile->layers.count > 15)
         r = complain(place, "layers", "%u layers, at most 15 are possible on top of the base", profile->layers.count);
     for (unsigned i = 0; r >= 0 && i < profile->layers.count; i++) {
@@ -371,7 +381,8 @@ int recipe_parse_image(const char *text, size_t size, const char *name, struct r
     int r = load(text, size, name, &image_schema, &image, err);
     if (r < 0)
         return r;
-    r = check_image(image, &(struct place){text, name, err});
+    cleanup_free char *copy = terminated(text, size);
+    r = check_image(image, &(struct place){copy, name, err});
     if (r < 0)
         recipe_image_free(image);
     else
@@ -384,7 +395,8 @@ int recipe_parse_layer(const char *text, size_t size, const char *name, struct r
     int r = load(text, size, name, &layer_schema, &layer, err);
     if (r < 0)
         return r;
-    r = check_layer(layer, &(struct place){text, name, err});
+    cleanup_free char *copy = terminated(text, size);
+    r = check_layer(layer, &(struct place){copy, name, err});
     if (r < 0)
         recipe_layer_free(layer);
     else
@@ -394,10 +406,11 @@ int recipe_parse_layer(const char *text, size_t size, const char *name, struct r
 
 int recipe_parse_profile(const char *text, size_t size, const char *name, struct recipe_profile **ret_profile, struct err *err) {
     struct raw_profile *raw = NULL;
-    struct place place = {text, name, err};
     int r = load(text, size, name, &profile_schema, &raw, err);
     if (r < 0)
         return r;
+    cleanup_free char *copy = terminated(text, size);
+    struct place place = {copy, name, err};
     r = take_sizes(raw, &place);
     if (r >= 0)
         r = check_profile(&raw->profile, &place);

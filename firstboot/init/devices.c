@@ -6,6 +6,7 @@
 #include "firstboot/init/uevent.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define PLAN "/plan"
@@ -45,6 +46,11 @@ static int wait_for_disk(struct boot *boot, int bus_fd, int block_fd, int dev_fd
     }
 }
 
+// No such hardware is normal: an accelerated cipher on a processor without the instructions.
+static void log_failed_module(const struct plan_module *module, int code) {
+    console_log(code == -ENODEV ? CONSOLE_DEBUG : CONSOLE_WARNING, "module %s: %s", module->path, strerror(-code));
+}
+
 int devices_apply(struct boot *boot, struct err *err) {
     cleanup_fd int uevent_fd = uevent_open(err);
     if (uevent_fd < 0)
@@ -57,6 +63,7 @@ int devices_apply(struct boot *boot, struct err *err) {
     boot->uevent_fd = uevent_fd;
     boot->modules.plan = &boot->plan;
     boot->modules.load = modules_finit;
+    boot->modules.failed = log_failed_module;
     modules_load_list(&boot->modules, &boot->plan.load);
     modules_coldplug(&boot->modules, bus_fd);
     int r = wait_for_disk(boot, bus_fd, block_fd, dev_fd, err);

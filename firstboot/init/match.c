@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Glob matching without recursion: after a mismatch only the last star is tried again, one character further.
 #include "firstboot/init/match.h"
-#include <stddef.h>
 
 // Of a set "[…]": where it ends, and whether it holds `c`. NULL when it is not closed.
 static const char *match_set(const char *set, char c, bool *ret_is_in) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads modules for devices. The builder computed the closures; nothing is resolved here.
 #include "firstboot/init/modules.h"
-#include "firstboot/init/console.h"
 #include "firstboot/init/match.h"
 #include "firstboot/init/sys.h"
 #include "firstboot/init/uevent.h"
@@ -26,7 +25,7 @@ static void load_one(struct modules *modules, unsigned number) {
     int r = modules->load(module);
     modules->loaded += r == 0;
     if (r < 0 && r != -EEXIST)
-        console_log(r == -ENODEV ? CONSOLE_DEBUG : CONSOLE_WARNING, "module %s: %s", module->path, strerror(-r));
+        modules->failed(module, r);
 }
 
 void modules_load_list(struct modules *modules, const struct plan_list *list) {

@@ -43,6 +43,5 @@ int command_line_load(struct boot *boot, struct err *err) {
     ssize_t size = sys_read_text(AT_FDCWD, "/proc/cmdline", text, sizeof(text));
     if (size < 0)
         return err_sys(err, (int)size, "reading /proc/cmdline");
-    int r = slot_boot_find(text, &boot->wanted, err);
-    return r < 0 ? err_prefix(err, r, "kernel command line") : 0;
+    return slot_boot_find(text, &boot->wanted, err);
 }

@@ -93,8 +93,8 @@ static int parse_alias(struct parser *parser, char *rest) {
     if (plan->alias_count == PLAN_MAX_ALIASES)
         return bad(parser, "too many aliases");
     struct plan_alias alias = {.pattern = next_word(&rest)};
-    if (!alias.pattern)
-        return bad(parser, "no pattern");
+    if (!alias.pattern || !strchr(alias.pattern, ':'))
+        return bad(parser, "not an alias pattern");
     alias.literal = (uint32_t)strcspn(alias.pattern, "*?[\\");
     int r = parse_list(parser, rest, &alias.modules);
     if (r == 0)

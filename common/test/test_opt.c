@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+// Command lines: options of every kind, counts of arguments, --help, verbs and the nearest word.
+#include "common/opt.h"
+#include "common/log.h"
+#include "common/test/support.h"
+#include <errno.h>
+#include <limits.h>
+
+// What the options of the verb below were set to.
+static struct {
+    bool force, quiet;
+    const char *output;
+    long jobs;
+} set;
+
+static const struct opt options[] = {
+    {"force", 'f', OPT_FLAG, &set.force, NULL, "overwrite what is there"},
+    {"quiet", 0, OPT_FLAG, &set.quiet, NULL, "print errors only"},
+    {"output", 'o', OPT_TEXT, &set.output, "FILE", "where the image goes"},
+    {"jobs", 0, OPT_NUMBER, &set.jobs, "N", "how many at a time"},
+    {0},
+};
+static const struct verb build = {"build", "PROFILE [PROFILE]", 1, 2, "Bakes an image.", NULL};
+
+struct outcome {
+    int code, count;
+    char **args;
+    char *out, *error; // freed by the caller
+};
+
+// opt_parse() over the words of `line`; `words` holds them.
+static void parse(const struct verb *verb, const struct opt *table, const char *line, char **words, char **ret_copy, struct outcome *ret) {
+    struct redirect redirect;
+    int argc = 0;
+    *ret_copy = str_dup(line);
+    for (char *word = strtok(*ret_copy, " "); word; word = strtok(NULL, " "))
+        words[argc++] = word;
+    words[argc] = NULL;
+    *ret = (struct outcome){.count = -1};
+    redirect_begin(&redirect);
+    ret->code = opt_parse(verb, table, argc, words, &ret->args, &ret->count);
+    redirect_end(&redirect, &ret->out, &ret->error);
+}
+
+static void outcome_done(struct outcome *outcome) {
+    free(outcome->out);
+    free(outcome->error);
+}
+
+static void test_options(void **state) {
+    (void)state;
+    static const struct {
+        const char *line;
+        bool force, quiet;
+        const char *output;
+        long jobs;
+        int count;
+        const char *first;
+    } cases[] = {
+        {"build p", false, false, "default", 4, 1, "p"},
+        {"build -f p", true, false, "default", 4, 1, "p"},
+        {"build --force --quiet p", true, true, "default", 4, 1, "p"},
+        {"build -o file p", false, false, "file", 4, 1, "p"},
+        {"build -ofile p", false, false, "file", 4, 1, "p"},
+        {"build -fo file p q", true, false, "file", 4, 2, "p"},
+        {"build --output=file p", false, false, "file", 4, 1, "p"},
+        {"build --output file p", false, false, "file", 4, 1, "p"},
+        {"build --output= p", false, false, "", 4, 1, "p"},
+        {"build --output a --output b p", false, false, "b", 4, 1, "p"},
+        {"build --jobs 0 p", false, false, "default", 0, 1, "p"},
+        {"build --jobs=17 p", false, false, "default", 17, 1, "p"},
+        {"build --jobs=9223372036854775807 p", false, false, "default", LONG_MAX, 1, "p"},
+        {"build p --force", true, false, "default", 4, 1, "p"},
+        {"build p -f q", true, false, "default", 4, 2, "p"},
+        {"build -- --force", false, false, "default", 4, 1, "--force"},
+        {"build -", false, false, "default", 4, 1, "-"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *words[16];
+        cleanup_free char *copy = NULL;
+        cleanup(outcome_done) struct outcome outcome;
+        set = (__typeof__(set)){.output = "default", .jobs = 4};
+        parse(&build, options, cases[i].line, words, &copy, &outcome);
+        if (outcome.code != -1 || set.force != cases[i].force || set.quiet != cases[i].quiet || set.jobs != cases[i].jobs)
+            fail_msg("'%s' was misread", cases[i].line);
+        assert_string_equal(set.output, cases[i].output);
+        assert_int_equal(outcome.count, cases[i].count);
+        assert_string_equal(outcome.args[0], cases[i].first);
+        assert_string_equal(outcome.out, "");
+        assert_string_equal(outcome.error, "");
+    }
+}
+
+static void test_usage_errors(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *text;
+    } cases[] = {
+        {"build", "missing argument"},
+        {"build a b c", "unexpected argument"},
+        {"build --force", "missing argument"},
+        {"build --nonsense p", "unrecognized option '--nonsense'"},
+        {"build -x p", "invalid option -- 'x'"},
+        {"build p --output", "requires an argument"},
+        {"build p -o", "requires an argument"},
+        {"build --force=yes p", "doesn't allow an argument"},
+        {"build --jobs p", "--jobs wants a whole number"},
+        {"build --jobs= p", "--jobs wants a whole number"},
+        {"build --jobs=-1 p", "--jobs wants a whole number"},
+        {"build --jobs=+1 p", "--jobs wants a whole number"},
+        {"build --jobs=-0 p", "--jobs wants a whole number"},
+        {"build --jobs=1k p", "--jobs wants a whole number"},
+        {"build --jobs=0x10 p", "--jobs wants a whole number"},
+        {"build --jobs=1.5 p", "--jobs wants a whole number"},
+        {"build --jobs=9223372036854775808 p", "--jobs wants a whole number"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *words[16];
+        cleanup_free char *copy = NULL;
+        cleanup(outcome_done) struct outcome outcome;
+        set = (__typeof__(set)){.jobs = 4};
+        parse(&build, options, cases[i].line, words, &copy, &outcome);
+        if (outcome.code != EXIT_USAGE)
+            fail_msg("'%s' gave %d", cases[i].line, outcome.code);
+        assert_contains(outcome.error, cases[i].text);
+        assert_contains(outcome.error, "build");
+        assert_string_equal(outcome.out, "");
+        assert_int_equal(outcome.count, -1); // untouched
+        assert_int_equal(set.jobs, 4);
+    }
+}
+
+// A number with a blank before it cannot be written as one word above.
+static void test_number_with_blank(void **state) {
+    (void)state;
+    char *words[] = {(char *)"build", (char *)"--jobs", (char *)" 5", (char *)"p", NULL}, **args = NULL;
+    int count = 0;
+    struct redirect redirect;
+    cleanup_free char *out = NULL, *error = NULL;
+    set.jobs = 4;
+    redirect_begin(&redirect);
+    int code = opt_parse(&build, options, 4, words, &args, &count);
+    redirect_end(&redirect, &out, &error);
+    assert_int_equal(code, EXIT_USAGE);
+    assert_int_equal(set.jobs, 4);
+}
+
+static void test_argument_counts(void **state) {
+    (void)state;
+    static const struct {
+        int min, max, given, code;
+    } cases[] = {{0, 0, 0, -1}, {0, 0, 1, EXIT_USAGE}, {1, 1, 0, EXIT_USAGE}, {1, 1, 1, -1},  {1, 1, 2, EXIT_USAGE},
+                 {0, -1, 0, -1}, {0, -1, 9, -1},       {2, -1, 1, EXIT_USAGE}, {2, -1, 9, -1}, {2, 3, 4, EXIT_USAGE}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *words[16];
+        cleanup_free char *copy = NULL;
+        cleanup_buf struct buf line = {0};
+        cleanup(outcome_done) struct outcome outcome;
+        const struct verb verb = {"v", "ARGUMENT", cases[i].min, cases[i].max, "", NULL};
+        buf_add_str(&line, "v");
+        for (int n = 0; n < cases[i].given; n++)
+            buf_add_str(&line, " a");
+        parse(&verb, options, buf_str(&line), words, &copy, &outcome);
+        assert_int_equal(outcome.code, cases[i].code);
+        if (cases[i].code < 0)
+            assert_int_equal(outcome.count, cases[i].given);
+        else
+            assert_contains(outcome.error, " v ARGUMENT\n");
+    }
+}
+
+static void test_help_names_every_option(void **state) {
+    (void)state;
+    static const char *const lines[] = {"build --help", "build -h", "build p q r --help", "build --jobs 3 --help"};
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        char *words[16];
+        cleanup_free char *copy = NULL;
+        cleanup(outcome_done) struct outcome outcome;
+        parse(&build, options, lines[i], words, &copy, &outcome);
+        assert_int_equal(outcome.code, EXIT_OK);
+        assert_string_equal(outcome.error, "");
+        assert_contains(outcome.out, " build [OPTIONS] PROFILE [PROFILE]\n\nBakes an image.\n");
+        assert_contains(outcome.out, "  -o, --output FILE ");
+        assert_contains(outcome.out, "  -f, --force  ");
+        assert_contains(outcome.out, "      --jobs N  ");
+        assert_contains(outcome.out, "  -h, --help  ");
+        for (const struct opt *opt = options; opt->name; opt++) {
+            assert_contains(outcome.out, opt->name);
+            assert_contains(outcome.out, opt->help);
+        }
+    }
+}
+
+static void test_help_without_options(void **state) {
+    (void)state;
+    static const struct opt none[] = {{0}};
+    const struct verb verb = {"version", "", 0, 0, "Prints the version.", NULL};
+    char *words[16];
+    cleanup_free char *copy = NULL;
+    cleanup(outcome_done) struct outcome outcome;
+    parse(&verb, none, "version --help", words, &copy, &outcome);
+    assert_int_equal(outcome.code, EXIT_OK);
+    assert_contains(outcome.out, " version\n\nPrints the version.\n");
+    assert_null(strstr(outcome.out, "[OPTIONS]"));
+}
+
+static int ran_argc;
+static char **ran_argv;
+static const struct verb *ran_verb;
+static int note(const struct verb *self, int argc, char **argv) {
+    ran_verb = self;
+    ran_argc = argc;
+    ran_argv = argv;
+    return 42;
+}
+
+static const struct verb verbs[] = {
+    {"build", "PROFILE", 1, 1, "Bakes an image.", note},
+    {"plan", "PROFILE", 1, 1, "Shows what build would do.", note},
+    {"version", "", 0, 0, "Prints the version.", note},
+    {0},
+};
+
+static void test_verbs(void **state) {
+    (void)state;
+    static const struct {
+        const char *argument;
+        int code;
+        const char *ran, *out, *error;
+    } cases[] = {
+        {"build", 42, "build", "", ""},
+        {"plan", 42, "plan", "", ""},
+        {"version", 42, "version", "", ""},
+        {"--version", 42, "version", "", ""},
+        {"--help", EXIT_OK, NULL, "Shows what build would do.", ""},
+        {"-h", EXIT_OK, NULL, "  build PROFILE ", ""},
+        {"help", EXIT_OK, NULL, "About this.", ""},
+        {NULL, EXIT_USAGE, NULL, "", "Usage: prog VERB"},
+        {"biuld", EXIT_USAGE, NULL, "", "no verb 'biuld'; did you mean 'build'?"},
+        {"Version", EXIT_USAGE, NULL, "", "did you mean 'version'?"},
+        {"buil", EXIT_USAGE, NULL, "", "did you mean 'build'?"},
+        {"frobnicate", EXIT_USAGE, NULL, "", "there is no verb 'frobnicate'\n"},
+        {"", EXIT_USAGE, NULL, "", "there is no verb ''\n"},
+        {"--force", EXIT_USAGE, NULL, "", "Try 'prog --help'"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        char *argv[] = {(char *)"prog", (char *)cases[i].argument, (char *)"--more", NULL};
+        struct redirect redirect;
+        cleanup_free char *out = NULL, *error = NULL;
+        ran_verb = NULL;
+        redirect_begin(&redirect);
+        int code = verb_main("prog", "About this.", verbs, cases[i].argument ? 3 : 1, argv);
+        redirect_end(&redirect, &out, &error);
+        assert_int_equal(code, cases[i].code);
+        assert_contains(out, cases[i].out);
+        assert_contains(error, cases[i].error);
+        assert_int_equal(*out != 0, *cases[i].out != 0);
+        assert_int_equal(*error != 0, *cases[i].error != 0);
+        assert_int_equal(ran_verb != NULL, cases[i].ran != NULL);
+        if (!cases[i].ran)
+            continue;
+        assert_string_equal(ran_verb->name, cases[i].ran);
+        assert_int_equal(ran_argc, 2); // argv[0] is the verb
+        assert_ptr_equal(ran_argv, argv + 1);
+    }
+}
+
+static void test_verb_failed(void **state) {
+    (void)state;
+    static const struct {
+        int error, code;
+    } cases[] = {{-EAGAIN, EXIT_TEMPORARY}, {-EBUSY, EXIT_TEMPORARY}, {-ETIMEDOUT, EXIT_TEMPORARY}, {-EIO, EXIT_PERMANENT},
+                 {-EINVAL, EXIT_PERMANENT}, {-ENOENT, EXIT_PERMANENT}, {-ENOSPC, EXIT_PERMANENT}};
+    assert_int_equal(EXIT_OK, 0);
+    assert_int_equal(EXIT_PERMANENT, 1);
+    assert_int_equal(EXIT_USAGE, 2);
+    assert_int_equal(EXIT_TEMPORARY, 75);
+    log_init("prog", LOG_LEVEL_ERROR, false);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {"the 100% reason"};
+        struct redirect redirect;
+        cleanup_free char *out = NULL, *error = NULL;
+        redirect_begin(&redirect);
+        int code = verb_failed(cases[i].error, &err);
+        redirect_end(&redirect, &out, &error);
+        assert_int_equal(code, cases[i].code);
+        assert_string_equal(error, "prog: error: the 100% reason\n");
+    }
+}
+
+static void test_nearest_word(void **state) {
+    (void)state;
+    static const char *const words[] = {"build", "plan", "inspect", "flash", "update", "PG_ENABLED", "K3S_ENABLED", "HOSTNAME"};
+    static const struct {
+        const char *word, *nearest;
+    } cases[] = {
+        {"build", "build"},      {"biuld", "build"},           {"buld", "build"},     {"builds", "build"},   {"plam", "plan"},
+        {"pla", "plan"},         {"inspetc", "inspect"},       {"flsh", "flash"},     {"upgrade", "update"}, {"HOSTNAM", "HOSTNAME"},
+        {"HOST_NAME", "HOSTNAME"}, {"PG_ENABLE", "PG_ENABLED"}, {"K3_ENABLED", "K3S_ENABLED"}, {"", NULL}, {"x", NULL},
+        {"xyz", NULL},           {"completely", NULL},         {"hostname", NULL},
+        {"a-word-longer-than-any-option-or-verb-that-this-program-will-ever-have-to-know", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *near = nearest_word(cases[i].word, words, ARRAY_SIZE(words), sizeof(*words));
+        if (!near != !cases[i].nearest || (near && strcmp(near, cases[i].nearest) != 0))
+            fail_msg("'%s' is nearest to %s", cases[i].word, near ? near : "nothing");
+    }
+    assert_null(nearest_word("build", words, 0, sizeof(*words)));
+    assert_string_equal(nearest_word("pan", verbs, 3, sizeof(*verbs)), "plan"); // other strides
+    static const char *const lengths[] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    assert_ptr_equal(nearest_word(lengths[0], lengths, 1, sizeof(*lengths)), lengths[0]); // 63 letters, the longest compared
+    static const char *const twins[] = {"cat", "bat"};
+    assert_string_equal(nearest_word("rat", twins, 2, sizeof(*twins)), "cat"); // the first of equals
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options),         cmocka_unit_test(test_usage_errors),
+        cmocka_unit_test(test_number_with_blank), cmocka_unit_test(test_argument_counts),
+        cmocka_unit_test(test_help_names_every_option), cmocka_unit_test(test_help_without_options),
+        cmocka_unit_test(test_verbs),           cmocka_unit_test(test_verb_failed),
+        cmocka_unit_test(test_nearest_word),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that scenarios share: baked images and the one long-lived machine."""
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import images  # noqa: E402
+from vm import OUT, PROGRAM, VM  # noqa: E402
+
+HERE = Path(__file__).parent
+
+CONFIG = """\
+HOSTNAME=scenario
+TIMEZONE=Europe/Berlin
+NTP_SERVERS='ntp1.example.org ntp2.example.org'
+OPERATOR_USER=ops
+OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
+SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
+ENABLE_FIREWALL=true
+FIREWALL_ALLOW_TCP='80 443'
+SSH_RATE_LIMIT=20
+SWAP_SIZE=64M
+SWAPPINESS=7
+LIMIT_NPROC=2048
+USER_MEMORY_MAX=70%
+VM_DIRTY_RATIO=12
+TCP_KEEPALIVE_TIME=61
+PANIC_TIMEOUT=10
+"""
+
+
+def pytest_configure(config):
+    if not PROGRAM.exists():
+        pytest.exit(f"{PROGRAM} is missing: run `make` first", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def image():
+    """Debian 12 with base and hardening, development compression."""
+    return images.build(HERE / "profiles" / "dev.yaml", OUT / "dev")
+
+
+@pytest.fixture(scope="session")
+def image13():
+    return images.build(HERE / "profiles" / "dev13.yaml", OUT / "dev13")
+
+
+@pytest.fixture(scope="session")
+def config():
+    return CONFIG
+
+
+@pytest.fixture(scope="session")
+def machine(image):
+    """Booted by UEFI with CONFIG and its secrets, on a 4 GiB disk. Scenarios of test_machine.py use it in their order."""
+    with VM("uefi", image.raw, config=CONFIG) as vm:
+        vm.wait_healthy()
+        yield vm

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images for the scenarios: baked once per session into out/tests, with a cache of their own that the next run finds again."""
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from vm import OUT, PROGRAM, ROOT
+
+CACHE = OUT / "cache"
+
+
+def environment(**changes):
+    """Ours, without what would lead the builder elsewhere."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WEBOPS_") and key != "SOURCE_DATE_EPOCH"}
+    return {**kept, "WEBOPS_CACHE": str(CACHE), **{key: str(value) for key, value in changes.items()}}
+
+
+def webops_image(*arguments, env=None, cwd=ROOT, timeout=600, **options):
+    """Runs webops-image; returns a CompletedProcess with text, whatever the exit status."""
+    return subprocess.run([PROGRAM, *map(str, arguments)], env=env or environment(), cwd=cwd, timeout=timeout, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def good(result):
+    assert result.returncode == 0, f"{result.args} ended with {result.returncode}:\n{result.stdout}{result.stderr}"
+    return result
+
+
+class Image:
+    """What one build left in its directory."""
+
+    def __init__(self, profile, out):
+        self.profile, self.dir = Path(profile), Path(out)
+        names = list(self.dir.glob(f"{self.profile.stem}-*.raw"))
+        assert len(names) == 1, f"one raw image of {self.profile.stem} expected in {out}, found {names}"
+        self.raw = names[0]
+
+    def file(self, suffix):
+        found = list(self.dir.glob(f"{self.profile.stem}-*{suffix}"))
+        assert len(found) == 1, f"one *{suffix} expected in {self.dir}, found {found}"
+        return found[0]
+
+    def inspect(self):
+        return json.loads(good(webops_image("inspect", "--json", self.raw)).stdout)
+
+
+def build(profile, out, **options):
+    good(webops_image("build", profile, "-o", out, timeout=900, **options))
+    return Image(profile, out)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other ways to boot: BIOS, without any configuration, from other sources of configuration, damaged, another release."""
+import json
+import shutil
+import sys
+
+import pytest
+from vm import OUT, ROOT, VM
+
+DOUBLE = ROOT / "qemu-tests" / "doubles" / "hetzner_metadata.py"
+
+
+def test_bios_boots_the_same_image(image, config):
+    with VM("bios", image.raw, config=config, bios=True) as vm:
+        vm.wait_healthy()
+        assert vm.out("hostname") == "scenario"
+        assert vm.run("test -d /sys/firmware/efi", check=False).returncode != 0
+        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+        assert json.loads(vm.root_out("webops status --json"))
+
+
+def test_without_configuration_the_console_says_what_to_provide(image):
+    with VM("no-config", image.raw) as vm:
+        line = vm.wait_console("webops: ", timeout=180)
+        assert line
+        vm.wait_console("config.env")
+        vm.wait_healthy()
+        console = vm.console()
+        assert "SSH_AUTHORIZED_KEYS" in console and "cidata" in console.lower()
+
+
+def test_configuration_from_fw_cfg(image):
+    with VM("fw-cfg", image.raw) as vm_for_key:
+        key = (vm_for_key.access.dir / "id.pub").read_text().strip()
+        vm_for_key.process.terminate()
+        vm_for_key.process.wait(60)
+        source = OUT / "fw_cfg.env"
+        source.write_text(f"HOSTNAME=from-fw-cfg\nSSH_AUTHORIZED_KEYS='{key}'\n")
+        with VM("fw-cfg", image.raw, extra=["-fw_cfg", f"name=opt/webops/config.env,file={source}"]) as vm:
+            vm.access, vm_for_key.access = vm_for_key.access, vm.access
+            vm.wait_healthy()
+            assert vm.out("hostname") == "from-fw-cfg"
+
+
+def test_configuration_from_the_hetzner_metadata_service(image):
+    log = OUT / "hetzner.log"
+    log.unlink(missing_ok=True)
+    double = OUT / "hetzner"
+    shutil.rmtree(double, ignore_errors=True)
+    double.mkdir(parents=True)
+    # QEMU starts the double once per connection, with the connection on its standard input and output.
+    net = f"net=169.254.0.0/16,guestfwd=tcp:169.254.169.254:80-cmd:{sys.executable} {DOUBLE} {double} {log}"
+    vm = VM("hetzner", image.raw, net=net, extra=["-smbios", "type=1,manufacturer=Hetzner,product=vServer"])
+    with vm:
+        key = (vm.access.dir / "id.pub").read_text().strip()
+        (double / "user-data").write_text(f"HOSTNAME=from-hetzner\nSSH_AUTHORIZED_KEYS='{key}'\n")
+        (double / "hostname").write_text("hetzner-name")
+        vm.wait_healthy()
+        assert vm.out("hostname") == "from-hetzner"
+        requests = log.read_text()
+        assert "GET /hetzner/v1/userdata" in requests and "refused" not in requests
+
+
+def flipped(image, offset, name):
+    """A copy of the image with one bit flipped; sparse, because the empty slot is large."""
+    import subprocess
+    path = OUT / f"{name}.raw"
+    subprocess.run(["cp", "--sparse=always", image.raw, path], check=True)
+    with open(path, "r+b") as disk:
+        disk.seek(offset)
+        byte = disk.read(1)[0]
+        disk.seek(offset)
+        disk.write(bytes([byte ^ 0x10]))
+    return path
+
+
+@pytest.fixture
+def slot(image):
+    report = image.inspect()
+    partition = next(part for part in report["partitions"] if part["name"] == "webops-a")
+    return partition, report["slots"][0]
+
+
+def test_flipped_bit_in_a_layer_is_not_served(image, config, slot):
+    partition, generation = slot
+    layer = generation["layers"][0]
+    # Somewhere in the middle of the base layer: data that a boot reads rarely, so that only the health check meets it.
+    path = flipped(image, partition["offset"] + layer["offset"] + layer["length"] * 2 // 3, "flipped-layer")
+    try:
+        with VM("flipped-layer", path, config=config) as vm:
+            line = vm.wait_console("webops: unhealthy", never=("webops: healthy",), timeout=240)
+            assert line
+    finally:
+        path.unlink()
+
+
+def test_flipped_bit_in_the_header_never_starts(image, config, slot):
+    partition, _ = slot
+    path = flipped(image, partition["offset"] + 50, "flipped-header")
+    try:
+        with VM("flipped-header", path, config=config) as vm:
+            vm.wait_console("webops-init", never=("webops: healthy",), timeout=120)
+            vm.wait_console("Linux version", since=0)
+            first = vm.console().index("Linux version")
+            # It says why and starts over, instead of hanging.
+            vm.wait_console("Linux version", since=first + 200, timeout=120)
+            assert "slot" in vm.console().lower()
+    finally:
+        path.unlink()
+
+
+def test_debian_13_boots(image13, config):
+    with VM("debian-13", image13.raw, config=config) as vm:
+        vm.wait_healthy()
+        assert vm.out(". /etc/os-release; echo $VERSION_ID") == "13"
+        assert vm.out("hostname") == "scenario"
+        assert vm.root_out("systemctl --failed --no-legend --plain") == ""

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The builder from outside: same bytes everywhere, nothing half-written, and clear words about what is wrong."""
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from images import CACHE, Image, environment, good, webops_image
+from vm import OUT, PROGRAM, ROOT
+
+HERE = Path(__file__).parent
+SMALL = """\
+name: small
+version: "1"
+sequence: 1
+image: {image}
+layers: [{layers}]
+slot_size: {slot_size}
+esp_size: 128M
+state_size: 64M
+zstd_level: 1
+modules: virtio
+cmdline: [console=ttyS0]
+outputs: []
+"""
+
+
+def project(path, *, layers="base", image="debian-12", slot_size="640M", extra_layer=None):
+    """Our data with a profile `small`, and optionally one more layer, in a directory of its own."""
+    shutil.rmtree(path, ignore_errors=True)
+    for name in ("images", "overlays"):
+        shutil.copytree(ROOT / name, path / name, symlinks=True)
+    (path / "profiles").mkdir()
+    if extra_layer:
+        layer = path / "overlays" / "extra"
+        (layer / "files/etc").mkdir(parents=True)
+        (layer / "files/etc/extra.conf").write_text("extra\n")
+        (layer / "layer.yaml").write_text("name: extra\nversion: \"1\"\nsummary: for a test\n" + extra_layer)
+        layers += ", extra"
+    profile = path / "profiles" / "small.yaml"
+    profile.write_text(SMALL.format(layers=layers, image=image, slot_size=slot_size))
+    return profile
+
+
+def env_for(profile, **changes):
+    return environment(WEBOPS_DATA=profile.parent.parent, **changes)
+
+
+def build(profile, out, **changes):
+    return webops_image("build", profile, "-o", out, env=env_for(profile, **changes), timeout=900)
+
+
+def leftovers(*places):
+    """Files that a build would leave when it forgot something."""
+    return [str(path) for place in places if place.exists() for path in place.rglob("*")]
+
+
+def refused(result, *words):
+    assert result.returncode in (1, 75), result.stdout + result.stderr
+    for word in words:
+        assert word.lower() in result.stderr.lower(), f"'{word}' is not in: {result.stderr}"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A built minimal image with its project; later scenarios reuse its cache."""
+    profile = project(tmp_path_factory.mktemp("small"))
+    out = OUT / "small"
+    shutil.rmtree(out, ignore_errors=True)
+    good(build(profile, out))
+    return profile, Image(profile, out)
+
+
+def digests(directory):
+    """What must be the same bytes wherever it is built."""
+    facts = json.loads(next(Path(directory).glob("*build.json")).read_text())
+    raw = next(Path(directory).glob("*.raw"))
+    inspected = json.loads(good(webops_image("inspect", "--json", raw)).stdout)
+    slot = inspected["slots"][0]
+    return {"root hash": slot["root_hash"], "slot": slot["id"], "command line": inspected.get("cmdline"), "layers": [l["sha256"] for l in slot["layers"]],
+            "artefacts": {key: value for key, value in facts.get("artifacts", {}).items() if "image" not in key}}
+
+
+def test_same_bytes_elsewhere(small, tmp_path):
+    profile, first = small
+    other = project(tmp_path / "another place")
+    script = 'umask 077; exec "$@"'
+    result = subprocess.run(["sh", "-c", script, "sh", PROGRAM, "build", other, "-o", tmp_path / "out"], text=True, capture_output=True, timeout=900,
+                            cwd=tmp_path, env=env_for(other, WEBOPS_CACHE=tmp_path / "cache", LC_ALL="C", LANG="tr_TR.UTF-8", TZ="Asia/Tokyo"))
+    good(result)
+    second = Image(other, tmp_path / "out")
+    assert digests(first.dir) == digests(second.dir)
+    # The ESP holds UKI, kernel and initramfs: compared file by file, whatever the file system's own dates are.
+    one, two = first.inspect(), second.inspect()
+    for name in ("EFI/webops/a.efi", "webops/a.linux", "webops/a.initrd"):
+        hashes = []
+        for image, report in ((first, one), (second, two)):
+            esp = next(part for part in report["partitions"] if part["name"] == "esp")
+            data = subprocess.run(["mtype", "-i", f"{image.raw}@@{esp['offset']}", f"::{name}"], capture_output=True, check=True).stdout
+            hashes.append(hashlib.sha256(data).hexdigest())
+        assert hashes[0] == hashes[1], name
+    slot = next(part for part in one["partitions"] if part["name"] == "webops-a")
+    for image in (first, second):
+        with open(image.raw, "rb") as disk:
+            disk.seek(slot["offset"])
+            image.slot_hash = hashlib.sha256(disk.read(slot["size"])).hexdigest()
+    assert first.slot_hash == second.slot_hash
+
+
+def test_nothing_changed_nothing_built(small):
+    profile, image = small
+    before = image.raw.stat().st_mtime_ns
+    begin = time.monotonic()
+    good(build(profile, image.dir))
+    assert time.monotonic() - begin < 3
+    assert Image(profile, image.dir).raw.stat().st_size and before
+    plan = json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)
+    assert plan["nodes"] and all(node["cached"] for node in plan["nodes"])
+
+
+def test_plan_says_why(tmp_path, small):
+    _, _ = small
+    profile = project(tmp_path / "p", extra_layer="")
+    good(build(profile, tmp_path / "out"))
+    (tmp_path / "p/overlays/extra/files/etc/extra.conf").write_text("changed\n")
+    nodes = json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)["nodes"]
+    reasons = {node["label"]: node["reason"] for node in nodes if not node["cached"]}
+    assert reasons and any("extra.conf" in reason for reason in reasons.values()), reasons
+    assert not any("base" in label and "layer" in label for label in reasons), reasons
+    human = good(webops_image("plan", profile, env=env_for(profile))).stdout
+    assert "extra.conf" in human
+
+
+def test_unprivileged_build(small):
+    if os.geteuid() != 0:
+        pytest.fail("run the scenarios as root: they build as another user, too")
+    _, image = small
+    home = Path("/var/tmp/webops-unprivileged")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    try:
+        profile = project(home / "project")
+        shutil.copy2(PROGRAM, home / "webops-image")
+        programs = home / "programs"
+        programs.mkdir()
+        for name in ("webops", "webops-fetch", "init"):
+            shutil.copy2(ROOT / "build" / name, programs / name)
+        subprocess.run(["chown", "-R", "daemon:daemon", home], check=True)
+        subprocess.run(["sh", "-c", "grep -q '^daemon:' /etc/subuid || echo daemon:2000000:65536 >>/etc/subuid;"
+                        "grep -q '^daemon:' /etc/subgid || echo daemon:2000000:65536 >>/etc/subgid"], check=True)
+        result = subprocess.run(["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", home / "webops-image", "build", profile, "-o", home / "out"],
+                                env=env_for(profile, WEBOPS_CACHE=home / "cache", WEBOPS_PROGRAMS=programs, HOME=home, USER="daemon"), cwd=home,
+                                text=True, capture_output=True, timeout=900)
+        if result.returncode == 0:
+            assert digests(home / "out")["root hash"] == digests(image.dir)["root hash"]
+        else:
+            # The host may forbid it; then the message says what is missing, and nothing is left.
+            refused(result, "namespace")
+            assert not leftovers(home / "out")
+    finally:
+        shutil.rmtree(home)
+
+
+def test_killed_build_leaves_nothing_and_the_next_works(tmp_path, small):
+    profile = project(tmp_path / "p", extra_layer="packages:\n  apt: [tree]\n")
+    out, temporary = tmp_path / "out", tmp_path / "tmp"
+    temporary.mkdir()
+    for seconds, how in ((0.5, signal.SIGTERM), (2.0, signal.SIGKILL)):
+        process = subprocess.Popen([PROGRAM, "build", profile, "-o", out], env=env_for(profile, TMPDIR=temporary), cwd=tmp_path, start_new_session=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        os.killpg(process.pid, how)
+        process.wait(30)
+        assert not [name for name in leftovers(out) if not Path(name).name.startswith(".")], how
+    good(build(profile, out, TMPDIR=temporary))
+    assert Image(profile, out).inspect()["slots"][0]["layers"][-1]["name"] == "extra"
+    assert not leftovers(temporary)
+
+
+def test_two_builds_at_once(tmp_path, small):
+    profile = project(tmp_path / "p", extra_layer="mask: [two.service]\n")
+    processes = [subprocess.Popen([PROGRAM, "build", profile, "-o", tmp_path / f"out{i}"], env=env_for(profile), stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True) for i in range(2)]
+    errors = [process.communicate(timeout=900)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert digests(tmp_path / "out0") == digests(tmp_path / "out1")
+
+
+def test_corrupt_cache_entry(tmp_path, small):
+    profile = project(tmp_path / "p")
+    cache = tmp_path / "cache"
+    subprocess.run(["cp", "-a", "--reflink=auto", CACHE, cache], check=True)
+    files = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 100_000 and path.suffix not in (".deb",)]
+    assert files
+    for path in files:
+        with open(path, "r+b") as file:
+            file.seek(path.stat().st_size // 2)
+            file.write(b"corrupt")
+    result = build(profile, tmp_path / "out", WEBOPS_CACHE=cache)
+    # Either it was noticed and made anew, or refused; never used.
+    if result.returncode == 0:
+        assert digests(tmp_path / "out") == digests(small[1].dir)
+    else:
+        refused(result, "cache")
+        assert not list((tmp_path / "out").glob("*.raw"))
+
+
+@pytest.mark.parametrize("layer, words", [
+    ("packages:\n  apt: [no-such-package-of-webops]\n", ["no-such-package-of-webops"]),
+    ("fetch:\n  - {url: 'http://127.0.0.1:9/x', sha256: '" + "0" * 64 + "', path: /opt/x}\n", ["127.0.0.1:9"]),
+    ("colour: red\n", ["layer.yaml", "colour"]),
+    ("enable:\n  - {unit: a.service}\n", ["layer.yaml"]),
+], ids=["missing package", "dead download", "unknown key", "incomplete entry"])
+def test_bad_layer(tmp_path, layer, words, small):
+    profile = project(tmp_path / "p", extra_layer=layer)
+    refused(build(profile, tmp_path / "out"), *words)
+    assert not leftovers(tmp_path / "out")
+
+
+def image_with(path, old, new):
+    profile = project(path)
+    recipe = path / "images/debian-12.yaml"
+    text = recipe.read_text()
+    assert old in text
+    recipe.write_text(text.replace(old, new, 1))
+    return profile
+
+
+def test_unreachable_mirror(tmp_path):
+    profile = image_with(tmp_path / "p", "archive: debian\n", "archive: debian\n    mirror: http://127.0.0.1:9/debian\n")
+    refused(build(profile, tmp_path / "out"), "127.0.0.1:9")
+    assert not leftovers(tmp_path / "out")
+
+
+def test_wrong_key(tmp_path):
+    # A good key ring of somebody else: the archive's signature must not pass.
+    home, ring = tmp_path / "gpg", tmp_path / "other.gpg"
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--homedir", home, "--batch", "--quiet"]
+    subprocess.run([*gpg, "--passphrase", "", "--quick-gen-key", "nobody@example.org", "ed25519"], check=True, capture_output=True)
+    ring.write_bytes(subprocess.run([*gpg, "--export"], check=True, capture_output=True).stdout)
+    text = (ROOT / "images/debian-12.yaml").read_text()
+    keyring = next(line.split("keyring:")[1].strip().strip("},") for line in text.splitlines() if "keyring:" in line)
+    profile = project(tmp_path / "p")
+    (tmp_path / "p/images/debian-12.yaml").write_text(text.replace(keyring, str(ring)))
+    refused(build(profile, tmp_path / "out", WEBOPS_CACHE=tmp_path / "cache"))
+    assert not leftovers(tmp_path / "out")
+
+
+def test_full_disk(tmp_path, small):
+    if os.geteuid() != 0:
+        pytest.fail("run the scenarios as root: they mount a small file system")
+    profile = project(tmp_path / "p", extra_layer="mask: [full.service]\n")
+    out = tmp_path / "small-disk"
+    out.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", out], check=True)
+    try:
+        result = build(profile, out)
+        refused(result, "space")
+        assert not [name for name in leftovers(out) if not Path(name).name.startswith(".")]
+    finally:
+        subprocess.run(["umount", out], check=True)
+
+
+def test_one_byte_over_the_slot(tmp_path, small):
+    _, image = small
+    slot = image.inspect()["slots"][0]
+    # Bytes of the slot's content: data and tree. Sizes in a profile are whole MiB, so the smallest that fits and the largest that does not.
+    needed = slot["data_blocks"] * 4096 + slot["tree_bytes"]
+    fits = -(-needed // (1 << 20))
+    too_small = project(tmp_path / "p", slot_size=f"{fits - 1}M")
+    refused(build(too_small, tmp_path / "out"), "slot_size")
+    assert not leftovers(tmp_path / "out")
+    good(build(project(tmp_path / "q", slot_size=f"{fits}M"), tmp_path / "out2"))
+
+
+def test_bad_profile_names_file_and_line(tmp_path):
+    profile = project(tmp_path / "p")
+    profile.write_text(profile.read_text().replace("zstd_level: 1", "zstd_level: 99"))
+    refused(build(profile, tmp_path / "out"), "small.yaml", "zstd_level")
+    assert not leftovers(tmp_path / "out")
+
+
+def test_usage_errors_are_2():
+    assert webops_image("build").returncode == 2
+    assert webops_image("buidl").returncode == 2
+    assert "build" in webops_image("buidl").stderr
+    assert webops_image("run", "--bios", "--uefi", "x.raw").returncode == 2
+    assert webops_image("build", "--help").returncode == 0

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One virtual machine, started through `webops-image run`: console, SSH with one shared connection, reboots, time limits.
+
+Knows nothing of what a scenario checks. Every wait has a deadline; stopping is by process id and leaves nothing behind.
+"""
+import json
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = ROOT / "build" / "webops-image"
+OUT = ROOT / "out" / "tests"
+LOGS = ROOT / "out" / "qemu-logs"
+BOOT_SECONDS = 180
+PASSWORD = "correct horse battery"
+CANARY = "Canary7Xk29fQz7w"  # salt of the operator's password hash, so part of the secret file's text
+
+
+class Access:
+    """A key pair and a secrets directory for one machine, in a private temporary directory."""
+
+    def __init__(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="webops-vm."))
+        self.key = self.dir / "id"
+        self.secrets = self.dir / "secrets"
+        self.secrets.mkdir(mode=0o700)
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "qemu-tests", "-f", self.key], check=True)
+        hashed = subprocess.run(["openssl", "passwd", "-6", "-salt", CANARY, "-stdin"], input=PASSWORD, text=True, capture_output=True, check=True)
+        self.add_secret("operator.secret", hashed.stdout)
+        self.add_secret("ssh.secret", (self.dir / "id.pub").read_text())
+
+    def add_secret(self, name, text):
+        path = self.secrets / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+    def config(self, text):
+        path = self.dir / "config.env"
+        path.write_text(text)
+        return path
+
+    def close(self):
+        shutil.rmtree(self.dir)
+
+
+class VM:
+    def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD):
+        self.name, self.user, self.password = name, user, password
+        self.access = Access()
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.serial = LOGS / f"{name}.log"
+        self.serial.write_bytes(b"")
+        command = [PROGRAM, "run", image, "--json", "--serial", self.serial, "--bios" if bios else "--uefi"]
+        if disk_size:
+            command += ["--disk-size", disk_size]
+        if config is not None:
+            command += ["--config", self.access.config(config), "--secrets", self.access.secrets]
+        if net:
+            command += ["--net", net]
+        if keep:
+            command += ["--keep", keep]
+        command += ["--", *extra] if extra else []
+        self.started = time.monotonic()
+        with open(LOGS / f"{name}.run", "wb") as errors:
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        line = self.process.stdout.readline()
+        if not line:
+            self.stop()
+            raise RuntimeError(f"{name} did not start: " + (LOGS / f"{name}.run").read_text())
+        self.facts = json.loads(line)
+
+    # Console
+
+    def console(self, since=0):
+        return self.serial.read_bytes()[since:].decode("utf-8", "replace")
+
+    def mark(self):
+        return self.serial.stat().st_size
+
+    def wait_console(self, text, since=0, timeout=BOOT_SECONDS, never=()):
+        """Waits until a whole line with `text` stands on the console; returns that line."""
+        deadline = time.monotonic() + timeout
+        while True:
+            for line in self.console(since).splitlines(keepends=True):
+                if text in line and line.endswith("\n"):
+                    return line.strip()
+                for bad in never:
+                    assert bad not in line, f"{self.name}: {line.strip()}"
+            assert self.process.poll() is None, f"{self.name}: ended while waiting for '{text}'; console in {self.serial}"
+            assert time.monotonic() < deadline, f"{self.name}: no '{text}' within {timeout} s; console in {self.serial}"
+            time.sleep(0.1)
+
+    def wait_healthy(self, since=0, timeout=BOOT_SECONDS):
+        return self.wait_console("webops: healthy", since, timeout, never=("webops: unhealthy",))
+
+    # SSH: one connection for all commands, because the machine limits the rate of new ones
+
+    def _ssh(self, *arguments):
+        return ["ssh", "-p", str(self.facts["ssh_port"]), "-i", self.access.key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20",
+                "-o", f"ControlPath={self.access.dir}/mux", "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
+                *arguments, f"{self.user}@127.0.0.1"]
+
+    def run(self, command, *, input="", check=True, timeout=60):
+        """A command of the operator's; returns a CompletedProcess with text."""
+        result = subprocess.run([*self._ssh(), command], input=input, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+        assert not check or result.returncode == 0, f"{self.name}: `{command}` ended with {result.returncode}: {result.stdout}{result.stderr}"
+        return result
+
+    def out(self, command, **options):
+        return self.run(command, **options).stdout.strip()
+
+    def root(self, command, *, input="", check=True, timeout=60):
+        """A command as root through sudo, whose password goes over standard input."""
+        return self.run(f"sudo -S -p '' sh -c {shlex.quote(command)}", input=f"{self.password}\n{input}", check=check, timeout=timeout)
+
+    def root_out(self, command, **options):
+        return self.root(command, **options).stdout.strip()
+
+    def disconnect(self):
+        subprocess.run(self._ssh("-O", "exit"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+    def reboot(self):
+        """Reboots from inside and waits for health; returns the console position where the new boot begins."""
+        since = self.mark()
+        self.root("systemctl --no-block reboot", check=False)
+        self.disconnect()
+        self.wait_healthy(since)
+        return since
+
+    # End
+
+    def stop(self, grace=40):
+        self.disconnect()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(grace)
+            except subprocess.TimeoutExpired:
+                self.process.kill()  # QEMU dies with it (setpriv --pdeathsig)
+                self.process.wait()
+        self.process.stdout.close()
+        self.access.close()
+        return self.process.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
