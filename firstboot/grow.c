@@ -7,6 +7,7 @@
 #include "common/schema_types.h"
 #include "firstboot/bootrecord.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
@@ -72,7 +73,7 @@ static int grow_file_system(const char *state, struct err *err) {
 // A cut between the two steps leaves a partition that is larger than its file system: noticed here at the next boot.
 static bool is_file_system_smaller(int root_fd, const struct grow_facts *facts) {
     struct statvfs fs;
-    cleanup_fd int fd = openat(root_fd, "var", 0);
+    cleanup_fd int fd = openat(root_fd, "var", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fstatvfs(fd, &fs) < 0)
         return false;
     uint64_t bytes = (uint64_t)fs.f_blocks * fs.f_frsize, device = facts->size * 512;

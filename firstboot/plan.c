@@ -33,18 +33,44 @@ static int compare_entries(const void *left, const void *right) {
     return strcmp(((const struct plan_entry *)left)->path, ((const struct plan_entry *)right)->path);
 }
 
-int plan_make(const struct schema *schema, const struct config *config, const struct facts *facts, struct plan *ret_plan, struct err *err) {
-    cleanup_plan struct plan plan = {0};
-    const struct render in = {schema, config, facts, &plan};
-    for (size_t i = 0; i < ARRAY_SIZE(renderers) && !plan.problem.text[0]; i++) {
+static void render_all(const struct schema *schema, const struct config *config, const struct facts *facts, struct plan *plan) {
+    const struct render in = {schema, config, facts, plan};
+    for (size_t i = 0; i < ARRAY_SIZE(renderers) && !plan->problem_key; i++)
         renderers[i].render(&in);
-        if (plan.problem.text[0])
-            return err_set(err, -EINVAL, "%s: %s", renderers[i].name, plan.problem.text);
+    qsort(plan->entries, plan->count, sizeof(*plan->entries), compare_entries);
+}
+
+// Takes an entry out of a list that shares its strings with the original.
+static bool drop_key(struct config *view, const char *key) {
+    for (size_t i = 0; i < view->count; i++)
+        if (strcmp(view->entries[i].key, key) == 0) {
+            view->entries[i] = view->entries[--view->count];
+            return true;
+        }
+    return false;
+}
+
+int plan_make(const struct schema *schema, const struct config *config, const struct facts *facts, struct plan *ret_plan,
+              struct config_problems *problems, struct err *err) {
+    cleanup_free struct config_entry *entries = mem_array(config->count + 1, sizeof(*entries));
+    struct config view = {.entries = entries, .count = config->count};
+    if (config->count)
+        memcpy(entries, config->entries, config->count * sizeof(*entries));
+    for (;;) {
+        struct plan plan = {0};
+        render_all(schema, &view, facts, &plan);
+        if (!plan.problem_key) {
+            *ret_plan = plan;
+            return 0;
+        }
+        const struct config_entry *entry = config_find(config, plan.problem_key);
+        int r = err_set(err, -EINVAL, "%s %s", plan.problem_key, plan.problem);
+        bool has_dropped = drop_key(&view, plan.problem_key);
+        plan_done(&plan);
+        if (!has_dropped)
+            return r;
+        config_problem_add(problems, entry->line, "%s; its default is used", err->text);
     }
-    qsort(plan.entries, plan.count, sizeof(*plan.entries), compare_entries);
-    *ret_plan = plan;
-    plan = (struct plan){0};
-    return 0;
 }
 
 const struct plan_entry *plan_find(const struct plan *plan, const char *path) {
@@ -74,9 +100,13 @@ void render_link(const struct render *in, const char *path, const char *target) 
     entry->size = strlen(target);
 }
 
+// `key` may be a text of the caller's stack; the schema's, or the entry's, outlives it.
 void render_problem(const struct render *in, const char *key, const char *what) {
-    if (!in->plan->problem.text[0])
-        err_set(&in->plan->problem, -EINVAL, "%s %s", key, what);
+    const struct config_entry *entry = config_find(in->config, key);
+    if (in->plan->problem_key)
+        return;
+    in->plan->problem_key = entry ? entry->key : schema_find(in->schema, key)->name;
+    in->plan->problem = what;
 }
 
 const char *render_text(const struct render *in, const char *key) {

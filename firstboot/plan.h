@@ -44,13 +44,15 @@ struct plan {
     char *hostname;
     uint64_t swap_bytes; // 0 = no swap file
     bool needs_softdog;
-    struct err problem; // the first thing that cannot be rendered; empty when all could
+    const char *problem_key; // the first key whose value cannot be rendered; NULL when all could
+    const char *problem; // why
 };
 
 void plan_done(struct plan *plan);
-// Runs every renderer. -EINVAL when a value cannot be expressed in its target format; err then names the key and never the value.
-int plan_make(const struct schema *schema, const struct config *config, const struct facts *facts, struct plan *ret_plan, struct err *err)
-    must_check nonnull(1, 2, 3, 4, 5);
+// Runs every renderer. A key whose value cannot be carried out on this machine (no such time zone, a user name that the image has) is added
+// to `problems` and planned with its default instead: one wrong value never costs the rest. -EINVAL when even the defaults fail.
+int plan_make(const struct schema *schema, const struct config *config, const struct facts *facts, struct plan *ret_plan,
+              struct config_problems *problems, struct err *err) must_check nonnull(1, 2, 3, 4, 5, 6);
 // NULL when the plan has no such path.
 const struct plan_entry *plan_find(const struct plan *plan, const char *path) nonnull(1, 2);
 

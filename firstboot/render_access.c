@@ -64,13 +64,18 @@ static void add_keys(const struct render *in, struct buf *buf, const char *key, 
 static void render_keys(const struct render *in, const char *user) {
     cleanup_buf struct buf keys = {0};
     add_keys(in, &keys, "SSH_AUTHORIZED_KEYS", render_text(in, "SSH_AUTHORIZED_KEYS"), ";");
-    if (in->facts->authorized_keys)
+    if (in->facts->authorized_keys && render_is_set(in, "SSH_AUTHORIZED_KEYS_FILE"))
         add_keys(in, &keys, "SSH_AUTHORIZED_KEYS_FILE", in->facts->authorized_keys, "\n");
     cleanup_free char *path = str_printf("etc/ssh/authorized_keys.d/%s", user);
     render_file(in, path, 0644, &keys);
 }
 
 typedef void account_fn(const char *text, const struct account *account, struct buf *ret_text);
+
+// NULL when there is none, or its key was dropped.
+static const char *password_hash(const struct render *in) {
+    return render_is_set(in, "OPERATOR_PASSWORD_FILE") ? in->facts->password_hash : NULL;
+}
 
 static void render_account(const struct render *in, const char *path, mode_t mode, gid_t gid, const char *text, account_fn *edit,
                            const struct account *account) {
@@ -93,11 +98,13 @@ void render_user(const struct render *in) {
         render_problem(in, "OPERATOR_USER", "is the name of a user or group that the image itself has");
         return;
     }
-    if (facts->password_hash) {
-        size_t size = strcspn(facts->password_hash, "\n");
-        if (memchr(facts->password_hash, ':', size))
+    if (password_hash(in)) {
+        size_t size = strcspn(password_hash(in), "\n");
+        if (memchr(password_hash(in), ':', size)) {
             render_problem(in, "OPERATOR_PASSWORD_FILE", "holds a ':'");
-        buf_add(&hash, facts->password_hash, size);
+            return;
+        }
+        buf_add(&hash, password_hash(in), size);
         account.password_hash = buf_str(&hash);
     }
     render_account(in, "etc/passwd", 0644, 0, facts->passwd, accounts_passwd, &account);
@@ -120,6 +127,6 @@ void render_sudo(const struct render *in) {
     const char *name = render_text(in, "OPERATOR_USER");
     buf_add_str(&file, "# Rendered by webops from config.env.\n");
     render_word(in, &file, "OPERATOR_USER", name, strlen(name));
-    buf_printf(&file, " ALL=(ALL:ALL) %sALL\n", in->facts->password_hash ? "" : "NOPASSWD: ");
+    buf_printf(&file, " ALL=(ALL:ALL) %sALL\n", password_hash(in) ? "" : "NOPASSWD: ");
     render_file(in, "etc/sudoers.d/90-webops", 0440, &file);
 }

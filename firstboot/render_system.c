@@ -22,7 +22,7 @@ void render_hostname(const struct render *in) {
 void render_timezone(const struct render *in) {
     const char *zone = render_text(in, "TIMEZONE");
     cleanup_buf struct buf word = {0}, file = {0};
-    if (!in->facts->has_zone) {
+    if (!in->facts->has_zone && strcmp(zone, "UTC") != 0) {
         render_problem(in, "TIMEZONE", "names no time zone of this image");
         return;
     }
@@ -58,7 +58,7 @@ void render_journal(const struct render *in) {
 
 // agetty(8) shows /etc/issue.d; a machine that nobody can log in to says there what it wants.
 void render_issue(const struct render *in) {
-    if (render_is_set(in, "SSH_AUTHORIZED_KEYS") || in->facts->authorized_keys)
+    if (render_is_set(in, "SSH_AUTHORIZED_KEYS") || render_is_set(in, "SSH_AUTHORIZED_KEYS_FILE"))
         return;
     cleanup_buf struct buf file = {0};
     buf_add_str(&file, in->facts->has_config ? "webops: config.env names no SSH key: nobody can log in over the network.\n"
