@@ -91,7 +91,7 @@ $(O)/firstboot/init/test/fuzz_%: $(O)/test/firstboot/init/test/fuzz_%.o $(TEST_S
 unit-tests: $(UNIT_TESTS)
 
 unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
-	CMOCKA_MESSAGE_OUTPUT=TAP prove --exec '' $(UNIT_TESTS)
+	CMOCKA_MESSAGE_OUTPUT=TAP prove -j $(shell nproc) --exec '' $(UNIT_TESTS)
 
 include qemu-tests/module.mk
 

@@ -94,17 +94,3 @@ int digest_copy_plain(int from, const char *name, uint64_t offset, uint64_t leng
     }
     return 0;
 }
-
-int digest_copy_sparse(int from, const char *name, int to, uint64_t to_offset, struct err *err) {
-    off_t data = 0;
-    while ((data = lseek(from, data, SEEK_DATA)) >= 0) {
-        off_t hole = lseek(from, data, SEEK_HOLE);
-        if (hole < 0)
-            return err_sys(err, -errno, "looking for holes in %s", name);
-        int r = digest_copy_plain(from, name, (uint64_t)data, (uint64_t)(hole - data), to, to_offset + (uint64_t)data, err);
-        if (r < 0)
-            return r;
-        data = hole;
-    }
-    return errno == ENXIO ? 0 : err_sys(err, -errno, "looking for data in %s", name);
-}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SHA-256 of bulk data through OpenSSL (hardware help), and sparse copies between open files. For small data and the init: common/sha256.h.
+// SHA-256 of bulk data through OpenSSL (hardware help), and positioned copies between open files. For small data and the init: common/sha256.h.
 #pragma once
 #include "common/err.h"
 #include <stdint.h>
@@ -14,8 +14,6 @@ int digest_copy(int fd, const char *name, uint64_t offset, uint64_t length, int 
                 struct err *err) must_check nonnull(2, 7, 8);
 // Hash of a text or block in memory.
 void digest_bytes(const void *data, uint64_t size, uint8_t ret_sha256[DIGEST_BYTES]);
-// Copies the data extents of `from` (all of it) to `to` at `to_offset`; holes are skipped, so the target must be a hole there already.
-int digest_copy_sparse(int from, const char *name, int to, uint64_t to_offset, struct err *err) must_check nonnull(2, 5);
 // Copies `length` bytes of `from` at `offset` to `to` at `to_offset` with copy_file_range where it works, which may keep holes.
 int digest_copy_plain(int from, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, struct err *err) must_check
     nonnull(2, 7);

@@ -63,8 +63,12 @@ int gpt_write(int fd, const char *name, const char *disk_uuid, const struct gpt_
     return 0;
 }
 
+// Names come from the disk and go to terminals: only printable ASCII is kept.
 static void copy_text(char *to, size_t size, const char *from) {
     snprintf(to, size, "%s", from ? from : "");
+    for (; *to; to++)
+        if (*to < ' ' || *to > '~')
+            *to = '?';
 }
 
 static int read_partition(struct fdisk_partition *from, uint64_t file_size, struct gpt_partition *ret_partition) {

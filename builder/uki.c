@@ -247,8 +247,12 @@ int uki_create(const struct uki_input *input, int dir_fd, const char *path, uint
         {.name = ".linux", .path = input->linux_path, .flags = READ_CODE, .fd = -1},
     };
     int r = file_read(input->dir_fd, input->stub_path, UKI_STUB_MAX_BYTES, &stub, &stub_size, err);
-    for (unsigned i = 0; r == 0 && i < PARTS; i++)
-        r = parts[i].path ? open_part(&parts[i], input->dir_fd, err) : 0;
+    for (unsigned i = 0; r == 0 && i < PARTS; i++) {
+        if (parts[i].path)
+            r = open_part(&parts[i], input->dir_fd, err);
+        else if (!parts[i].size)
+            r = err_set(err, -EINVAL, "section %s would be empty", parts[i].name);
+    }
     if (r == 0)
         r = build((uint8_t *)stub, stub_size, parts, dir_fd, path, &size, err);
     for (unsigned i = 0; i < PARTS; i++)
