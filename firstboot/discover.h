@@ -7,6 +7,7 @@
 
 #define DISCOVER_CONFIG "webops/config.env"
 #define DISCOVER_SECRETS "webops/secrets"
+#define DISCOVER_DEFAULT "usr/lib/webops/default.env" // the profile's, in the image; never copied
 #define DISCOVER_LAST_GOOD "var/lib/webops/config.good" // the configuration of state that passed the check last
 #define DISCOVER_RECORD "var/lib/webops/source" // "source: …", "sha256: …", "time: …", one per line
 

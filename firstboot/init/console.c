@@ -40,8 +40,8 @@ void console_log(int level, const char *fmt, ...) {
 
 _Noreturn void console_fail(const char *step, const struct err *err) {
     char text[LINE_BYTES + 128];
-    int length = snprintf(text, sizeof(text), "\r\nwebops-init: cannot boot: step %s: %s\r\nwebops-init: restarting in %d seconds\r\n", step,
-                          err->text, SECONDS_TO_READ);
+    int length = snprintf(text, sizeof(text), "\r\nwebops-init: cannot boot: step %s: %s\r\nwebops-init: restarting in %d seconds\r\n",
+                          step, err->text, SECONDS_TO_READ);
     console_log(CONSOLE_ERROR, "cannot boot: step %s: %s", step, err->text);
     size_t size = (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1;
     // While the mounts move into the new root there is no /dev; descriptor 2 is still the console then.

@@ -46,7 +46,8 @@ static void request_init(struct request *request, const char *name) {
     snprintf(request->header.name, sizeof(request->header.name), "%s", name);
 }
 
-int dm_create(int control_fd, const char *name, uint64_t sectors, const char *target, const char *params, dev_t *ret_device, struct err *err) {
+int dm_create(int control_fd, const char *name, uint64_t sectors, const char *target, const char *params, dev_t *ret_device,
+              struct err *err) {
     struct request request;
     request_init(&request, name);
     if (ioctl(control_fd, DM_DEV_CREATE, &request) < 0)

@@ -8,8 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-static const char *const role_names[FIND_ROLES] = {
-    [FIND_SLOT_A] = "webops-a", [FIND_SLOT_B] = "webops-b", [FIND_STATE] = "webops-state"};
+static const char *const role_names[FIND_ROLES] = {[FIND_SLOT_A] = "webops-a", [FIND_SLOT_B] = "webops-b", [FIND_STATE] = "webops-state"};
 
 enum find_role find_role_of(const char *partition_name) {
     for (int role = 0; role < FIND_ROLES; role++)
@@ -102,9 +101,10 @@ static int choose_slot(const struct find_partitions *partitions, const struct fi
         if (!item->is_wanted)
             continue;
         if (slot && (strcmp(slot->disk, item->disk) != 0 || slot->role == item->role))
-            return err_set(err, -ENOTUNIQ,
-                           "/dev/%s and /dev/%s both hold the generation to boot; a copy of this machine's disk is attached: remove one of them",
-                           slot->device, item->device);
+            return err_set(
+                err, -ENOTUNIQ,
+                "/dev/%s and /dev/%s both hold the generation to boot; a copy of this machine's disk is attached: remove one of them",
+                slot->device, item->device);
         if (!slot || item->role < slot->role)
             slot = item;
     }
@@ -134,8 +134,8 @@ int find_choose(const struct find_partitions *partitions, struct find_result *re
 int find_explain(const struct find_partitions *partitions, const uint8_t id[SLOT_ID_BYTES], unsigned seconds, struct err *err) {
     for (unsigned i = 0; i < partitions->count; i++)
         if (partitions->items[i].is_wanted)
-            return err_set(err, -ETIMEDOUT, "waited %u s: /dev/%s holds the generation, but /dev/%s has no partition named webops-state", seconds,
-                           partitions->items[i].device, partitions->items[i].disk);
+            return err_set(err, -ETIMEDOUT, "waited %u s: /dev/%s holds the generation, but /dev/%s has no partition named webops-state",
+                           seconds, partitions->items[i].device, partitions->items[i].disk);
     char text[2 * SLOT_ID_BYTES + 1];
     hex_format(id, SLOT_ID_BYTES, text);
     return err_set(err, -ETIMEDOUT, "waited %u s: no partition named webops-a or webops-b holds generation %s%s", seconds, text,

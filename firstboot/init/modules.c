@@ -56,7 +56,8 @@ void modules_handle(struct modules *modules, const char *modalias) {
         return;
     for (uint32_t i = 0; i < modules->plan->alias_count; i++) {
         const struct plan_alias *alias = &modules->plan->aliases[i];
-        if (strncmp(alias->pattern, modalias, alias->literal) == 0 && match_pattern(alias->pattern + alias->literal, modalias + alias->literal))
+        if (strncmp(alias->pattern, modalias, alias->literal) == 0 &&
+            match_pattern(alias->pattern + alias->literal, modalias + alias->literal))
             modules_load_list(modules, &alias->modules);
     }
 }

@@ -132,10 +132,11 @@ static int check_bytes(struct parser *parser, const char *line, size_t size) {
 }
 
 static int parse_line(struct parser *parser, char *line) {
-    char *rest = line;
-    const char *name = next_word(&rest);
+    char *rest = strchr(line, ' ');
+    if (rest)
+        *rest++ = '\0';
     for (int i = 0; i < (int)ARRAY_SIZE(words); i++) {
-        if (strcmp(words[i].name, name) != 0)
+        if (strcmp(words[i].name, line) != 0)
             continue;
         if (i < parser->stage || (i == parser->stage && words[i].once))
             return bad(parser, "out of order");

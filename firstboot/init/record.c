@@ -31,7 +31,7 @@ static void add_text(struct writer *writer, const char *key, const char *value) 
     char clean[FIND_NAME_BYTES + SLOT_NAME_BYTES];
     size_t size = 0;
     bool is_plain = true;
-    for (; value[size] && size < sizeof(clean) - 1; size++) {
+    for (; size < sizeof(clean) - 1 && value[size]; size++) {
         clean[size] = value[size] == '\'' ? '_' : value[size];
         is_plain = is_plain && (isalnum((unsigned char)clean[size]) || strchr("._:/+,@%=-", clean[size]));
     }

@@ -35,8 +35,7 @@ static int check(struct boot *boot, const char *device, enum ext4_action *ret_ac
     *ret_action = EXT4_MOUNT;
     if (r < 0 || condition == EXT4_CLEAN)
         return r;
-    console_log(CONSOLE_INFO, "%s was %s: running e2fsck -p", device,
-                condition == EXT4_JOURNAL ? "not unmounted" : "marked as damaged");
+    console_log(CONSOLE_INFO, "%s was %s: running e2fsck -p", device, condition == EXT4_JOURNAL ? "not unmounted" : "marked as damaged");
     r = fsck_run(BOOT_ROOT, device, &status, err);
     if (r < 0)
         return r;

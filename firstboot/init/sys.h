@@ -16,8 +16,8 @@ int sys_read_at(int fd, uint64_t offset, void *ret_data, size_t size) must_check
 int sys_write_all(int fd, const void *data, size_t size) must_check nonnull(2);
 // mkdir with exactly this mode; a directory that is there already is success and keeps its mode, anything else there is -ENOTDIR.
 int sys_mkdir(int dir_fd, const char *path, mode_t mode, struct err *err) must_check nonnull(2, 4);
-int sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *options, struct err *err) must_check
-    nonnull(2, 6);
+int sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *options,
+              struct err *err) must_check nonnull(2, 6);
 // Replaces `name` in the directory durably: temporary file, fsync, rename, fsync of the directory. `name` has no slash.
 int sys_publish(int dir_fd, const char *name, const void *data, size_t size, mode_t mode, struct err *err) must_check nonnull(2, 3, 6);
 // CLOCK_MONOTONIC: milliseconds since the kernel started.

@@ -41,7 +41,8 @@ static int read_header(struct boot *boot, struct err *err) {
         return err_set(err, -EPERM, "%s: the verity device is writable", path);
     int r = sys_read_at(fd, 0, bytes, sizeof(bytes));
     if (r < 0)
-        return err_sys(err, r, "the content of /dev/%s does not match the root hash of the kernel command line, or the disk fails; reading %s",
+        return err_sys(err, r,
+                       "the content of /dev/%s does not match the root hash of the kernel command line, or the disk fails; reading %s",
                        boot->disk.slot.device, path);
     r = slot_header_parse(bytes, sizeof(bytes), &boot->header, err);
     if (r < 0)

@@ -12,7 +12,8 @@ static void test_verity_table(void **state) {
     for (int i = 0; i < 32; i++)
         hash[i] = (uint8_t)(i * 8);
     dm_format_verity(makedev(254, 3), 16297, hash, params);
-    assert_string_equal(params, "1 254:3 254:3 4096 4096 16297 16297 sha256 0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8f0f8 -");
+    assert_string_equal(params,
+                        "1 254:3 254:3 4096 4096 16297 16297 sha256 0008101820283038404850586068707880889098a0a8b0b8c0c8d0d8e0e8f0f8 -");
 }
 
 // The longest table there is must not be cut.
@@ -50,7 +51,8 @@ static void test_size(void **state) {
     (void)state;
     static const struct {
         uint64_t data_blocks, tree_blocks;
-    } cases[] = {{2, 1}, {128, 1}, {129, 2 + 1}, {16384, 128 + 1}, {16385, 129 + 2 + 1}, {SLOT_MAX_BYTES / 4096, (1 << 21) + (1 << 14) + 128 + 1}};
+    } cases[] = {
+        {2, 1}, {128, 1}, {129, 2 + 1}, {16384, 128 + 1}, {16385, 129 + 2 + 1}, {SLOT_MAX_BYTES / 4096, (1 << 21) + (1 << 14) + 128 + 1}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err = {0};
         uint64_t needed = (cases[i].data_blocks + cases[i].tree_blocks) * 4096;
@@ -75,9 +77,9 @@ static void test_create_on_something_else(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verity_table),  cmocka_unit_test(test_longest_tables_fit),
-        cmocka_unit_test(test_linear_table),  cmocka_unit_test(test_layer_sectors),
-        cmocka_unit_test(test_size),          cmocka_unit_test(test_create_on_something_else),
+        cmocka_unit_test(test_verity_table), cmocka_unit_test(test_longest_tables_fit),
+        cmocka_unit_test(test_linear_table), cmocka_unit_test(test_layer_sectors),
+        cmocka_unit_test(test_size),         cmocka_unit_test(test_create_on_something_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,8 @@ static struct find_partitions make(unsigned present, unsigned wanted) {
 
 static bool has(const struct find_partitions *partitions, const char *disk, enum find_role role, bool only_wanted) {
     for (unsigned i = 0; i < partitions->count; i++)
-        if (partitions->items[i].role == role && strcmp(partitions->items[i].disk, disk) == 0 && (!only_wanted || partitions->items[i].is_wanted))
+        if (partitions->items[i].role == role && strcmp(partitions->items[i].disk, disk) == 0 &&
+            (!only_wanted || partitions->items[i].is_wanted))
             return true;
     return false;
 }
@@ -94,8 +95,9 @@ static void test_explain(void **state) {
     struct err err = {0};
     struct find_partitions partitions = {0};
     assert_int_equal(find_explain(&partitions, id, 30, &err), -ETIMEDOUT);
-    assert_string_equal(err.text, "waited 30 s: no partition named webops-a or webops-b holds generation abcd0000000000000000000000000000; no such "
-                                  "partition was seen at all");
+    assert_string_equal(err.text,
+                        "waited 30 s: no partition named webops-a or webops-b holds generation abcd0000000000000000000000000000; no such "
+                        "partition was seen at all");
     partitions = make(0b000110, 0);
     strcpy(partitions.rejected, "; sda3: another generation");
     assert_int_equal(find_explain(&partitions, id, 30, &err), -ETIMEDOUT);
@@ -124,7 +126,8 @@ static void add_block(struct machine *machine, const char *disk, const char *nam
     assert_int_equal(symlinkat(target, machine->scratch->fd, link), 0);
 }
 
-static void add_partition(struct machine *machine, const char *disk, const char *name, const char *label, const void *content, size_t size) {
+static void add_partition(struct machine *machine, const char *disk, const char *name, const char *label, const void *content,
+                          size_t size) {
     struct err err = {0};
     cleanup_free char *uevent = str_printf("MAJOR=254\nMINOR=3\nDEVNAME=%s\nDEVTYPE=partition\nPARTN=3\nPARTNAME=%s\n", name, label);
     add_block(machine, disk, name, uevent);
@@ -207,7 +210,8 @@ static void test_scan_rejects(void **state) {
 
 static void test_scan_odd_uevents(void **state) {
     struct machine *machine = *state;
-    static const char *const odd[] = {"", "PARTNAME=webops-a\n", "DEVNAME=x\n", "DEVNAME=x\nPARTNAME=\n", "DEVNAME=x\nPARTNAME=webops-ab\n"};
+    static const char *const odd[] = {"", "PARTNAME=webops-a\n", "DEVNAME=x\n", "DEVNAME=x\nPARTNAME=\n",
+                                      "DEVNAME=x\nPARTNAME=webops-ab\n"};
     for (size_t i = 0; i < ARRAY_SIZE(odd); i++) {
         char name[8];
         snprintf(name, sizeof(name), "x%zu", i);
@@ -235,9 +239,14 @@ static void test_scan_limit(void **state) {
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_roles),   cmocka_unit_test(test_every_combination), cmocka_unit_test(test_same_names_on_one_disk),
-        cmocka_unit_test(test_explain), CASE(test_scan_finds),                    CASE(test_scan_rejects),
-        CASE(test_scan_odd_uevents),    CASE(test_scan_limit),
+        cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_every_combination),
+        cmocka_unit_test(test_same_names_on_one_disk),
+        cmocka_unit_test(test_explain),
+        CASE(test_scan_finds),
+        CASE(test_scan_rejects),
+        CASE(test_scan_odd_uevents),
+        CASE(test_scan_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

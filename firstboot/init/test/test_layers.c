@@ -33,6 +33,7 @@ static void test_every_count(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_layer), cmocka_unit_test(test_top_first), cmocka_unit_test(test_every_count)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_layer), cmocka_unit_test(test_top_first),
+                                       cmocka_unit_test(test_every_count)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,12 +10,18 @@ static void test_validity(void **state) {
         const char *text;
         bool is_valid;
     } cases[] = {
-        {"0123456789abcdef0123456789abcdef", true},    {"0123456789abcdef0123456789abcdef\n", true},
-        {"00000000000000000000000000000001\n", true},  {"00000000000000000000000000000000\n", false},
-        {"0123456789abcdef0123456789abcdef\n\n", false}, {"0123456789abcdef0123456789abcdef ", false},
-        {"0123456789abcdef0123456789abcde", false},    {"0123456789abcdef0123456789abcde\n", false},
-        {"0123456789ABCDEF0123456789ABCDEF", false},   {"01234567-89ab-cdef-0123-456789abcdef", false},
-        {"uninitialized\n", false},                    {"", false},
+        {"0123456789abcdef0123456789abcdef", true},
+        {"0123456789abcdef0123456789abcdef\n", true},
+        {"00000000000000000000000000000001\n", true},
+        {"00000000000000000000000000000000\n", false},
+        {"0123456789abcdef0123456789abcdef\n\n", false},
+        {"0123456789abcdef0123456789abcdef ", false},
+        {"0123456789abcdef0123456789abcde", false},
+        {"0123456789abcdef0123456789abcde\n", false},
+        {"0123456789ABCDEF0123456789ABCDEF", false},
+        {"01234567-89ab-cdef-0123-456789abcdef", false},
+        {"uninitialized\n", false},
+        {"", false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         assert_int_equal(machine_id_is_valid(cases[i].text), cases[i].is_valid);

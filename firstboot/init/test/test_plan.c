@@ -187,9 +187,12 @@ static void test_size_limit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_word),         cmocka_unit_test(test_smallest),
-        cmocka_unit_test(test_broken_rules),       cmocka_unit_test(test_every_truncation),
-        cmocka_unit_test(test_every_byte_unprintable), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_every_word),
+        cmocka_unit_test(test_smallest),
+        cmocka_unit_test(test_broken_rules),
+        cmocka_unit_test(test_every_truncation),
+        cmocka_unit_test(test_every_byte_unprintable),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_size_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

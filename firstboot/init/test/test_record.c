@@ -41,13 +41,14 @@ static void test_text(void **state) {
     strcpy(boot->header.version, "1.0.0");
     strcpy(boot->header.layers[0].version, "5.2");
     int size = record_format(boot, text);
-    static const char expected[] = "SLOT=b\nDISK=/dev/nvme0n1\nSLOT_DEVICE=/dev/nvme0n1p4\nSTATE_DEVICE=/dev/nvme0n1p5\nSTATE_MODE=rw\n"
-                                   "STATE_CHECK=clean\nSLOT_ID=a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\n"
-                                   "ROOT_HASH=3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c\n"
-                                   "DATA_BLOCKS=16297\nVERITY_DEVICE=/dev/dm-0\nPROFILE=edge-web.1\nVERSION=1.0.0\n"
-                                   "SEQUENCE=72623859790382856\nLAYERS=1\nLAYER0_NAME=layer-0.x\nLAYER0_VERSION=5.2\nLAYER0_DEVICE=/dev/dm-1\n"
-                                   "MODULES_LOADED=12\nFACTORY_COPIED=562\nINIT_START_MS=1682\nSTEP_MOUNTS_END_MS=1689\n"
-                                   "STEP_MACHINE_ID_END_MS=2514\n";
+    static const char expected[] =
+        "SLOT=b\nDISK=/dev/nvme0n1\nSLOT_DEVICE=/dev/nvme0n1p4\nSTATE_DEVICE=/dev/nvme0n1p5\nSTATE_MODE=rw\n"
+        "STATE_CHECK=clean\nSLOT_ID=a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5\n"
+        "ROOT_HASH=3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c3c\n"
+        "DATA_BLOCKS=16297\nVERITY_DEVICE=/dev/dm-0\nPROFILE=edge-web.1\nVERSION=1.0.0\n"
+        "SEQUENCE=72623859790382856\nLAYERS=1\nLAYER0_NAME=layer-0.x\nLAYER0_VERSION=5.2\nLAYER0_DEVICE=/dev/dm-1\n"
+        "MODULES_LOADED=12\nFACTORY_COPIED=562\nINIT_START_MS=1682\nSTEP_MOUNTS_END_MS=1689\n"
+        "STEP_MACHINE_ID_END_MS=2514\n";
     assert_string_equal(text, expected);
     assert_int_equal(size, strlen(expected));
 }
@@ -58,8 +59,8 @@ static void test_reads_back(void **state) {
     static const struct {
         const char *version, *read;
     } cases[] = {
-        {"2026.11+r4~rc1", "2026.11+r4~rc1"}, {"$HOME", "$HOME"}, {"`id`", "`id`"}, {"a\"b", "a\"b"},   {"a#b", "a#b"},
-        {"back\\slash", "back\\slash"},       {"a;b&c|d", "a;b&c|d"}, {"it's", "it_s"},   {"'", "_"}, {"!*?[]{}()<>^", "!*?[]{}()<>^"},
+        {"2026.11+r4~rc1", "2026.11+r4~rc1"}, {"$HOME", "$HOME"},     {"`id`", "`id`"}, {"a\"b", "a\"b"}, {"a#b", "a#b"},
+        {"back\\slash", "back\\slash"},       {"a;b&c|d", "a;b&c|d"}, {"it's", "it_s"}, {"'", "_"},       {"!*?[]{}()<>^", "!*?[]{}()<>^"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char text[RECORD_MAX_BYTES];

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of sources, and what happens with what they hold. The sources themselves are in discover_sources.c.
+#include "firstboot/discover.h"
+#include "common/file.h"
+#include "common/log.h"
+#include "firstboot/discover_sources.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+void discovered_done(struct discovered *discovered) {
+    config_done(&discovered->config);
+    free(discovered->source);
+    for (size_t i = 0; i < discovered->refusal_count; i++) {
+        free(discovered->refusals[i].source);
+        config_problems_done(&discovered->refusals[i].problems);
+    }
+    free(discovered->refusals);
+    *discovered = (struct discovered){0};
+}
+
+void discovered_log(const struct discovered *discovered) {
+    for (size_t i = 0; i < discovered->refusal_count; i++) {
+        config_problems_log(&discovered->refusals[i].problems, discovered->refusals[i].source);
+        log_error("%s: this configuration was not taken", discovered->refusals[i].source);
+    }
+}
+
+// Takes over name and problems of a candidate that is not taken.
+static void refuse(struct discovered *ret, struct candidate *candidate) {
+    ret->refusals = mem_resize(ret->refusals, ret->refusal_count + 1, sizeof(*ret->refusals));
+    ret->refusals[ret->refusal_count++] = (struct discover_refusal){take_ptr(candidate->source), candidate->problems};
+    candidate->problems = (struct config_problems){0};
+}
+
+static void take(struct discovered *ret, struct candidate *candidate, struct config *config) {
+    ret->config = *config;
+    *config = (struct config){0};
+    ret->source = take_ptr(candidate->source);
+}
+
+struct local {
+    const char *path, *name;
+    bool check_files; // whether the secrets must be in place
+    int secrets_fd;
+};
+
+// A file that stands on the machine already. 0 = taken, -ENOENT = there is none, -EINVAL = refused.
+static int try_local(const struct discover *discover, const struct local *local, struct discovered *ret, struct candidate *candidate) {
+    struct err err;
+    cleanup_free char *data = NULL;
+    size_t size;
+    cleanup_config struct config config = {0};
+    candidate->source = str_dup(local->name);
+    int r = candidate_read_file(discover->root_fd, local->path, CONFIG_READ_BYTES, &data, &size, &err);
+    if (r == -ENOENT)
+        return r;
+    if (r < 0) {
+        config_problem_add(&candidate->problems, 0, "%s", err.text);
+    } else {
+        buf_add(&candidate->text, data, size);
+        (void)!schema_parse(discover->schema, data, size, &config, &candidate->problems);
+        if (local->check_files)
+            (void)!schema_check_files(discover->schema, &config, local->secrets_fd, &candidate->problems);
+    }
+    if (candidate->problems.count) {
+        refuse(ret, candidate);
+        return -EINVAL;
+    }
+    take(ret, candidate, &config);
+    return 0;
+}
+
+// The copy that is used when an edit of config.env turns out to be wrong. Written only when it differs, to spare the disk.
+static int keep_last_good(const struct discover *discover, const struct buf *text, struct err *err) {
+    struct err ignored;
+    cleanup_free char *old = NULL;
+    size_t size;
+    if (candidate_read_file(discover->root_fd, DISCOVER_LAST_GOOD, CONFIG_READ_BYTES, &old, &size, &ignored) >= 0 && size == text->size &&
+        memcmp(old, buf_str(text), size) == 0)
+        return 0;
+    int r = file_mkdirs(discover->root_fd, "var/lib/webops", 0755, err);
+    return r < 0 ? r : file_publish(discover->root_fd, DISCOVER_LAST_GOOD, buf_str(text), text->size, 0600, err);
+}
+
+// State: once it has a configuration no other source is asked, so that a second seed changes nothing and a typing mistake in config.env
+// does not bring back an old one from elsewhere. 1 = decided, 0 = look on, negative = decided, but not remembered.
+static int try_state(const struct discover *discover, struct discovered *ret, struct err *err) {
+    struct err ignored;
+    cleanup_candidate struct candidate state = {0}, last_good = {0};
+    cleanup_fd int secrets_fd = file_open(discover->root_fd, DISCOVER_SECRETS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &ignored);
+    const struct local config = {DISCOVER_CONFIG, "state", true, secrets_fd};
+    int r = try_local(discover, &config, ret, &state);
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0) {
+        r = keep_last_good(discover, &state.text, err);
+        return r < 0 ? r : 1;
+    }
+    // A secret that is gone, or has the wrong mode, must not take the network and the SSH keys of the last good one away as well.
+    const struct local fallback = {DISCOVER_LAST_GOOD, "last good", false, -1};
+    (void)!try_local(discover, &fallback, ret, &last_good);
+    return 1;
+}
+
+// 1 = taken, 0 = refused or empty, negative = taken, but not remembered.
+static int try_candidate(const struct discover *discover, struct candidate *candidate, struct discovered *ret, struct err *err) {
+    cleanup_config struct config config = {0};
+    if (!candidate->is_present)
+        return 0;
+    discover_add_shared_secrets(discover, candidate);
+    if (candidate_check(candidate, discover->schema, discover->root_fd, &config) < 0) {
+        refuse(ret, candidate);
+        return 0;
+    }
+    int r = candidate_remember(candidate, discover->root_fd, err);
+    if (r == 0)
+        r = keep_last_good(discover, &candidate->text, err);
+    take(ret, candidate, &config);
+    return r < 0 ? r : 1;
+}
+
+static int try_source(const struct discover *discover, const struct discover_source *source, struct discovered *ret, struct err *err) {
+    if (source->late_only && !discover->late)
+        return 0;
+    for (unsigned nth = 0;; nth++) {
+        cleanup_candidate struct candidate candidate = {0};
+        if (!source->find(discover, nth, &candidate))
+            return 0;
+        int r = try_candidate(discover, &candidate, ret, err);
+        if (r != 0)
+            return r;
+    }
+}
+
+static void take_default(const struct discover *discover, struct discovered *ret) {
+    cleanup_candidate struct candidate candidate = {0};
+    const struct local image = {DISCOVER_DEFAULT, "default", true, -1};
+    if (try_local(discover, &image, ret, &candidate) < 0)
+        ret->source = str_dup("default");
+}
+
+int discover_config(const struct discover *discover, struct discovered *ret, struct err *err) {
+    *ret = (struct discovered){0};
+    int r = try_state(discover, ret, err);
+    for (const struct discover_source *source = discover_sources; r == 0 && source->find; source++)
+        r = try_source(discover, source, ret, err);
+    if (!ret->source)
+        take_default(discover, ret);
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Order: limits, then identity, then the lock on both. A step that fails ends the program: it must not go on with more rights than said.
+#include "firstboot/fetch/sandbox.h"
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#define MAX_MEMORY_BYTES (512u << 20) // libcurl with TLS and a resolver thread reserves about 100 MiB of address space
+#define MAX_DESCRIPTORS 64
+
+static int set_limits(unsigned timeout_seconds, struct err *err) {
+    const struct {
+        __rlimit_resource_t resource;
+        rlim_t limit;
+        const char *name;
+    } limits[] = {
+        {RLIMIT_AS, MAX_MEMORY_BYTES, "memory"},
+        {RLIMIT_FSIZE, 0, "file size"}, // standard output is a pipe, which this does not concern
+        {RLIMIT_CORE, 0, "core dump"},
+        {RLIMIT_NOFILE, MAX_DESCRIPTORS, "descriptor"},
+        {RLIMIT_CPU, timeout_seconds + 1, "CPU time"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        struct rlimit limit = {limits[i].limit, limits[i].limit};
+        if (setrlimit(limits[i].resource, &limit) < 0)
+            return err_sys(err, -errno, "cannot set the %s limit", limits[i].name);
+    }
+    signal(SIGXFSZ, SIG_IGN); // then writing to a file fails instead
+    return 0;
+}
+
+static int become_nobody(struct err *err) {
+    if (geteuid() != 0)
+        return 0;
+    if (setgroups(0, NULL) < 0 || setresgid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) < 0 ||
+        setresuid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) < 0)
+        return err_sys(err, -errno, "cannot become nobody");
+    if (setuid(0) == 0)
+        return err_set(err, -EPERM, "root could be had back");
+    return 0;
+}
+
+int sandbox_enter(unsigned timeout_seconds, struct err *err) {
+    int r = set_limits(timeout_seconds, err);
+    if (r == 0)
+        r = become_nobody(err);
+    if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+        r = err_sys(err, -errno, "cannot give up gaining rights");
+    return r;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Block devices that may hold a seed: found in sysfs, recognised by their own superblock, opened without a mount point.
+#pragma once
+#include "common/err.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+enum volume_kind { VOLUME_ESP, VOLUME_WEBOPS, VOLUME_CIDATA };
+
+struct volume {
+    enum volume_kind kind;
+    char device[64]; // kernel name: "sdb1"
+    char label[33];
+    const char *type; // of the file system
+};
+
+struct volumes {
+    struct volume *items; // ESP of the booted disk, then volumes WEBOPS, then cidata; each by name
+    size_t count;
+};
+
+void volumes_done(struct volumes *volumes);
+// All candidates below root_fd (sys/class/block, dev/). Devices that cannot be read (no medium) are skipped.
+int volumes_find(int root_fd, struct volumes *ret_volumes, struct err *err) must_check nonnull(2, 3);
+// Opens the file system on `device` (relative to root_fd) read-only, without set-id bits, devices, programs or symbolic links, and returns a
+// directory descriptor. It is mounted nowhere: nobody else can see it, and closing the descriptor ends it.
+int volume_open(int root_fd, const char *device, const char *type, struct err *err) must_check nonnull(2, 3, 4);
+
+#define cleanup_volumes cleanup(volumes_done)
