@@ -206,8 +206,10 @@ static node_index parse_member(struct parser *p, node_index map, unsigned depth)
     bool is_alone = skip == owner.size || cut_comment(owner.text + skip, owner.size - skip) == 0;
     p->at++;
     node_index child = is_alone ? parse_below(p, &owner, true, depth) : parse_inline(p, owner.number, owner.text + skip, owner.size - skip);
-    if (child)
+    if (child) {
         p->yaml->nodes[child].key = take_ptr(key);
+        p->yaml->nodes[child].line = owner.number; // where the key stands, not its value
+    }
     return child;
 }
 
