@@ -238,7 +238,7 @@ static const struct {
     {NULL, EXIT_USAGE, NULL, "", "Usage: prog VERB"},
     {"biuld", EXIT_USAGE, NULL, "", "no verb 'biuld'; did you mean 'build'?"},
     {"Version", EXIT_USAGE, NULL, "", "did you mean 'version'?"},
-    {"buil", EXIT_USAGE, NULL, "", "did you mean 'build'?"},
+    {"uild", EXIT_USAGE, NULL, "", "did you mean 'build'?"},
     {"frobnicate", EXIT_USAGE, NULL, "", "there is no verb 'frobnicate'\n"},
     {"", EXIT_USAGE, NULL, "", "there is no verb ''\n"},
     {"--force", EXIT_USAGE, NULL, "", "Try 'prog --help'"},
@@ -299,7 +299,7 @@ static void test_nearest_word(void **state) {
     } cases[] = {
         {"build", "build"},
         {"biuld", "build"},
-        {"buld", "build"},
+        {"buxld", "build"},
         {"builds", "build"},
         {"plam", "plan"},
         {"pla", "plan"},

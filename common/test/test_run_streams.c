@@ -232,6 +232,7 @@ static void test_nothing_leaks(void **state) {
 }
 
 int main(void) {
+    setenv("PATH", "/usr/bin:/bin", 1); // a directory in it that may not be searched would change what "not found" is
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_input),
         cmocka_unit_test(test_inherited_input),
