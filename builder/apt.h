@@ -15,7 +15,7 @@ struct apt_dirs { // absolute paths in the local cache, both exist
 // The sources.list of an image. Where a source names no mirror, the build host's own apt configuration is asked for the address whose
 // path ends in the source's `archive`. The caller frees *ret_text.
 int apt_sources(const struct recipe_image *image, char **ret_text, struct err *err) must_check nonnull(1, 2, 3);
-// The pure part: `host_uris` is what `apt-get indextargets --format '$(REPO_URI)'` prints (NULL when no source needs it).
+// The pure part: `host_uris` is what `apt-get update --print-uris` prints (NULL when no source needs it).
 int apt_sources_format(const struct recipe_image *image, const char *host_uris, char **ret_text, struct err *err) must_check
     nonnull(1, 3, 4);
 

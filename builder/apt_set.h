@@ -34,5 +34,7 @@ int apt_set_parse_uris(const char *text, size_t size, struct apt_set *ret_set, s
 // replaces packages of the ones below). -EINVAL names the first difference.
 int apt_set_verify_status(const struct apt_set *const *sets, size_t count, const char *status, size_t size, struct err *err) must_check
     nonnull(1, 3, 5);
+// Only that everything of `set` is installed in the right version.
+int apt_set_verify_installed(const struct apt_set *set, const char *status, size_t size, struct err *err) must_check nonnull(1, 2, 4);
 
 #define cleanup_apt_set cleanup(apt_set_done)

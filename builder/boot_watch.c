@@ -8,9 +8,9 @@ static const struct {
     const char *marker;
     enum boot_stage stage;
 } landmarks[] = {
-    {"BdsDxe: starting Boot", BOOT_LOADER}, // OVMF
-    {"Linux version ", BOOT_KERNEL},        {"Run /init as init process", BOOT_INIT}, {"running in system mode", BOOT_SYSTEM},
-    {"webops: healthy", BOOT_HEALTHY},      {"webops: unhealthy", BOOT_UNHEALTHY},
+    {"BdsDxe: starting Boot", BOOT_LOADER}, // OVMF; the only one that a quiet kernel leaves us before the verdict
+    {"Linux version ", BOOT_KERNEL},        {"Run /init as init process", BOOT_INIT}, {"starting its init after", BOOT_SYSTEM}, // our init
+    {"webops: healthy", BOOT_HEALTHY},      {"webops: unhealthy", BOOT_UNHEALTHY},    {"webops-init: cannot boot", BOOT_UNHEALTHY},
 };
 
 static const char *const names[] = {
@@ -38,12 +38,13 @@ static bool read_line(struct boot_watch *watch) {
         const char *found = strstr(watch->line, landmarks[i].marker);
         if (!found)
             continue;
-        // Only a kernel's first line takes the stage back: the machine has rebooted.
-        if (landmarks[i].stage == BOOT_KERNEL)
+        enum boot_stage stage = landmarks[i].stage;
+        if (stage == BOOT_KERNEL)
             watch->boots++;
-        if (landmarks[i].stage == BOOT_KERNEL || landmarks[i].stage > watch->stage || landmarks[i].stage >= BOOT_HEALTHY)
-            watch->stage = landmarks[i].stage;
-        if (landmarks[i].stage >= BOOT_HEALTHY)
+        // Firmware and a kernel's first line take the stage back: the machine has rebooted.
+        if (stage == BOOT_LOADER || stage == BOOT_KERNEL || stage > watch->stage || stage >= BOOT_HEALTHY)
+            watch->stage = stage;
+        if (stage >= BOOT_HEALTHY)
             keep_verdict(watch, found);
     }
     return watch->stage != before || watch->boots != boots;

@@ -15,7 +15,7 @@ struct boot_watch {
     unsigned boots; // how often a kernel has started
     char line[BOOT_LINE_BYTES]; // the line being read; a longer one is cut
     size_t line_size;
-    char verdict[BOOT_LINE_BYTES]; // what stood behind "webops: healthy" / "webops: unhealthy"
+    char verdict[BOOT_LINE_BYTES]; // the line from "webops: healthy", "webops: unhealthy" or "webops-init: cannot boot" on
 };
 
 // Takes the next bytes of the console. Returns true when the stage changed.

@@ -27,6 +27,7 @@ const struct index_entry *index_find(struct index *index, const char *path) nonn
 bool index_is_whiteout(const struct index_entry *entry) nonnull(1);
 // Puts `above` on top of `index`: whiteouts hide a path and everything under it, a non-directory hides what was under a directory.
 void index_merge(struct index *index, struct index *above) nonnull(1, 2);
+void index_copy(const struct index *from, struct index *to) nonnull(1, 2); // appends
 // "<mode octal> <uid> <gid> <path>" lines, sorted. Paths hold no newline: the normaliser refuses them.
 void index_format(struct index *index, struct buf *ret_text) nonnull(1, 2);
 int index_parse(const char *text, size_t size, struct index *ret_index, struct err *err) must_check nonnull(1, 3, 4);

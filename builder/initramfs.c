@@ -82,9 +82,7 @@ int initramfs_write_cpio(const struct initramfs_input *input, int fd, struct err
         r = add_modules(&writer, input->modules, err);
     if (r == 0)
         r = add_entry(&writer, "plan", S_IFREG | 0644, input->plan, strlen(input->plan), err);
-    if (r < 0)
-        archive_write_fail(archive);
-    else if (archive_write_close(archive) != ARCHIVE_OK)
+    if (r == 0 && archive_write_close(archive) != ARCHIVE_OK)
         r = err_set(err, -EIO, "initramfs: %s", archive_error_string(archive));
     return r;
 }

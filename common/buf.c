@@ -19,7 +19,7 @@ void buf_done(struct buf *buf) {
 }
 
 static void buf_reserve(struct buf *buf, size_t extra) {
-    if (buf->capacity - buf->size > extra)
+    if (buf->data && buf->capacity - buf->size > extra)
         return;
     if (extra > PTRDIFF_MAX - buf->size) // doubling would never get there
         checked(NULL);

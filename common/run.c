@@ -42,7 +42,8 @@ static int spawn(const struct run *run, posix_spawn_file_actions_t *actions, pos
     if (!r)
         r = posix_spawnattr_setpgroup(attributes, 0);
     if (!r)
-        r = posix_spawnattr_setflags(attributes, (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (run->timeout_ms ? POSIX_SPAWN_SETPGROUP : 0)));
+        r = posix_spawnattr_setflags(
+            attributes, (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | (run->timeout_ms ? POSIX_SPAWN_SETPGROUP : 0)));
     if (!r)
         r = posix_spawnp(ret_pid, run->argv[0], actions, attributes, (char *const *)run->argv,
                          run->env ? (char *const *)run->env : environ);
@@ -125,7 +126,7 @@ int run_wait(const struct run *run, pid_t pid, struct err *err) {
 }
 
 int run(const struct run *run, struct err *err) {
-    pid_t pid;
+    pid_t pid = 0;
     int r = run_start(run, &pid, err);
     return r < 0 ? r : run_wait(run, pid, err);
 }
@@ -227,7 +228,7 @@ static int run_collect(const struct run *run, struct capture *capture, bool want
     piped.error = error_write;
     if (want_out || !run->out)
         piped.out = want_out ? out_write : error_write;
-    pid_t pid;
+    pid_t pid = 0;
     r = run_start(&piped, &pid, err);
     if (r < 0)
         return r;

@@ -20,7 +20,8 @@ static void expand(const uint8_t *block, uint32_t ret_words[64]) {
         ret_words[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 | (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
     for (int i = 16; i < 64; i++) {
         uint32_t a = ret_words[i - 15], b = ret_words[i - 2];
-        ret_words[i] = ret_words[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + ret_words[i - 7] + (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
+        ret_words[i] =
+            ret_words[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ a >> 3) + ret_words[i - 7] + (rotate(b, 17) ^ rotate(b, 19) ^ b >> 10);
     }
 }
 

@@ -53,8 +53,8 @@ static int try_local(const struct discover *discover, const struct local *local,
     cleanup_config struct config config = {0};
     candidate->source = str_dup(local->name);
     int r = candidate_read_file(discover->root_fd, local->path, CONFIG_READ_BYTES, &data, &size, &err);
-    if (r == -ENOENT)
-        return r;
+    if (r == -ENOENT || r == -ENOTDIR)
+        return -ENOENT;
     if (r < 0) {
         config_problem_add(&candidate->problems, 0, "%s", err.text);
     } else {

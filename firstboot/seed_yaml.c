@@ -104,7 +104,8 @@ static char *scalar_text(struct parser *p, unsigned line, const char *text, size
         }
         return str_printf("%.*s", (int)quoted - 2, text + 1);
     }
-    if (strchr("&*!|>%@`{}[],?", text[0])) {
+    bool is_bare_colon = text[0] == ':' && (size == 1 || is_blank(text[1]));
+    if (is_bare_colon || strchr("&*!|>%@`{}[],?", text[0])) {
         fail(p, line, "expected a plain text, a quoted text or a list [a, b]: other YAML is not read here");
         return NULL;
     }
@@ -206,8 +207,10 @@ static node_index parse_member(struct parser *p, node_index map, unsigned depth)
     bool is_alone = skip == owner.size || cut_comment(owner.text + skip, owner.size - skip) == 0;
     p->at++;
     node_index child = is_alone ? parse_below(p, &owner, true, depth) : parse_inline(p, owner.number, owner.text + skip, owner.size - skip);
-    if (child)
+    if (child) {
         p->yaml->nodes[child].key = take_ptr(key);
+        p->yaml->nodes[child].line = owner.number; // where the key stands, not its value
+    }
     return child;
 }
 

@@ -1,22 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other ways to boot: BIOS, without any configuration, from other sources of configuration, damaged, another release."""
+import base64
 import json
 import shutil
+import subprocess
 import sys
 
 import pytest
-from vm import OUT, ROOT, VM
+from vm import OUT, ROOT, VM, Access
 
 DOUBLE = ROOT / "qemu-tests" / "doubles" / "hetzner_metadata.py"
 
 
-def test_bios_boots_the_same_image(image, config):
-    with VM("bios", image.raw, config=config, bios=True) as vm:
+@pytest.fixture
+def access():
+    """Keys and secrets that exist before the machine; it removes them."""
+    return Access()
+
+
+def test_bios_boots_the_same_image_configured_by_fw_cfg(image, config, access):
+    source = access.config(config)
+    extra = ["-fw_cfg", f"name=opt/org.webops/config,file={source}"]
+    for secret in access.secrets.iterdir():
+        extra += ["-fw_cfg", f"name=opt/org.webops/secrets/{secret.name},file={secret}"]
+    with VM("bios", image.raw, bios=True, extra=extra, access=access) as vm:
         vm.wait_healthy()
         assert vm.out("hostname") == "scenario"
         assert vm.run("test -d /sys/firmware/efi", check=False).returncode != 0
         assert vm.root_out("systemctl --failed --no-legend --plain") == ""
-        assert json.loads(vm.root_out("webops status --json"))
+        report = json.loads(vm.root_out("webops status --json"))
+        assert report["config"]["source"] == "fw_cfg" and report["health"]["healthy"] is True
+        # The source may go away: what it gave is remembered on state.
+        assert vm.root_out("stat -c %a /webops/secrets/operator.secret") == "600"
 
 
 def test_without_configuration_the_console_says_what_to_provide(image):
@@ -27,19 +42,6 @@ def test_without_configuration_the_console_says_what_to_provide(image):
         vm.wait_healthy()
         console = vm.console()
         assert "SSH_AUTHORIZED_KEYS" in console and "cidata" in console.lower()
-
-
-def test_configuration_from_fw_cfg(image):
-    with VM("fw-cfg", image.raw) as vm_for_key:
-        key = (vm_for_key.access.dir / "id.pub").read_text().strip()
-        vm_for_key.process.terminate()
-        vm_for_key.process.wait(60)
-        source = OUT / "fw_cfg.env"
-        source.write_text(f"HOSTNAME=from-fw-cfg\nSSH_AUTHORIZED_KEYS='{key}'\n")
-        with VM("fw-cfg", image.raw, extra=["-fw_cfg", f"name=opt/webops/config.env,file={source}"]) as vm:
-            vm.access, vm_for_key.access = vm_for_key.access, vm.access
-            vm.wait_healthy()
-            assert vm.out("hostname") == "from-fw-cfg"
 
 
 def test_configuration_from_the_hetzner_metadata_service(image):
@@ -63,7 +65,6 @@ def test_configuration_from_the_hetzner_metadata_service(image):
 
 def flipped(image, offset, name):
     """A copy of the image with one bit flipped; sparse, because the empty slot is large."""
-    import subprocess
     path = OUT / f"{name}.raw"
     subprocess.run(["cp", "--sparse=always", image.raw, path], check=True)
     with open(path, "r+b") as disk:
@@ -85,7 +86,7 @@ def test_flipped_bit_in_a_layer_is_not_served(image, config, slot):
     partition, generation = slot
     layer = generation["layers"][0]
     # Somewhere in the middle of the base layer: data that a boot reads rarely, so that only the health check meets it.
-    path = flipped(image, partition["offset"] + layer["offset"] + layer["length"] * 2 // 3, "flipped-layer")
+    path = flipped(image, partition["offset"] + layer["offset"] + layer["bytes"] * 2 // 3, "flipped-layer")
     try:
         with VM("flipped-layer", path, config=config) as vm:
             line = vm.wait_console("webops: unhealthy", never=("webops: healthy",), timeout=240)
@@ -109,9 +110,15 @@ def test_flipped_bit_in_the_header_never_starts(image, config, slot):
         path.unlink()
 
 
-def test_debian_13_boots(image13, config):
-    with VM("debian-13", image13.raw, config=config) as vm:
+def test_debian_13_boots_configured_by_credentials(image13, config, access):
+    def credential(name, text):
+        return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={base64.b64encode(text.encode()).decode()}"]
+    extra = credential("webops.config", config)
+    for secret in access.secrets.iterdir():
+        extra += credential(f"webops.secret.{secret.name}", secret.read_text())
+    with VM("debian-13", image13.raw, extra=extra, access=access) as vm:
         vm.wait_healthy()
         assert vm.out(". /etc/os-release; echo $VERSION_ID") == "13"
         assert vm.out("hostname") == "scenario"
         assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+        assert json.loads(vm.root_out("webops status --json"))["config"]["source"] == "credentials"

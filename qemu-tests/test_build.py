@@ -82,7 +82,7 @@ def digests(directory):
     raw = next(Path(directory).glob("*.raw"))
     inspected = json.loads(good(webops_image("inspect", "--json", raw)).stdout)
     slot = inspected["slots"][0]
-    return {"root hash": slot["root_hash"], "slot": slot["id"], "command line": inspected.get("cmdline"), "layers": [l["sha256"] for l in slot["layers"]],
+    return {"root hash": slot["root_hash"], "slot": slot["id"], "command line": slot["cmdline"], "layers": [l["sha256"] for l in slot["layers"]],
             "artefacts": {key: value for key, value in facts.get("artifacts", {}).items() if "image" not in key}}
 
 
@@ -108,7 +108,7 @@ def test_same_bytes_elsewhere(small, tmp_path):
     for image in (first, second):
         with open(image.raw, "rb") as disk:
             disk.seek(slot["offset"])
-            image.slot_hash = hashlib.sha256(disk.read(slot["size"])).hexdigest()
+            image.slot_hash = hashlib.sha256(disk.read(slot["bytes"])).hexdigest()
     assert first.slot_hash == second.slot_hash
 
 
@@ -271,7 +271,7 @@ def test_one_byte_over_the_slot(tmp_path, small):
     _, image = small
     slot = image.inspect()["slots"][0]
     # Bytes of the slot's content: data and tree. Sizes in a profile are whole MiB, so the smallest that fits and the largest that does not.
-    needed = slot["data_blocks"] * 4096 + slot["tree_bytes"]
+    needed = slot["data_bytes"] + slot["tree_bytes"]
     fits = -(-needed // (1 << 20))
     too_small = project(tmp_path / "p", slot_size=f"{fits - 1}M")
     refused(build(too_small, tmp_path / "out"), "slot_size")

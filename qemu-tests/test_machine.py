@@ -71,8 +71,6 @@ def test_firewall(machine):
     assert re.search(r"\b80\b", text) and re.search(r"\b443\b", text)
     assert "limit rate" in text and "20/minute" in text
     assert "icmp" in text
-    # What is not allowed does not answer, although something listens.
-    machine.root("systemd-run --unit=listener --collect socat -V >/dev/null 2>&1 || true", check=False)
     assert machine.root_out("systemctl is-active nftables") == "active"
 
 
@@ -149,15 +147,15 @@ def test_package_database_is_the_images(machine):
 
 
 def test_status_tells_what_runs(machine, image):
-    report = status(machine)
-    text = json.dumps(report)
-    header = image.inspect()
-    assert "dev" in text and "2026.11.1" in text
-    assert "base" in text and "hardening" in text
-    assert header["slots"][0]["root_hash"][:16] in text or "a" in text
+    report, slot = status(machine), image.inspect()["slots"][0]
+    assert report["generation"]["profile"] == "dev" and report["generation"]["version"] == slot["version"]
+    assert report["generation"]["root_hash"] == slot["root_hash"] and report["slot"] == "a"
+    assert [layer["name"] for layer in report["layers"]] == [layer["name"] for layer in slot["layers"]]
+    assert report["config"]["source"] and not report["config"]["problems"]
+    assert report["health"]["healthy"] is True and report["drift"] == 0 and report["errors"] == []
     human = machine.root_out("webops status")
-    assert "healthy" in human.lower() and "scenario" not in CANARY
-    assert "seed" in human.lower() or "state" in human.lower() or "cidata" in human.lower()
+    for word in ("scenario", "healthy", slot["root_hash"], report["config"]["source"]):
+        assert word in human
 
 
 def test_apply_is_idempotent(machine):
@@ -165,7 +163,7 @@ def test_apply_is_idempotent(machine):
     machine.root("webops apply")
     machine.root("webops apply")
     assert machine.root_out("find /etc -xdev -type f -newermt '@0' -printf '%p %T@ %s\\n' | sort | sha256sum") == before
-    assert machine.root_out("webops drift", check=False) == "" or machine.root("webops drift").returncode == 0
+    assert status(machine)["apply"]["changes"] == 0 and status(machine)["drift"] == 0
 
 
 def test_canary_is_nowhere(machine, image):
@@ -227,7 +225,8 @@ def test_broken_config_keeps_the_last_good_one(machine):
 
     assert machine.out("hostname") == "scenario"
     assert machine.out("date +%Z") in ("CET", "CEST")
-    assert ":3:" in machine.root_out("webops status") or "config" in machine.root_out("webops status").lower()
+    problems = "\n".join(status(machine)["config"]["problems"])
+    assert "HOSTNME" in problems and CANARY not in problems
     console = machine.console(since)
     assert "config.env" in console and CANARY not in console
     machine.root("cat >/webops/config.env", input=good + "\n")

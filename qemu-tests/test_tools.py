@@ -34,7 +34,7 @@ def report(image):
 
 @pytest.fixture(scope="module")
 def parts(image, report):
-    cut_out = {part["name"]: cut(image.raw, part["offset"], part["size"], f"part-{part['name']}.raw")
+    cut_out = {part["name"]: cut(image.raw, part["offset"], part["bytes"], f"part-{part['name']}.raw")
                for part in report["partitions"] if part["name"] in ("esp", "webops-a", "webops-state")}
     yield cut_out
     for path in cut_out.values():
@@ -62,7 +62,7 @@ def test_state_is_a_clean_ext4(parts):
 def test_veritysetup_verifies_the_slot(parts, report):
     slot = report["slots"][0]
     arguments = ["--no-superblock", "--hash=sha256", "--data-block-size=4096", "--hash-block-size=4096", "--salt=-",
-                 f"--data-blocks={slot['data_blocks']}", f"--hash-offset={slot['data_blocks'] * 4096}"]
+                 f"--data-blocks={slot['data_bytes'] // 4096}", f"--hash-offset={slot['data_bytes']}"]
     tool("veritysetup", "verify", parts["webops-a"], parts["webops-a"], slot["root_hash"], *arguments)
     # And it notices one flipped bit.
     with open(parts["webops-a"], "r+b") as file:
@@ -78,7 +78,7 @@ def test_veritysetup_verifies_the_slot(parts, report):
 
 def test_unsquashfs_reads_every_layer(parts, report):
     for layer in report["slots"][0]["layers"]:
-        path = cut(parts["webops-a"], layer["offset"], layer["length"], f"layer-{layer['name']}.squashfs")
+        path = cut(parts["webops-a"], layer["offset"], layer["bytes"], f"layer-{layer['name']}.squashfs")
         assert hashlib.sha256(path.read_bytes()).hexdigest() == layer["sha256"]
         summary = tool("unsquashfs", "-s", path)
         assert "zstd" in summary and "Block size 131072" in summary
@@ -100,7 +100,8 @@ def test_uki_is_what_systemd_expects(parts, report):
         path.unlink()
     cmdline = texts[".cmdline"].rstrip(b"\0").decode()
     slot = report["slots"][0]
-    assert f"webops.slot={slot['id']}:{slot['data_blocks']}:{slot['root_hash']}" in cmdline
+    assert f"webops.slot={slot['id']}:{slot['data_bytes'] // 4096}:{slot['root_hash']}" in cmdline
+    assert slot["cmdline"] == cmdline
     assert texts[".linux"][514:518] == b"HdrS"
     # BIOS boots the same kernel and the same initramfs.
     for name, section in (("a.linux", ".linux"), ("a.initrd", ".initrd")):

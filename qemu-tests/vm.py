@@ -49,9 +49,9 @@ class Access:
 
 
 class VM:
-    def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD):
+    def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None):
         self.name, self.user, self.password = name, user, password
-        self.access = Access()
+        self.access = access or Access()
         LOGS.mkdir(parents=True, exist_ok=True)
         self.serial = LOGS / f"{name}.log"
         self.serial.write_bytes(b"")

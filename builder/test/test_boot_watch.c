@@ -11,7 +11,7 @@
 static const char console[] = "BdsDxe: starting Boot0001 \"UEFI Misc Device\"\r\n"
                               "[    0.000000] Linux version 6.1.0-1-cloud-amd64\r\n"
                               "[    0.900000] Run /init as init process\r\n"
-                              "[    2.100000] systemd[1]: systemd 252 running in system mode (+PAM)\r\n"
+                              "[    2.100000] webops-init: dev 1 from slot a: starting its init after 900 ms\r\n"
                               "\033[0;32mwebops: healthy: 4 units\033[0m\r\n";
 
 static void test_stages_in_one_piece(void **state) {
@@ -55,6 +55,15 @@ static void test_unhealthy_is_not_healthy(void **state) {
     assert_string_equal(watch.verdict, "webops: unhealthy: ssh.service failed");
 }
 
+static void test_init_that_gives_up(void **state) {
+    (void)state;
+    struct boot_watch watch = {0};
+    const char text[] = "\r\nwebops-init: cannot boot: step verity: no slot\r\n";
+    assert_true(boot_watch_feed(&watch, text, strlen(text)));
+    assert_int_equal(watch.stage, BOOT_UNHEALTHY);
+    assert_string_equal(watch.verdict, "webops-init: cannot boot: step verity: no slot");
+}
+
 static void test_reboot_starts_over(void **state) {
     (void)state;
     struct boot_watch watch = {0};
@@ -65,6 +74,10 @@ static void test_reboot_starts_over(void **state) {
     // A second kernel in the same stage is news too.
     assert_true(boot_watch_feed(&watch, "Linux version 6\n", 16));
     assert_int_equal(watch.boots, 3);
+    // A quiet kernel says nothing, but the firmware does.
+    assert_true(boot_watch_feed(&watch, console, sizeof(console) - 1));
+    assert_true(boot_watch_feed(&watch, "BdsDxe: starting Boot0001\n", 26));
+    assert_int_equal(watch.stage, BOOT_LOADER);
 }
 
 static void test_long_lines_and_nul_do_not_overflow(void **state) {
@@ -95,6 +108,7 @@ int main(void) {
         cmocka_unit_test(test_reboot_starts_over),
         cmocka_unit_test(test_long_lines_and_nul_do_not_overflow),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_init_that_gives_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,8 @@
 #include <string.h>
 
 static inline void slot_seed(struct slot_header *ret_header, uint32_t layer_count) {
-    *ret_header = (struct slot_header){.sequence = 0x0102030405060708, .profile = "edge-web.1", .version = "2026.11+r4~rc1", .layer_count = layer_count};
+    *ret_header = (struct slot_header){
+        .sequence = 0x0102030405060708, .profile = "edge-web.1", .version = "2026.11+r4~rc1", .layer_count = layer_count};
     for (uint32_t i = 0; i < layer_count && i < SLOT_MAX_LAYERS; i++) {
         struct slot_layer *layer = &ret_header->layers[i];
         snprintf(layer->name, sizeof(layer->name), "layer-%u.x", i);

@@ -248,10 +248,17 @@ static void test_copy_failures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
 #define in_scratch(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
-        in_scratch(test_remove_simple),        in_scratch(test_remove_does_not_follow),    in_scratch(test_remove_deep_and_wide),
-        in_scratch(test_remove_foreign),       in_scratch(test_remove_without_permission), in_scratch(test_copy_sizes),
-        in_scratch(test_copy_from_offsets),    in_scratch(test_copy_into_append),          in_scratch(test_copy_from_pipe),
-        in_scratch(test_copy_from_kernel_files), in_scratch(test_copy_failures),
+        in_scratch(test_remove_simple),
+        in_scratch(test_remove_does_not_follow),
+        in_scratch(test_remove_deep_and_wide),
+        in_scratch(test_remove_foreign),
+        in_scratch(test_remove_without_permission),
+        in_scratch(test_copy_sizes),
+        in_scratch(test_copy_from_offsets),
+        in_scratch(test_copy_into_append),
+        in_scratch(test_copy_from_pipe),
+        in_scratch(test_copy_from_kernel_files),
+        in_scratch(test_copy_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

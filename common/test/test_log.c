@@ -113,8 +113,8 @@ static void test_macros(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_terminal),  cmocka_unit_test(test_journal),           cmocka_unit_test(test_highest_level),
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_long_text),         cmocka_unit_test(test_text_is_no_format),
+        cmocka_unit_test(test_terminal),    cmocka_unit_test(test_journal),   cmocka_unit_test(test_highest_level),
+        cmocka_unit_test(test_lines),       cmocka_unit_test(test_long_text), cmocka_unit_test(test_text_is_no_format),
         cmocka_unit_test(test_before_line), cmocka_unit_test(test_macros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

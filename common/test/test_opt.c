@@ -47,45 +47,47 @@ static void outcome_done(struct outcome *outcome) {
     free(outcome->error);
 }
 
+static const struct {
+    const char *line;
+    bool force, quiet;
+    const char *output;
+    long jobs;
+    int count;
+    const char *first;
+} option_cases[] = {
+    {"build p", false, false, "default", 4, 1, "p"},
+    {"build -f p", true, false, "default", 4, 1, "p"},
+    {"build --force --quiet p", true, true, "default", 4, 1, "p"},
+    {"build -o file p", false, false, "file", 4, 1, "p"},
+    {"build -ofile p", false, false, "file", 4, 1, "p"},
+    {"build -fo file p q", true, false, "file", 4, 2, "p"},
+    {"build --output=file p", false, false, "file", 4, 1, "p"},
+    {"build --output file p", false, false, "file", 4, 1, "p"},
+    {"build --output= p", false, false, "", 4, 1, "p"},
+    {"build --output a --output b p", false, false, "b", 4, 1, "p"},
+    {"build --jobs 0 p", false, false, "default", 0, 1, "p"},
+    {"build --jobs=17 p", false, false, "default", 17, 1, "p"},
+    {"build --jobs=9223372036854775807 p", false, false, "default", LONG_MAX, 1, "p"},
+    {"build p --force", true, false, "default", 4, 1, "p"},
+    {"build p -f q", true, false, "default", 4, 2, "p"},
+    {"build -- --force", false, false, "default", 4, 1, "--force"},
+    {"build -", false, false, "default", 4, 1, "-"},
+};
+
 static void test_options(void **state) {
     (void)state;
-    static const struct {
-        const char *line;
-        bool force, quiet;
-        const char *output;
-        long jobs;
-        int count;
-        const char *first;
-    } cases[] = {
-        {"build p", false, false, "default", 4, 1, "p"},
-        {"build -f p", true, false, "default", 4, 1, "p"},
-        {"build --force --quiet p", true, true, "default", 4, 1, "p"},
-        {"build -o file p", false, false, "file", 4, 1, "p"},
-        {"build -ofile p", false, false, "file", 4, 1, "p"},
-        {"build -fo file p q", true, false, "file", 4, 2, "p"},
-        {"build --output=file p", false, false, "file", 4, 1, "p"},
-        {"build --output file p", false, false, "file", 4, 1, "p"},
-        {"build --output= p", false, false, "", 4, 1, "p"},
-        {"build --output a --output b p", false, false, "b", 4, 1, "p"},
-        {"build --jobs 0 p", false, false, "default", 0, 1, "p"},
-        {"build --jobs=17 p", false, false, "default", 17, 1, "p"},
-        {"build --jobs=9223372036854775807 p", false, false, "default", LONG_MAX, 1, "p"},
-        {"build p --force", true, false, "default", 4, 1, "p"},
-        {"build p -f q", true, false, "default", 4, 2, "p"},
-        {"build -- --force", false, false, "default", 4, 1, "--force"},
-        {"build -", false, false, "default", 4, 1, "-"},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(option_cases); i++) {
         char *words[16];
         cleanup_free char *copy = NULL;
         cleanup(outcome_done) struct outcome outcome;
         set = (__typeof__(set)){.output = "default", .jobs = 4};
-        parse(&build, options, cases[i].line, words, &copy, &outcome);
-        if (outcome.code != -1 || set.force != cases[i].force || set.quiet != cases[i].quiet || set.jobs != cases[i].jobs)
-            fail_msg("'%s' was misread", cases[i].line);
-        assert_string_equal(set.output, cases[i].output);
-        assert_int_equal(outcome.count, cases[i].count);
-        assert_string_equal(outcome.args[0], cases[i].first);
+        parse(&build, options, option_cases[i].line, words, &copy, &outcome);
+        if (outcome.code != -1 || set.force != option_cases[i].force || set.quiet != option_cases[i].quiet ||
+            set.jobs != option_cases[i].jobs)
+            fail_msg("'%s' was misread", option_cases[i].line);
+        assert_string_equal(set.output, option_cases[i].output);
+        assert_int_equal(outcome.count, option_cases[i].count);
+        assert_string_equal(outcome.args[0], option_cases[i].first);
         assert_string_equal(outcome.out, "");
         assert_string_equal(outcome.error, "");
     }
@@ -149,8 +151,8 @@ static void test_argument_counts(void **state) {
     (void)state;
     static const struct {
         int min, max, given, code;
-    } cases[] = {{0, 0, 0, -1}, {0, 0, 1, EXIT_USAGE}, {1, 1, 0, EXIT_USAGE}, {1, 1, 1, -1},  {1, 1, 2, EXIT_USAGE},
-                 {0, -1, 0, -1}, {0, -1, 9, -1},       {2, -1, 1, EXIT_USAGE}, {2, -1, 9, -1}, {2, 3, 4, EXIT_USAGE}};
+    } cases[] = {{0, 0, 0, -1},  {0, 0, 1, EXIT_USAGE}, {1, 1, 0, EXIT_USAGE},  {1, 1, 1, -1},  {1, 1, 2, EXIT_USAGE},
+                 {0, -1, 0, -1}, {0, -1, 9, -1},        {2, -1, 1, EXIT_USAGE}, {2, -1, 9, -1}, {2, 3, 4, EXIT_USAGE}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char *words[16];
         cleanup_free char *copy = NULL;
@@ -221,45 +223,46 @@ static const struct verb verbs[] = {
     {0},
 };
 
+static const struct {
+    const char *argument;
+    int code;
+    const char *ran, *out, *error;
+} verb_cases[] = {
+    {"build", 42, "build", "", ""},
+    {"plan", 42, "plan", "", ""},
+    {"version", 42, "version", "", ""},
+    {"--version", 42, "version", "", ""},
+    {"--help", EXIT_OK, NULL, "Shows what build would do.", ""},
+    {"-h", EXIT_OK, NULL, "  build PROFILE ", ""},
+    {"help", EXIT_OK, NULL, "About this.", ""},
+    {NULL, EXIT_USAGE, NULL, "", "Usage: prog VERB"},
+    {"biuld", EXIT_USAGE, NULL, "", "no verb 'biuld'; did you mean 'build'?"},
+    {"Version", EXIT_USAGE, NULL, "", "did you mean 'version'?"},
+    {"uild", EXIT_USAGE, NULL, "", "did you mean 'build'?"},
+    {"frobnicate", EXIT_USAGE, NULL, "", "there is no verb 'frobnicate'\n"},
+    {"", EXIT_USAGE, NULL, "", "there is no verb ''\n"},
+    {"--force", EXIT_USAGE, NULL, "", "Try 'prog --help'"},
+};
+
 static void test_verbs(void **state) {
     (void)state;
-    static const struct {
-        const char *argument;
-        int code;
-        const char *ran, *out, *error;
-    } cases[] = {
-        {"build", 42, "build", "", ""},
-        {"plan", 42, "plan", "", ""},
-        {"version", 42, "version", "", ""},
-        {"--version", 42, "version", "", ""},
-        {"--help", EXIT_OK, NULL, "Shows what build would do.", ""},
-        {"-h", EXIT_OK, NULL, "  build PROFILE ", ""},
-        {"help", EXIT_OK, NULL, "About this.", ""},
-        {NULL, EXIT_USAGE, NULL, "", "Usage: prog VERB"},
-        {"biuld", EXIT_USAGE, NULL, "", "no verb 'biuld'; did you mean 'build'?"},
-        {"Version", EXIT_USAGE, NULL, "", "did you mean 'version'?"},
-        {"buil", EXIT_USAGE, NULL, "", "did you mean 'build'?"},
-        {"frobnicate", EXIT_USAGE, NULL, "", "there is no verb 'frobnicate'\n"},
-        {"", EXIT_USAGE, NULL, "", "there is no verb ''\n"},
-        {"--force", EXIT_USAGE, NULL, "", "Try 'prog --help'"},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        char *argv[] = {(char *)"prog", (char *)cases[i].argument, (char *)"--more", NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(verb_cases); i++) {
+        char *argv[] = {(char *)"prog", (char *)verb_cases[i].argument, (char *)"--more", NULL};
         struct redirect redirect;
         cleanup_free char *out = NULL, *error = NULL;
         ran_verb = NULL;
         redirect_begin(&redirect);
-        int code = verb_main("prog", "About this.", verbs, cases[i].argument ? 3 : 1, argv);
+        int code = verb_main("prog", "About this.", verbs, verb_cases[i].argument ? 3 : 1, argv);
         redirect_end(&redirect, &out, &error);
-        assert_int_equal(code, cases[i].code);
-        assert_contains(out, cases[i].out);
-        assert_contains(error, cases[i].error);
-        assert_int_equal(*out != 0, *cases[i].out != 0);
-        assert_int_equal(*error != 0, *cases[i].error != 0);
-        assert_int_equal(ran_verb != NULL, cases[i].ran != NULL);
-        if (!cases[i].ran)
+        assert_int_equal(code, verb_cases[i].code);
+        assert_contains(out, verb_cases[i].out);
+        assert_contains(error, verb_cases[i].error);
+        assert_int_equal(*out != 0, *verb_cases[i].out != 0);
+        assert_int_equal(*error != 0, *verb_cases[i].error != 0);
+        assert_int_equal(ran_verb != NULL, verb_cases[i].ran != NULL);
+        if (!verb_cases[i].ran)
             continue;
-        assert_string_equal(ran_verb->name, cases[i].ran);
+        assert_string_equal(ran_verb->name, verb_cases[i].ran);
         assert_int_equal(ran_argc, 2); // argv[0] is the verb
         assert_ptr_equal(ran_argv, argv + 1);
     }
@@ -269,7 +272,7 @@ static void test_verb_failed(void **state) {
     (void)state;
     static const struct {
         int error, code;
-    } cases[] = {{-EAGAIN, EXIT_TEMPORARY}, {-EBUSY, EXIT_TEMPORARY}, {-ETIMEDOUT, EXIT_TEMPORARY}, {-EIO, EXIT_PERMANENT},
+    } cases[] = {{-EAGAIN, EXIT_TEMPORARY}, {-EBUSY, EXIT_TEMPORARY},  {-ETIMEDOUT, EXIT_TEMPORARY}, {-EIO, EXIT_PERMANENT},
                  {-EINVAL, EXIT_PERMANENT}, {-ENOENT, EXIT_PERMANENT}, {-ENOSPC, EXIT_PERMANENT}};
     assert_int_equal(EXIT_OK, 0);
     assert_int_equal(EXIT_PERMANENT, 1);
@@ -294,10 +297,24 @@ static void test_nearest_word(void **state) {
     static const struct {
         const char *word, *nearest;
     } cases[] = {
-        {"build", "build"},      {"biuld", "build"},           {"buld", "build"},     {"builds", "build"},   {"plam", "plan"},
-        {"pla", "plan"},         {"inspetc", "inspect"},       {"flsh", "flash"},     {"upgrade", "update"}, {"HOSTNAM", "HOSTNAME"},
-        {"HOST_NAME", "HOSTNAME"}, {"PG_ENABLE", "PG_ENABLED"}, {"K3_ENABLED", "K3S_ENABLED"}, {"", NULL}, {"x", NULL},
-        {"xyz", NULL},           {"completely", NULL},         {"hostname", NULL},
+        {"build", "build"},
+        {"biuld", "build"},
+        {"buxld", "build"},
+        {"builds", "build"},
+        {"plam", "plan"},
+        {"pla", "plan"},
+        {"inspetc", "inspect"},
+        {"flsh", "flash"},
+        {"upgrade", "update"},
+        {"HOSTNAM", "HOSTNAME"},
+        {"HOST_NAME", "HOSTNAME"},
+        {"PG_ENABLE", "PG_ENABLED"},
+        {"K3_ENABLED", "K3S_ENABLED"},
+        {"", NULL},
+        {"x", NULL},
+        {"xyz", NULL},
+        {"completely", NULL},
+        {"hostname", NULL},
         {"a-word-longer-than-any-option-or-verb-that-this-program-will-ever-have-to-know", NULL},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -309,16 +326,23 @@ static void test_nearest_word(void **state) {
     assert_string_equal(nearest_word("pan", verbs, 3, sizeof(*verbs)), "plan"); // other strides
     static const char *const lengths[] = {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     assert_ptr_equal(nearest_word(lengths[0], lengths, 1, sizeof(*lengths)), lengths[0]); // 63 letters, the longest compared
+    static const char *const letters[] = {"a", "ab"};
+    assert_null(nearest_word("x", letters, 2, sizeof(*letters))); // one mistake, but nothing in common
+    assert_string_equal(nearest_word("a", letters, 2, sizeof(*letters)), "a");
     static const char *const twins[] = {"cat", "bat"};
     assert_string_equal(nearest_word("rat", twins, 2, sizeof(*twins)), "cat"); // the first of equals
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options),         cmocka_unit_test(test_usage_errors),
-        cmocka_unit_test(test_number_with_blank), cmocka_unit_test(test_argument_counts),
-        cmocka_unit_test(test_help_names_every_option), cmocka_unit_test(test_help_without_options),
-        cmocka_unit_test(test_verbs),           cmocka_unit_test(test_verb_failed),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_usage_errors),
+        cmocka_unit_test(test_number_with_blank),
+        cmocka_unit_test(test_argument_counts),
+        cmocka_unit_test(test_help_names_every_option),
+        cmocka_unit_test(test_help_without_options),
+        cmocka_unit_test(test_verbs),
+        cmocka_unit_test(test_verb_failed),
         cmocka_unit_test(test_nearest_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,9 +15,13 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static bool is_gone(pid_t pid) {
+static long to_number(const char *text) {
+    return strtol(text, NULL, 10);
+}
+
+static bool is_gone(long pid) {
     for (int i = 0; i < 200; i++) { // somebody else may have to reap it first
-        cleanup_free char *path = str_printf("/proc/%d/stat", (int)pid);
+        cleanup_free char *path = str_printf("/proc/%ld/stat", pid);
         cleanup_free char *stat = NULL;
         struct err err = {0};
         if (file_read(AT_FDCWD, path, 4096, &stat, NULL, &err) < 0 || strstr(stat, ") Z "))
@@ -93,15 +97,16 @@ static void test_timeout_kills_the_group(void **state) {
         assert_null(text);
         cleanup_free char *pid_text = NULL;
         assert_int_equal(file_read(scratch->fd, "pid", 20, &pid_text, NULL, &err), 0);
-        assert_true(atoi(pid_text) > 1);
-        assert_true(is_gone(atoi(pid_text)));
+        assert_true(to_number(pid_text) > 1);
+        assert_true(is_gone(to_number(pid_text)));
     }
 }
 
 // One deadline for all: a child that closes its pipes early, or never stops printing, gains nothing.
 static void test_timeout_of_captures(void **state) {
     (void)state;
-    static const char *const scripts[] = {"sleep 0.8; exec >/dev/null 2>&1; exec sleep 60", "while :; do echo line >&2; done", "trap '' TERM; sleep 60"};
+    static const char *const scripts[] = {"sleep 0.8; exec >/dev/null 2>&1; exec sleep 60", "while :; do echo line >&2; done",
+                                          "trap '' TERM; sleep 60"};
     for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
         struct err err = {0};
         char *text = NULL;
@@ -149,9 +154,9 @@ static void test_process_group(void **state) {
         const struct run command = {.argv = SH("read -r p c s pp group rest </proc/self/stat; echo $group"), .timeout_ms = timeout_ms};
         assert_int_equal(run_capture(&command, 100, &text, NULL, &err), 0);
         if (timeout_ms)
-            assert_int_not_equal(atoi(text), getpgrp());
+            assert_int_not_equal(to_number(text), getpgrp());
         else
-            assert_int_equal(atoi(text), getpgrp());
+            assert_int_equal(to_number(text), getpgrp());
     }
 }
 
@@ -174,7 +179,7 @@ static void test_capture_bounds(void **state) {
             assert_int_equal(size, 7);
             continue;
         }
-        assert_int_equal(size, atoi(cases[i].count));
+        assert_int_equal(size, to_number(cases[i].count));
         assert_int_equal(text[size], 0);
         free(text);
     }
@@ -186,7 +191,8 @@ static void test_endless_output(void **state) {
     struct err err = {0};
     char *text = NULL;
     assert_int_equal(run_capture(&(struct run){.argv = RUN_ARGV("cat", "/dev/zero")}, 100000, &text, NULL, &err), -EFBIG);
-    assert_int_equal(run_capture(&(struct run){.argv = RUN_ARGV("cat", "/dev/zero"), .timeout_ms = 30000}, 100000, &text, NULL, &err), -EFBIG);
+    assert_int_equal(run_capture(&(struct run){.argv = RUN_ARGV("cat", "/dev/zero"), .timeout_ms = 30000}, 100000, &text, NULL, &err),
+                     -EFBIG);
     assert_null(text);
 }
 
@@ -220,15 +226,19 @@ static void test_error_tail(void **state) {
 // Of a long complaint the end is kept, whatever the pieces it came in; the text stays within its bounds.
 static void test_long_error_tail(void **state) {
     (void)state;
-    static const char *const scripts[] = {
-        "seq 1 100000 >&2; exit 1",
-        "head -c 200000 /dev/zero | tr '\\0' x >&2; printf '\\n99999\\n100000\\n' >&2; exit 1",
+    static const struct {
+        const char *script, *text;
+    } cases[] = {
+        {"seq 1 100000 >&2; exit 1", "exit status 1: 99998 | 99999 | 100000"},
+        {"seq 1000 3000 >&2; sleep 0.2; echo last-but-one >&2; sleep 0.2; echo last >&2; exit 1",
+         "exit status 1: 3000 | last-but-one | last"},
+        {"head -c 200000 /dev/zero | tr '\\0' x >&2; printf '\\n99999\\n100000\\n' >&2; exit 1", "exit status 1: xxx"},
     };
-    for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err = {0};
-        assert_int_equal(run_quiet(&(struct run){.argv = SH(scripts[i])}, &err), -EIO);
-        assert_int_equal(strnlen(err.text, sizeof(err.text)) < sizeof(err.text), 1);
-        assert_contains(err.text, i ? "exit status 1: xxx" : "exit status 1: 99998 | 99999 | 100000");
+        assert_int_equal(run_quiet(&(struct run){.argv = SH(cases[i].script)}, &err), -EIO);
+        assert_true(strnlen(err.text, sizeof(err.text)) < sizeof(err.text));
+        assert_contains(err.text, cases[i].text);
     }
 }
 
@@ -238,13 +248,15 @@ static void test_both_streams_large(void **state) {
     struct err err = {0};
     cleanup_free char *text = NULL;
     size_t size = 0;
-    const struct run command = {.argv = SH("i=0; while [ $i -lt 20 ]; do head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2; i=$((i+1)); done"),
-                                .timeout_ms = 60000};
+    const struct run command = {
+        .argv = SH("i=0; while [ $i -lt 20 ]; do head -c 100000 /dev/zero; head -c 100000 /dev/zero >&2; i=$((i+1)); done"),
+        .timeout_ms = 60000};
     assert_int_equal(run_capture(&command, 4 << 20, &text, &size, &err), 0);
     assert_int_equal(size, 2000000);
 }
 
 int main(void) {
+    setenv("PATH", "/usr/bin:/bin", 1); // a directory in it that may not be searched would change what "not found" is
     const struct CMUnitTest tests[] = {
 #define in_scratch(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
         cmocka_unit_test(test_endings),

@@ -213,17 +213,39 @@ static void test_sealed_damages(void **state) {
     }
 }
 
-static void spoil_profile(struct slot_header *header) { memset(header->profile, 'a', sizeof(header->profile)); }
-static void spoil_profile_tail(struct slot_header *header) { header->profile[SLOT_NAME_BYTES - 1] = 'a'; }
-static void spoil_version(struct slot_header *header) { header->version[0] = 0; }
-static void spoil_no_layers(struct slot_header *header) { header->layer_count = 0; }
-static void spoil_many_layers(struct slot_header *header) { header->layer_count = SLOT_MAX_LAYERS + 1; }
-static void spoil_max_layers(struct slot_header *header) { header->layer_count = UINT32_MAX; }
-static void spoil_name(struct slot_header *header) { strcpy(header->layers[1].name, "Base"); }
-static void spoil_layer_version(struct slot_header *header) { header->layers[2].version[0] = ' '; }
-static void spoil_empty(struct slot_header *header) { header->layers[0].length = 0; }
-static void spoil_huge(struct slot_header *header) { header->layers[2].length = UINT64_MAX; }
-static void spoil_sum(struct slot_header *header) { header->layers[0].length = header->layers[1].length = SLOT_MAX_BYTES / 2; }
+static void spoil_profile(struct slot_header *header) {
+    memset(header->profile, 'a', sizeof(header->profile));
+}
+static void spoil_profile_tail(struct slot_header *header) {
+    header->profile[SLOT_NAME_BYTES - 1] = 'a';
+}
+static void spoil_version(struct slot_header *header) {
+    header->version[0] = 0;
+}
+static void spoil_no_layers(struct slot_header *header) {
+    header->layer_count = 0;
+}
+static void spoil_many_layers(struct slot_header *header) {
+    header->layer_count = SLOT_MAX_LAYERS + 1;
+}
+static void spoil_max_layers(struct slot_header *header) {
+    header->layer_count = UINT32_MAX;
+}
+static void spoil_name(struct slot_header *header) {
+    strcpy(header->layers[1].name, "Base");
+}
+static void spoil_layer_version(struct slot_header *header) {
+    header->layers[2].version[0] = ' ';
+}
+static void spoil_empty(struct slot_header *header) {
+    header->layers[0].length = 0;
+}
+static void spoil_huge(struct slot_header *header) {
+    header->layers[2].length = UINT64_MAX;
+}
+static void spoil_sum(struct slot_header *header) {
+    header->layers[0].length = header->layers[1].length = SLOT_MAX_BYTES / 2;
+}
 
 static void test_format_refusals(void **state) {
     (void)state;
@@ -231,10 +253,17 @@ static void test_format_refusals(void **state) {
         void (*spoil)(struct slot_header *header);
         const char *word;
     } cases[] = {
-        {spoil_profile, "profile name"},   {spoil_profile_tail, "profile name"}, {spoil_version, "version must"},
-        {spoil_no_layers, "0 layers"},     {spoil_many_layers, "17 layers"},     {spoil_max_layers, "4294967295 layers"},
-        {spoil_name, "layer 1"},           {spoil_layer_version, "layer 2"},     {spoil_empty, "layer 0 has an impossible length"},
-        {spoil_huge, "impossible length"}, {spoil_sum, "data size"},
+        {spoil_profile, "profile name"},
+        {spoil_profile_tail, "profile name"},
+        {spoil_version, "version must"},
+        {spoil_no_layers, "0 layers"},
+        {spoil_many_layers, "17 layers"},
+        {spoil_max_layers, "4294967295 layers"},
+        {spoil_name, "layer 1"},
+        {spoil_layer_version, "layer 2"},
+        {spoil_empty, "layer 0 has an impossible length"},
+        {spoil_huge, "impossible length"},
+        {spoil_sum, "data size"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct slot_header header, before;

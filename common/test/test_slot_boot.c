@@ -11,9 +11,7 @@
 static void test_parse_and_format(void **state) {
     (void)state;
     static const char *values[] = {
-        GOOD,
-        ID ":1:" HASH,
-        ID ":9:" HASH,
+        GOOD, ID ":1:" HASH, ID ":9:" HASH,
         ID ":268435456:" HASH, // 2^28 blocks are 2^40 bytes, the largest slot
     };
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
@@ -156,8 +154,7 @@ static void test_tree_bytes(void **state) {
     static const struct {
         uint64_t blocks, bytes;
     } cases[] = {
-        {1, 0},          {2, 4096},         {127, 4096},        {128, 4096},          {129, 3 * 4096},
-        {16384, 528384}, {16385, 540672},   {262144, 8458240},
+        {1, 0}, {2, 4096}, {127, 4096}, {128, 4096}, {129, 3 * 4096}, {16384, 528384}, {16385, 540672}, {262144, 8458240},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         assert_int_equal(slot_tree_bytes(cases[i].blocks), cases[i].bytes);
@@ -202,9 +199,14 @@ static void test_hex(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_parse_refusals), cmocka_unit_test(test_parse_every_truncation),
-        cmocka_unit_test(test_find),             cmocka_unit_test(test_find_bounds),    cmocka_unit_test(test_tree_bytes),
-        cmocka_unit_test(test_tree_bytes_rule),  cmocka_unit_test(test_hex),
+        cmocka_unit_test(test_parse_and_format),
+        cmocka_unit_test(test_parse_refusals),
+        cmocka_unit_test(test_parse_every_truncation),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_find_bounds),
+        cmocka_unit_test(test_tree_bytes),
+        cmocka_unit_test(test_tree_bytes_rule),
+        cmocka_unit_test(test_hex),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resolving and downloading with apt itself, in an apt root of our own below the metadata directory, one per image, locked while in use.
+#include "builder/apt.h"
+#include "builder/deb.h"
+#include "builder/tool_log.h"
+#include "common/file.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+
+#define MAX_OUTPUT_BYTES (32u << 20)
+
+struct apt_root {
+    char *dir; // <metadata>/apt-<image>
+    int lock_fd;
+    char **env; // with APT_CONFIG
+};
+
+static void root_done(struct apt_root *root) {
+    free(root->dir);
+    if (root->lock_fd >= 0)
+        close(root->lock_fd);
+    tool_env_free(&root->env);
+}
+#define cleanup_root cleanup(root_done)
+
+static int run_apt(const struct apt_root *root, const char *const *argv, char **ret_text, struct err *err) {
+    struct run run = {.argv = argv, .env = (const char *const *)root->env};
+    return ret_text ? run_capture(&run, MAX_OUTPUT_BYTES, ret_text, NULL, err) : run_quiet(&run, err);
+}
+
+// The packages that take the place of ones we do not want, as a repository apt can resolve from.
+static int make_stand_ins(const struct recipe_image *image, const char *dir, struct err *err) {
+    cleanup_apt_set struct apt_set set = {.packages = mem_array(image->stand_ins.count, sizeof(struct apt_package))};
+    cleanup_free char *packages = str_printf("%s/packages", dir), *repository = str_printf("%s/repository", dir);
+    int r = file_remove_tree(AT_FDCWD, dir, err);
+    if (r >= 0)
+        r = file_mkdirs(AT_FDCWD, packages, 0755, err);
+    for (unsigned i = 0; r >= 0 && i < image->stand_ins.count; i++) {
+        struct apt_package *package = &set.packages[set.count++];
+        char sha256[65];
+        r = deb_stand_in(packages, image->stand_ins.items[i], &package->file, err);
+        cleanup_free char *path = r < 0 ? NULL : str_printf("%s/%s", packages, package->file);
+        if (r >= 0)
+            r = deb_hash(AT_FDCWD, path, sha256, &package->size_bytes, err);
+        if (r >= 0)
+            package->sha256 = str_dup(sha256);
+    }
+    return r < 0 ? r : deb_repository(repository, packages, &set, err);
+}
+
+static int open_lock(const struct apt_dirs *dirs, const char *id, struct apt_root *root, struct err *err) {
+    cleanup_free char *path = str_printf("%s/apt-%s.lock", dirs->metadata, id);
+    root->lock_fd = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, 0644, err);
+    if (root->lock_fd < 0)
+        return root->lock_fd;
+    while (flock(root->lock_fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return err_sys(err, -errno, "cannot lock %s", path);
+    return 0;
+}
+
+static int write_config(const struct recipe_image *image, struct apt_root *root, const char *sources, struct err *err) {
+    cleanup_buf struct buf text = {0};
+    buf_add_str(&text, sources);
+    if (image->stand_ins.count)
+        buf_printf(&text, "deb [trusted=yes] copy:%s/stand-ins/repository ./\n", root->dir);
+    struct apt_root_options options = {.dir = root->dir, .architecture = image->architecture, .sources = buf_str(&text)};
+    int r = apt_root_make(&options, err);
+    cleanup_free char *variable = str_printf("APT_CONFIG=%s/apt.conf", root->dir);
+    root->env = tool_env((const char *const[]){variable, NULL});
+    return r;
+}
+
+// What the lists were refreshed for: what the mirrors offer, and our own stand-ins.
+static int wanted_stamp(const struct recipe_image *image, const struct apt_dirs *dirs, char **ret_stamp, struct err *err) {
+    char hex[APT_DIGEST_HEX_BYTES];
+    struct err offline;
+    cleanup_buf struct buf stamp = {0};
+    int r = apt_fingerprint(image, dirs, -1, hex, &offline) >= 0 ? 0 : apt_fingerprint(image, dirs, 0, hex, err);
+    buf_printf(&stamp, "%s", r < 0 ? "" : hex);
+    for (unsigned i = 0; i < image->stand_ins.count; i++)
+        buf_printf(&stamp, " %s", image->stand_ins.items[i]);
+    *ret_stamp = buf_take(&stamp);
+    return r;
+}
+
+static int refresh(const struct recipe_image *image, const struct apt_dirs *dirs, struct apt_root *root, struct err *err) {
+    cleanup_free char *stamp = NULL, *path = str_printf("%s/refreshed", root->dir), *have = NULL;
+    int r = wanted_stamp(image, dirs, &stamp, err);
+    if (r < 0)
+        return r;
+    struct err missing;
+    if (file_read(AT_FDCWD, path, 65536, &have, NULL, &missing) >= 0 && strcmp(have, stamp) == 0)
+        return 0;
+    cleanup_free char *stand_ins = str_printf("%s/stand-ins", root->dir);
+    r = image->stand_ins.count ? make_stand_ins(image, stand_ins, err) : 0;
+    if (r >= 0)
+        r = run_apt(root, RUN_ARGV("apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", "update"), NULL, err);
+    if (r < 0)
+        return err_prefix(err, r, "image %s: refreshing the package lists", image->id);
+    return file_publish(AT_FDCWD, path, stamp, strlen(stamp), 0644, err);
+}
+
+static int root_open(const struct recipe_image *image, const struct apt_dirs *dirs, struct apt_root *root, struct err *err) {
+    cleanup_free char *sources = NULL;
+    int r = apt_sources(image, &sources, err);
+    if (r >= 0)
+        r = open_lock(dirs, image->id, root, err);
+    if (r < 0)
+        return r;
+    root->dir = str_printf("%s/apt-%s", dirs->metadata, image->id);
+    r = write_config(image, root, sources, err);
+    return r < 0 ? r : refresh(image, dirs, root, err);
+}
+
+static char *specification(const struct apt_package *package) {
+    return str_printf("%s=%s", package->name, package->version);
+}
+
+static void free_list(char ***list) {
+    for (char **item = *list; item && *item; item++)
+        free(*item);
+    free(*list);
+}
+#define cleanup_list cleanup(free_list)
+
+// "Status: install ok installed" into every paragraph; a version that two suites offer is shown twice and kept once.
+static void format_status(const char *shown, struct buf *status) {
+    cleanup_buf struct buf seen = {0};
+    while (*shown) {
+        const char *end = strstr(shown, "\n\n");
+        size_t size = end ? (size_t)(end - shown) + 1 : strlen(shown);
+        const char *line_end = memchr(shown, '\n', size);
+        size_t first = line_end ? (size_t)(line_end - shown) + 1 : size;
+        cleanup_free char *name = str_printf("\n%.*s", (int)first, shown);
+        if (!strstr(buf_str(&seen), name)) {
+            buf_add(&seen, name, strlen(name));
+            buf_add(status, shown, first);
+            buf_add_str(status, "Status: install ok installed\n");
+            buf_add(status, shown + first, size - first);
+            buf_add_str(status, "\n");
+        }
+        shown += size;
+        while (*shown == '\n')
+            shown++;
+    }
+}
+
+static int write_status(const struct apt_root *root, const struct apt_set *const *parents, size_t count, struct err *err) {
+    size_t total = 0, at = 2;
+    for (size_t i = 0; i < count; i++)
+        total += parents[i]->count;
+    cleanup_list char **argv = mem_array(total + 3, sizeof(*argv));
+    argv[0] = str_dup("apt-cache");
+    argv[1] = str_dup("show");
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < parents[i]->count; j++)
+            argv[at++] = specification(&parents[i]->packages[j]);
+    cleanup_free char *shown = NULL, *path = str_printf("%s/status", root->dir);
+    int r = total ? run_apt(root, (const char *const *)argv, &shown, err) : 0;
+    if (r < 0)
+        return r;
+    cleanup_buf struct buf status = {0};
+    format_status(shown ? shown : "", &status);
+    return file_publish(AT_FDCWD, path, buf_str(&status), status.size, 0644, err);
+}
+
+static int ask(const struct recipe_image *image, const struct apt_root *root, const struct strings *packages, bool base, char **ret_uris,
+               struct err *err) {
+    static const char *const start[] = {"apt-get", "-qq", "--yes", "--no-remove", "--print-uris", "install"};
+    size_t count = ARRAY_SIZE(start), extra = packages ? packages->count : 0;
+    cleanup_list char **argv = mem_array(count + extra + image->packages.count + image->stand_ins.count + 2, sizeof(*argv));
+    for (size_t i = 0; i < count; i++)
+        argv[i] = str_dup(start[i]);
+    if (base) {
+        argv[count++] = str_dup("?essential");
+        for (unsigned i = 0; i < image->stand_ins.count; i++)
+            argv[count++] = str_printf(DEB_STAND_IN_PREFIX "%s", image->stand_ins.items[i]);
+        for (unsigned i = 0; i < image->packages.count; i++)
+            argv[count++] = str_dup(image->packages.items[i]);
+    }
+    for (size_t i = 0; i < extra; i++)
+        argv[count++] = str_dup(packages->items[i]);
+    return run_apt(root, (const char *const *)argv, ret_uris, err);
+}
+
+static int check_additive(const struct apt_set *set, const struct apt_set *const *parents, size_t count, struct err *err) {
+    for (size_t i = 0; i < set->count; i++)
+        for (size_t j = 0; j < count; j++) {
+            const struct apt_package *below = apt_set_find(parents[j], set->packages[i].name);
+            if (below)
+                return err_set(err, -EINVAL, "package %s %s would replace version %s of a lower layer", below->name, set->packages[i].version,
+                               below->version);
+        }
+    return 0;
+}
+
+int apt_resolve(const struct recipe_image *image, const struct apt_dirs *dirs, const struct strings *packages,
+                const struct apt_set *const *parents, size_t parent_count, struct apt_set *ret_set, struct err *err) {
+    cleanup_root struct apt_root root = {.lock_fd = -1};
+    cleanup_free char *uris = NULL;
+    cleanup_apt_set struct apt_set set = {0};
+    int r = root_open(image, dirs, &root, err);
+    if (r >= 0)
+        r = write_status(&root, parents, parent_count, err);
+    if (r >= 0)
+        r = ask(image, &root, packages, parent_count == 0, &uris, err);
+    if (r >= 0)
+        r = apt_set_parse_uris(uris, strlen(uris), &set, err);
+    if (r >= 0)
+        r = check_additive(&set, parents, parent_count, err);
+    if (r < 0)
+        return err_prefix(err, r, "image %s: resolving packages", image->id);
+    *ret_set = set;
+    set = (struct apt_set){0};
+    return 0;
+}
+
+// Present and right; a damaged file is removed.
+static bool is_cached(int packages_fd, const struct apt_package *package) {
+    char sha256[65];
+    uint64_t size;
+    struct err ignored;
+    if (!file_exists(packages_fd, package->file))
+        return false;
+    if (deb_hash(packages_fd, package->file, sha256, &size, &ignored) >= 0 && strcmp(sha256, package->sha256) == 0)
+        return true;
+    unlinkat(packages_fd, package->file, 0);
+    return false;
+}
+
+static int take_in(const struct apt_dirs *dirs, int packages_fd, const char *temporary, const struct apt_package *package, struct err *err) {
+    cleanup_free char *from = str_printf("%s/%s", temporary, package->file);
+    char sha256[65];
+    uint64_t size;
+    int r = deb_hash(AT_FDCWD, from, sha256, &size, err);
+    if (r < 0)
+        return r;
+    if (strcmp(sha256, package->sha256) != 0)
+        return err_set(err, -EBADMSG, "package %s: what was downloaded has another hash than the package list says", package->file);
+    if (renameat(AT_FDCWD, from, packages_fd, package->file) < 0)
+        return err_sys(err, -errno, "cannot put %s into %s", package->file, dirs->packages);
+    return 0;
+}
+
+static int fetch(const struct recipe_image *image, const struct apt_dirs *dirs, char **specifications, size_t count, const char *temporary,
+                 struct err *err) {
+    cleanup_root struct apt_root root = {.lock_fd = -1};
+    int r = root_open(image, dirs, &root, err);
+    if (r < 0)
+        return r;
+    cleanup_free char *chdir = str_printf("--chdir=%s", temporary);
+    const char *const start[] = {"env", chdir, "apt-get", "-qq", "download"};
+    cleanup_free const char **argv = mem_array(count + ARRAY_SIZE(start) + 1, sizeof(*argv));
+    memcpy(argv, start, sizeof(start));
+    for (size_t i = 0; i < count; i++)
+        argv[ARRAY_SIZE(start) + i] = specifications[i];
+    return run_apt(&root, argv, NULL, err);
+}
+
+int apt_download(const struct recipe_image *image, const struct apt_dirs *dirs, const struct apt_set *set, unsigned *ret_fetched,
+                 struct err *err) {
+    cleanup_fd int packages_fd = file_open(AT_FDCWD, dirs->packages, O_RDONLY | O_DIRECTORY, 0, err);
+    if (packages_fd < 0)
+        return packages_fd;
+    cleanup_list char **specifications = mem_array(set->count + 1, sizeof(*specifications));
+    cleanup_free const struct apt_package **missing = mem_array(set->count, sizeof(*missing));
+    unsigned count = 0;
+    for (size_t i = 0; i < set->count; i++)
+        if (!is_cached(packages_fd, &set->packages[i])) {
+            missing[count] = &set->packages[i];
+            specifications[count++] = specification(&set->packages[i]);
+        }
+    if (ret_fetched)
+        *ret_fetched = count;
+    if (!count)
+        return 0;
+    cleanup_free char *temporary = str_printf("%s/new-XXXXXX", dirs->packages);
+    if (!mkdtemp(temporary))
+        return err_sys(err, -errno, "cannot make a directory in %s", dirs->packages);
+    int r = fetch(image, dirs, specifications, count, temporary, err);
+    for (unsigned i = 0; r >= 0 && i < count; i++)
+        r = take_in(dirs, packages_fd, temporary, missing[i], err);
+    struct err ignored;
+    (void)!file_remove_tree(AT_FDCWD, temporary, &ignored);
+    return r < 0 ? err_prefix(err, r, "image %s: downloading %u packages", image->id, count) : 0;
+}

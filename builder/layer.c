@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+// Puts a layer together: the difference its packages make (from the sandbox, if there are any), then its own content.
+#include "builder/layer.h"
+#include "builder/content.h"
+#include "builder/deb.h"
+#include "builder/download.h"
+#include "builder/layer_output.h"
+#include "common/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define TREE_BYTES_PER_DEB_BYTE 8
+#define TREE_BYTES_PER_SQUASHFS_BYTE 5 // the lower layers are unpacked beside it
+#define TREE_MIN_BYTES (UINT64_C(256) << 20)
+#define MAX_ACCOUNTS_BYTES (4u << 20)
+
+static int tree_bytes(const struct layer_request *request, uint64_t *ret_bytes, struct err *err) {
+    uint64_t bytes = TREE_MIN_BYTES;
+    for (size_t i = 0; i < request->set->count; i++)
+        bytes += request->set->packages[i].size_bytes * TREE_BYTES_PER_DEB_BYTE;
+    for (size_t i = 0; i < request->lower_count; i++) {
+        struct layer_info info;
+        int r = layer_info_load(request->lower[i], &info, err);
+        if (r < 0)
+            return r;
+        bytes += info.bytes * TREE_BYTES_PER_SQUASHFS_BYTE;
+    }
+    *ret_bytes = bytes;
+    return 0;
+}
+
+static void free_list(char ***list) {
+    for (char **item = *list; item && *item; item++)
+        free(*item);
+    free(*list);
+}
+
+static int start_install(const struct layer_request *request, const char *work, const char *repository, const char *architecture,
+                         struct sandbox *ret_sandbox, struct err *err) {
+    cleanup(free_list) char **argv = mem_array(request->lower_count + request->set->count + 8, sizeof(*argv));
+    size_t count = 0;
+    uint64_t bytes = 0;
+    argv[count++] = str_dup("layer");
+    argv[count++] = str_printf("%lld", (long long)request->format.epoch);
+    argv[count++] = str_dup(architecture);
+    argv[count++] = str_dup(repository);
+    for (size_t i = 0; i < request->lower_count; i++)
+        argv[count++] = str_printf("%s/" LAYER_SQUASHFS, request->lower[i]);
+    argv[count++] = str_dup("--");
+    for (size_t i = 0; i < request->set->count; i++)
+        argv[count++] = str_printf("%s=%s", request->set->packages[i].name, request->set->packages[i].version);
+    int r = tree_bytes(request, &bytes, err);
+    return r < 0 ? r : sandbox_start(work, bytes, (const char *const *)argv, ret_sandbox, err);
+}
+
+// Every package of an image is of one architecture, or "all".
+static const char *set_architecture(const struct apt_set *set) {
+    for (size_t i = 0; i < set->count; i++)
+        if (strcmp(set->packages[i].architecture, "all") != 0)
+            return set->packages[i].architecture;
+    return "amd64";
+}
+
+static int check_installed(struct layer_output *output, const struct apt_set *set, struct err *err) {
+    size_t size;
+    const char *text = normalise_dpkg_status(output->normalise, &size);
+    return apt_set_verify_installed(set, text, size, err);
+}
+
+static int add_packages(const struct layer_request *request, struct layer_output *output, struct err *err) {
+    if (!request->set || !request->set->count)
+        return 0;
+    cleanup_free char *work = str_printf("%s/work", request->out_dir), *repository = str_printf("%s/repository", request->out_dir);
+    struct sandbox sandbox;
+    int r = file_mkdirs(AT_FDCWD, work, 0755, err);
+    if (r >= 0)
+        r = deb_repository(repository, request->packages_dir, request->set, err);
+    if (r >= 0)
+        r = start_install(request, work, repository, set_architecture(request->set), &sandbox, err);
+    if (r >= 0)
+        r = layer_output_stream(output, &sandbox, err);
+    if (r >= 0)
+        r = check_installed(output, request->set, err);
+    struct err cleaning;
+    int cleaned = sandbox_remove_work(work, &cleaning);
+    if (cleaned >= 0)
+        cleaned = file_remove_tree(AT_FDCWD, repository, &cleaning);
+    if (r >= 0 && cleaned < 0)
+        *err = cleaning;
+    return r < 0 ? r : cleaned;
+}
+
+// The accounts of the image as they are with this layer: its own file, else that of the nearest lower layer.
+static int read_accounts(const struct layer_request *request, const char *name, char **ret_text, struct err *err) {
+    cleanup_free char *own = str_printf("%s/%s", request->out_dir, name);
+    if (file_exists(AT_FDCWD, own))
+        return file_read(AT_FDCWD, own, MAX_ACCOUNTS_BYTES, ret_text, NULL, err);
+    for (size_t i = request->lower_count; i--;) {
+        cleanup_free char *path = str_printf("%s/%s", request->lower[i], name);
+        if (file_exists(AT_FDCWD, path))
+            return file_read(AT_FDCWD, path, MAX_ACCOUNTS_BYTES, ret_text, NULL, err);
+    }
+    *ret_text = str_dup("");
+    return 0;
+}
+
+static int look_up_owners(const struct layer_request *request, struct content *content, struct err *err) {
+    cleanup_free char *passwd = NULL, *group = NULL;
+    int r = read_accounts(request, LAYER_PASSWD, &passwd, err);
+    if (r >= 0)
+        r = read_accounts(request, LAYER_GROUP, &group, err);
+    return r < 0 ? r : content_owners(content, passwd, group, err);
+}
+
+static int add_item(struct layer_output *output, const struct content_item *item, struct err *err) {
+    struct normalise_entry entry = {
+        .path = item->path, .mode = item->mode, .uid = item->uid, .gid = item->gid, .target = item->target, .data = item->data, .fd = -1,
+        .size = item->size};
+    cleanup_fd int fd = item->source ? file_open(AT_FDCWD, item->source, O_RDONLY, 0, err) : -1;
+    struct stat info;
+    if (item->source && fd < 0)
+        return fd;
+    if (item->source && fstat(fd, &info) < 0)
+        return err_sys(err, -errno, "cannot look at %s", item->source);
+    if (item->source) {
+        entry.fd = fd;
+        entry.size = (uint64_t)info.st_size;
+    }
+    return normalise_add(output->normalise, &entry, err);
+}
+
+static int add_content(const struct layer_request *request, struct layer_output *output, struct content *content, struct index *lower,
+                       struct err *err) {
+    cleanup_index struct index below = {0}, written = {0};
+    index_copy(lower, &below);
+    index_copy(normalise_index(output->normalise), &written); // not the normaliser's own: merging sorts, and its order is its hash table
+    index_merge(&below, &written);
+    int r = content_check(content, &below, err);
+    if (r >= 0)
+        r = look_up_owners(request, content, err);
+    for (size_t i = 0; r >= 0 && i < content->count; i++)
+        if (!S_ISCHR(content->items[i].mode) || index_find(lower, content->items[i].path))
+            r = add_item(output, &content->items[i], err);
+    return r;
+}
+
+static int fetch_all(const struct layer_request *request, struct err *err) {
+    int r = 0;
+    if (request->layer->fetch_count && !request->downloads_dir)
+        return err_set(err, -EINVAL, "fetch: no directory for downloads");
+    for (unsigned i = 0; r >= 0 && i < request->layer->fetch_count; i++)
+        r = download_ensure(request->downloads_dir, &request->layer->fetch[i], err);
+    return r;
+}
+
+static int build(const struct layer_request *request, struct content *content, struct index *lower, struct err *err) {
+    struct layer_output output;
+    struct normalise_options options = {.exclude = request->exclude, .lower = lower};
+    int r = layer_output_open(request->out_dir, &request->format, &options, &output, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < content->count; i++)
+        if (!S_ISDIR(content->items[i].mode))
+            normalise_override(output.normalise, content->items[i].path);
+    r = add_packages(request, &output, err);
+    if (r >= 0)
+        r = add_content(request, &output, content, lower, err);
+    if (r >= 0)
+        r = layer_output_finish(&output, request->set, err);
+    layer_output_done(&output);
+    return r;
+}
+
+int layer_build(const struct layer_request *request, struct err *err) {
+    cleanup_content struct content content = {0};
+    cleanup_index struct index lower = {0};
+    int r = fetch_all(request, err);
+    if (r >= 0)
+        r = content_plan(request, &content, err);
+    if (r >= 0)
+        r = layer_lower_index(request->lower, request->lower_count, &lower, err);
+    if (r >= 0)
+        r = build(request, &content, &lower, err);
+    return r < 0 ? err_prefix(err, r, "layer %s", request->layer->name) : 0;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way from normalised entries to a finished layer directory: normaliser and mksquashfs as one pipe, then index and info file.
+#pragma once
+#include "builder/layer_files.h"
+#include "builder/normalise.h"
+#include "builder/sandbox.h"
+#include "builder/squashfs.h"
+
+struct layer_output {
+    struct normalise *normalise; // add entries here
+    struct squashfs squashfs;
+    char *dir;
+    int dir_fd;
+};
+
+// options->side_fd and ->epoch are filled in from `dir` and `format`.
+int layer_output_open(const char *dir, const struct layer_format *format, const struct normalise_options *options,
+                      struct layer_output *ret_output, struct err *err) must_check nonnull(1, 2, 3, 4, 5);
+// Copies a sandbox's stream and waits for it; of several failures the one that came first in the pipe is reported.
+int layer_output_stream(struct layer_output *output, struct sandbox *sandbox, struct err *err) must_check nonnull(1, 2, 3);
+// Ends stream and mksquashfs and writes LAYER_INDEX and LAYER_INFO; `set` names the layer's own packages (NULL = none).
+struct apt_set;
+int layer_output_finish(struct layer_output *output, const struct apt_set *set, struct err *err) must_check nonnull(1, 3);
+// Undoes everything that was not finished; harmless after layer_output_finish().
+void layer_output_done(struct layer_output *output);
+
+// Merged index of finished layers, base first.
+int layer_lower_index(const char *const *lower, size_t count, struct index *ret_index, struct err *err) must_check nonnull(3, 4);
+
+#define cleanup_layer_output cleanup(layer_output_done)

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines for whoever looks at the screen or the serial line of a machine that cannot be reached otherwise.
+#pragma once
+#include "common/cleanup.h"
+
+// "webops: " and the text, to /dev/console; a machine without one is none the worse.
+void console_print(const char *fmt, ...) printf_like(1, 2) nonnull(1);

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a table of checks and words the result. The checks themselves: health_checks.c.
+#include "firstboot/health.h"
+#include "common/buf.h"
+#include "firstboot/actionlog.h"
+#include "firstboot/bootrecord.h"
+#include "firstboot/report.h"
+#include <string.h>
+#include <time.h>
+
+void health_done(struct health *health) {
+    free(health->results);
+    *health = (struct health){0};
+}
+
+int health_setting(const struct health_context *context, const char *name, int fallback) {
+    const char *last = json_string_value(json_object_get(context->report, "last"));
+    const json_t *value = last ? json_object_get(json_object_get(json_object_get(context->report, last), "settings"), name) : NULL;
+    if (json_is_boolean(value))
+        return json_is_true(value);
+    return json_is_integer(value) ? (int)json_integer_value(value) : fallback;
+}
+
+// Whether anything that failed may still get better.
+static bool run_failing(const struct health_check *checks, const struct health_context *context, struct health *health) {
+    bool may_wait = true;
+    health->failed = NULL;
+    for (size_t i = 0; i < health->count; i++) {
+        struct health_result *result = &health->results[i];
+        if (result->code < 0)
+            result->code = checks[i].run(context, &result->why);
+        if (result->code < 0 && checks[i].is_final)
+            may_wait = false;
+        if (result->code < 0 && !health->failed)
+            health->failed = result;
+    }
+    return health->failed && may_wait;
+}
+
+static long long now_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+void health_run(const struct health_check *checks, const struct health_context *context, unsigned timeout_seconds, struct health *ret_health) {
+    struct health health = {0};
+    while (checks[health.count].name)
+        health.count++;
+    health.results = mem_array(health.count + 1, sizeof(*health.results));
+    for (size_t i = 0; i < health.count; i++)
+        health.results[i] = (struct health_result){.name = checks[i].name, .code = -1};
+    long long deadline = now_seconds() + timeout_seconds;
+    while (run_failing(checks, context, &health) && now_seconds() < deadline)
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    *ret_health = health;
+}
+
+char *health_line(const struct health *health, const struct config *record) {
+    if (health->failed)
+        return str_printf("unhealthy: %s: %s", health->failed->name, health->failed->why.text);
+    return str_printf("healthy: %s %s slot %s, %zu checks", bootrecord_text(record, "PROFILE"), bootrecord_text(record, "VERSION"),
+                      bootrecord_text(record, "SLOT"), health->count);
+}
+
+json_t *health_json(const struct health *health, const struct config *record) {
+    struct actionlog_time now = actionlog_now();
+    json_t *checks = json_array();
+    for (size_t i = 0; i < health->count; i++) {
+        const struct health_result *result = &health->results[i];
+        const char *state = result->code < 0 ? "failed" : result->code > 0 ? "not applicable" : "passed";
+        json_t *check = json_pack("{s:s, s:s}", "name", result->name, "state", state);
+        if (result->code < 0)
+            json_object_set_new(check, "why", report_text(result->why.text));
+        json_array_append_new(checks, check);
+    }
+    return json_pack("{s:b, s:s, s:s, s:s, s:s, s:o}", "healthy", !health->failed, "time", now.text, "profile", bootrecord_text(record, "PROFILE"),
+                     "version", bootrecord_text(record, "VERSION"), "slot", bootrecord_text(record, "SLOT"), "checks", checks);
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// webops: the table of verbs.
+#include "common/log.h"
+#include "firstboot/verbs.h"
+#include <stdlib.h>
+#include <unistd.h>
+
+static const struct verb verbs[] = {
+    {"apply", "", 0, 0, "Find config.env and make the machine match it; a second run changes nothing.", verb_apply},
+    {"drift", "", 0, 0, "Show what differs from the image and from what was rendered.", verb_drift},
+    {"health", "", 0, 0, "Check this machine; exit 0 when it is healthy.", verb_health},
+    {"status", "", 0, 0, "Show generation, configuration, health, drift and the last errors.", verb_status},
+    {"validate", "[FILE]", 0, 1, "Check a config.env and name all its problems.", verb_validate},
+    {"version", "", 0, 0, "Print the version.", verb_version},
+    {0},
+};
+
+int main(int argc, char **argv) {
+    // Set by systemd where standard error is the journal (systemd.exec(5)).
+    bool for_journal = getenv("JOURNAL_STREAM") && !isatty(STDERR_FILENO);
+    log_init("webops", LOG_LEVEL_INFO, for_journal);
+    return verb_main("webops", "Configures this machine from config.env and reports on it.", verbs, argc, argv);
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firstboot/test/support.h"
+#include <errno.h>
+
+#define HEADER "# Rendered by webops from config.env.\n"
+#define KEY1 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJcZkW0J3cXkbMKAmOQ5dpoMRjm1QqEQm6nM8dyc7Xzv a@b"
+#define KEY2 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJcZkW0J3cXkbMKAmOQ5dpoMRjm1QqEQm6nM8dyc7Xzw c@d"
+
+static void defaults_are_complete(void **state) {
+    (void)state;
+    static const char *const expected[] = {
+        "etc/chrony/chrony.conf", "etc/group", "etc/gshadow", "etc/hostname", "etc/hosts", "etc/issue.d/10-webops.issue", "etc/localtime",
+        "etc/nftables.conf", "etc/passwd", "etc/security/limits.d/90-webops.conf", "etc/shadow", "etc/ssh/authorized_keys.d/ops",
+        "etc/ssh/sshd_config.d/10-webops.conf", "etc/sudoers.d/90-webops", "etc/sysctl.d/90-webops.conf",
+        "etc/systemd/network/80-webops-dhcp.network", "etc/systemd/system/user-.slice.d/90-webops.conf", "etc/timezone", "home/ops",
+    };
+    cleanup_plan struct plan plan = support_plan("");
+    assert_int_equal(plan.count, ARRAY_SIZE(expected));
+    for (size_t i = 0; i < plan.count; i++)
+        assert_string_equal(plan.entries[i].path, expected[i]); // sorted, each once
+}
+
+static void hostname_and_hosts(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("HOSTNAME=db1.example.org\n");
+    assert_string_equal(support_content(&plan, "etc/hostname"), "db1.example.org\n");
+    assert_string_equal(plan.hostname, "db1.example.org");
+    assert_string_equal(support_content(&plan, "etc/hosts"), "127.0.0.1 localhost\n127.0.1.1 db1.example.org db1\n"
+                                                             "::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n");
+}
+
+static void timezone_is_a_link(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("TIMEZONE=Europe/Berlin\n");
+    const struct plan_entry *entry = plan_find(&plan, "etc/localtime");
+    assert_int_equal(entry->kind, PLAN_LINK);
+    assert_string_equal(entry->content, "../usr/share/zoneinfo/Europe/Berlin");
+    assert_string_equal(support_content(&plan, "etc/timezone"), "Europe/Berlin\n");
+}
+
+static void unknown_zone_costs_only_itself(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.has_zone = false;
+    cleanup_plan struct plan plan = support_plan_with("HOSTNAME=kept\nTIMEZONE=Mars/Olympus\n", &facts, 1);
+    assert_string_equal(plan_find(&plan, "etc/localtime")->content, "../usr/share/zoneinfo/UTC");
+    assert_string_equal(plan.hostname, "kept");
+}
+
+static void chrony_lists_servers(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("NTP_SERVERS='ntp1.example 192.0.2.1'\n"), none = support_plan("NTP_SERVERS=\n");
+    assert_non_null(strstr(support_content(&plan, "etc/chrony/chrony.conf"), "server ntp1.example iburst\nserver 192.0.2.1 iburst\n"));
+    assert_null(strstr(support_content(&none, "etc/chrony/chrony.conf"), "server "));
+}
+
+static void journal_only_when_it_differs(void **state) {
+    (void)state;
+    static const char path[] = "etc/systemd/journald.conf.d/90-webops.conf";
+    cleanup_plan struct plan same = support_plan("JOURNAL_MAX_SIZE=200M\n"), other = support_plan("JOURNAL_MAX_SIZE=1G\n");
+    assert_null(plan_find(&same, path));
+    assert_string_equal(support_content(&other, path), HEADER "[Journal]\nSystemMaxUse=1G\n");
+}
+
+static void network_default_is_dhcp(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("");
+    assert_string_equal(support_content(&plan, "etc/systemd/network/80-webops-dhcp.network"),
+                        HEADER "[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\nIPv6AcceptRA=yes\n"
+                               "\n[DHCPv4]\nClientIdentifier=mac\nUseMTU=yes\nUseHostname=no\n\n[DHCPv6]\nUseHostname=no\n");
+}
+
+static void network_static(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("NET0_INTERFACE=eth0\nNET0_ADDRESS='192.0.2.7/24 2001:db8::7/64'\n"
+                                                 "NET0_GATEWAY='192.0.2.1 fe80::1'\nNET0_DNS='192.0.2.53'\nNET0_MTU=1400\n");
+    assert_string_equal(support_content(&plan, "etc/systemd/network/10-webops-net0.network"),
+                        HEADER "[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=no\nIPv6AcceptRA=no\n"
+                               "Address=192.0.2.7/24\nAddress=2001:db8::7/64\nDNS=192.0.2.53\n"
+                               "\n[Route]\nGateway=192.0.2.1\n\n[Route]\nGateway=fe80::1\nGatewayOnLink=yes\n");
+}
+
+static void network_host_route(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan =
+        support_plan("NET3_INTERFACE=52:54:00:12:34:56\nNET3_ADDRESS=192.0.2.7/32\nNET3_GATEWAY=172.31.1.1\nNET3_DHCP=true\n");
+    const char *text = support_content(&plan, "etc/systemd/network/10-webops-net3.network");
+    assert_non_null(strstr(text, "[Match]\nType=ether\nKind=!*\nMACAddress=52:54:00:12:34:56\n"));
+    assert_non_null(strstr(text, "DHCP=yes\n"));
+    assert_non_null(strstr(text, "Gateway=172.31.1.1\nGatewayOnLink=yes\n"));
+}
+
+static void network_vlans_on_one_parent(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("NET1_INTERFACE=eth0\nNET1_VLAN=10\nNET1_ADDRESS=10.0.10.2/24\n"
+                                                 "NET2_INTERFACE=eth0\nNET2_VLAN=20\n");
+    assert_string_equal(support_content(&plan, "etc/systemd/network/10-webops-net1.netdev"),
+                        HEADER "[NetDev]\nName=net1\nKind=vlan\n\n[VLAN]\nId=10\n");
+    assert_string_equal(support_content(&plan, "etc/systemd/network/10-webops-net1-parent.network"),
+                        HEADER "[Match]\nName=eth0\n\n[Network]\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nVLAN=net1\nVLAN=net2\n");
+    assert_null(plan_find(&plan, "etc/systemd/network/10-webops-net2-parent.network"));
+    assert_non_null(strstr(support_content(&plan, "etc/systemd/network/10-webops-net2.network"), "[Match]\nName=net2\n"));
+}
+
+static void network_vlan_beside_its_parent(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("NET0_INTERFACE=eth0\nNET1_INTERFACE=eth0\nNET1_VLAN=10\n");
+    const char *parent = support_content(&plan, "etc/systemd/network/10-webops-net0.network");
+    assert_non_null(strstr(parent, "DHCP=yes\n"));
+    assert_non_null(strstr(parent, "VLAN=net1\n"));
+    assert_null(plan_find(&plan, "etc/systemd/network/10-webops-net1-parent.network"));
+}
+
+static void dns_for_all(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("DNS_SERVERS='192.0.2.53 2001:db8::53'\nDNS_SEARCH=example.org\n");
+    assert_string_equal(support_content(&plan, "etc/systemd/resolved.conf.d/90-webops.conf"),
+                        HEADER "[Resolve]\nDNS=192.0.2.53\nDNS=2001:db8::53\nDomains=example.org\n");
+}
+
+static void ssh_is_closed(void **state) {
+    (void)state;
+    static const char *const lines[] = {"Port 2222\n", "AllowUsers web\n", "PasswordAuthentication no\n", "PermitRootLogin no\n", "MaxAuthTries 2\n",
+                                        "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\n", "HostKey /var/lib/webops/ssh/ssh_host_ed25519_key\n"};
+    cleanup_plan struct plan plan = support_plan("SSH_PORT=2222\nOPERATOR_USER=web\n");
+    const char *text = support_content(&plan, "etc/ssh/sshd_config.d/10-webops.conf");
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+        assert_non_null(strstr(text, lines[i]));
+}
+
+static void keys_from_both_places(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.authorized_keys = "# team\n" KEY2 "\n\n";
+    cleanup_plan struct plan plan =
+        support_plan_with("SSH_AUTHORIZED_KEYS='" KEY1 "'\nSSH_AUTHORIZED_KEYS_FILE=/webops/secrets/keys.secret\n", &facts, 0);
+    const struct plan_entry *entry = plan_find(&plan, "etc/ssh/authorized_keys.d/ops");
+    assert_string_equal(entry->content, KEY1 "\n" KEY2 "\n");
+    assert_int_equal(entry->mode, 0644);
+    assert_int_equal(entry->uid, 0);
+    assert_null(plan_find(&plan, "etc/issue.d/10-webops.issue"));
+}
+
+static void key_file_with_control_characters(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.authorized_keys = KEY1 "\rcommand=\"x\"\n";
+    cleanup_plan struct plan plan = support_plan_with("SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/keys.secret\n", &facts, 1);
+    assert_string_equal(support_content(&plan, "etc/ssh/authorized_keys.d/ops"), "");
+}
+
+static void operator_account(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("OPERATOR_USER=web\n");
+    assert_non_null(strstr(support_content(&plan, "etc/passwd"), "\nweb:x:1000:1000:Operator:/home/web:/bin/bash\n"));
+    assert_non_null(strstr(support_content(&plan, "etc/shadow"), "\nweb:!*:::::::\n"));
+    assert_int_equal(plan_find(&plan, "etc/shadow")->mode, 0640);
+    assert_non_null(strstr(support_content(&plan, "etc/group"), "\nsystemd-journal:x:101:web\n"));
+    const struct plan_entry *home = plan_find(&plan, "home/web");
+    assert_int_equal(home->kind, PLAN_DIRECTORY);
+    assert_int_equal(home->uid, OPERATOR_UID);
+    assert_string_equal(support_content(&plan, "etc/sudoers.d/90-webops"), HEADER "web ALL=(ALL:ALL) NOPASSWD: ALL\n");
+    assert_int_equal(plan_find(&plan, "etc/sudoers.d/90-webops")->mode, 0440);
+}
+
+static void operator_with_password(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.password_hash = "$6$salt$hash\n";
+    cleanup_plan struct plan plan = support_plan_with("OPERATOR_PASSWORD_FILE=/webops/secrets/p.secret\n", &facts, 0);
+    assert_non_null(strstr(support_content(&plan, "etc/shadow"), "\nops:$6$salt$hash:::::::\n"));
+    assert_string_equal(support_content(&plan, "etc/sudoers.d/90-webops"), HEADER "ops ALL=(ALL:ALL) ALL\n");
+    facts.password_hash = "$6$salt$x:0:0:0\n";
+    cleanup_plan struct plan hostile = support_plan_with("OPERATOR_PASSWORD_FILE=/webops/secrets/p.secret\n", &facts, 1);
+    assert_non_null(strstr(support_content(&hostile, "etc/shadow"), "\nops:!*:::::::\n"));
+}
+
+static void operator_name_of_the_image(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan_with("OPERATOR_USER=sshd\n", &support_facts, 1);
+    assert_non_null(strstr(support_content(&plan, "etc/passwd"), "\nops:x:1000:"));
+    assert_non_null(strstr(support_content(&plan, "etc/passwd"), "\nsshd:x:100:"));
+}
+
+static void no_sudo(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("OPERATOR_SUDO=false\n");
+    assert_null(plan_find(&plan, "etc/sudoers.d/90-webops"));
+}
+
+static void limits_and_slice(void **state) {
+    (void)state;
+    static const char slice[] = "etc/systemd/system/user-.slice.d/90-webops.conf";
+    cleanup_plan struct plan plan = support_plan("LIMIT_NPROC=512\nUSER_MEMORY_MAX=2G\n"), none = support_plan("USER_MEMORY_MAX=100%\n");
+    assert_string_equal(support_content(&plan, "etc/security/limits.d/90-webops.conf"),
+                        HEADER "* soft nproc 512\n* hard nproc 512\nroot soft nproc unlimited\nroot hard nproc unlimited\n");
+    assert_string_equal(support_content(&plan, slice), HEADER "[Slice]\nMemoryMax=2G\n");
+    assert_null(plan_find(&none, slice));
+}
+
+static void sysctls(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("SWAPPINESS=1\nPANIC_TIMEOUT=7\nSYSCTL_HARDENING=false\n");
+    assert_string_equal(support_content(&plan, "etc/sysctl.d/90-webops.conf"),
+                        HEADER "kernel.panic = 7\nnet.ipv4.tcp_keepalive_intvl = 30\nnet.ipv4.tcp_keepalive_probes = 5\n"
+                               "net.ipv4.tcp_keepalive_time = 300\nvm.dirty_background_ratio = 5\nvm.dirty_ratio = 15\nvm.swappiness = 1\n");
+    assert_int_equal(plan.sysctl_count, 7);
+    assert_string_equal(plan.sysctls[6].key, "vm.swappiness");
+    assert_int_equal(plan.sysctls[6].value, 1);
+    assert_string_equal(plan_find(&plan, "etc/sysctl.d/60-webops-hardening.conf")->content, "/dev/null");
+}
+
+static void watchdog(void **state) {
+    (void)state;
+    static const char path[] = "etc/systemd/system.conf.d/90-webops.conf";
+    struct facts hardware = support_facts;
+    hardware.hardware_watchdogs = 1;
+    cleanup_plan struct plan soft = support_plan(""), hard = support_plan_with("WATCHDOG_TIMEOUT=60\n", &hardware, 0),
+                             off = support_plan("WATCHDOG=off\n"), both = support_plan_with("WATCHDOG=softdog\n", &hardware, 0);
+    assert_true(soft.needs_softdog);
+    assert_null(plan_find(&soft, path));
+    assert_false(hard.needs_softdog);
+    assert_string_equal(support_content(&hard, path), HEADER "[Manager]\nRuntimeWatchdogSec=60s\n");
+    assert_false(off.needs_softdog);
+    assert_non_null(strstr(support_content(&off, path), "RuntimeWatchdogSec=off\n"));
+    assert_true(both.needs_softdog);
+    assert_non_null(strstr(support_content(&both, path), "WatchdogDevice=/dev/watchdog1\n"));
+}
+
+static void swap(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("SWAP_SIZE=512M\n"), none = support_plan("");
+    assert_int_equal(plan.swap_bytes, 512 << 20);
+    assert_int_equal(none.swap_bytes, 0);
+}
+
+static void issue_says_what_is_missing(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.has_config = false;
+    cleanup_plan struct plan plan = support_plan_with("", &facts, 0);
+    const char *text = support_content(&plan, "etc/issue.d/10-webops.issue");
+    assert_non_null(strstr(text, "no config.env was found"));
+    assert_non_null(strstr(text, "SSH_AUTHORIZED_KEYS"));
+}
+
+static void firewall_default(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("");
+    const char *text = support_content(&plan, "etc/nftables.conf");
+    assert_non_null(strstr(text, "type filter hook input priority filter; policy drop;\n"));
+    assert_non_null(strstr(text, "tcp dport 22 goto ssh\n"));
+    assert_non_null(strstr(text, "add @ssh4 { ip saddr limit rate over 10/minute burst 10 packets } drop\n"));
+    assert_non_null(strstr(text, "table inet webops\ndelete table inet webops\ntable inet webops {\n"));
+    assert_null(strstr(text, "flush ruleset")); // tables of others stay
+}
+
+static void firewall_sources_and_ports(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("FIREWALL_SSH_FROM='192.0.2.0/24 2001:db8::/32 198.51.100.7/32'\nSSH_PORT=2222\n"
+                                                 "FIREWALL_ALLOW_TCP='80 443 8000-8100'\nFIREWALL_ALLOW_UDP=53\nSSH_RATE_LIMIT=0\n");
+    const char *text = support_content(&plan, "etc/nftables.conf");
+    assert_non_null(strstr(text, "chain ssh {\n\t\tip saddr { 192.0.2.0/24, 198.51.100.7/32 } goto ssh_limit\n"
+                                 "\t\tip6 saddr { 2001:db8::/32 } goto ssh_limit\n\t}\n"));
+    assert_non_null(strstr(text, "chain ssh_limit {\n\t\taccept\n\t}\n"));
+    assert_non_null(strstr(text, "tcp dport 2222 goto ssh\n\t\ttcp dport { 80, 443, 8000-8100 } accept\n\t\tudp dport { 53 } accept\n"));
+}
+
+static void firewall_off_removes_the_table(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("ENABLE_FIREWALL=false\n");
+    assert_string_equal(support_content(&plan, "etc/nftables.conf"),
+                        "#!/usr/sbin/nft -f\n" HEADER "table inet webops\ndelete table inet webops\n");
+}
+
+// The schema would refuse these; the renderers must not need it.
+static void hostile_values_never_leave_their_line(void **state) {
+    (void)state;
+    static const char *const keys[] = {"HOSTNAME", "TIMEZONE", "NTP_SERVERS", "JOURNAL_MAX_SIZE", "OPERATOR_USER", "DNS_SERVERS",
+                                       "DNS_SEARCH", "FIREWALL_SSH_FROM", "FIREWALL_ALLOW_TCP", "FIREWALL_ALLOW_UDP", "USER_MEMORY_MAX", "SSH_AUTHORIZED_KEYS"};
+    static const char *const values[] = {"a\nb=c", "x;y\n\taccept", "$(reboot)\n", "a`b`\n", "}\nflush ruleset\n{", "\x01", "a\"b\n", "a\\\nb"};
+    for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+        for (size_t v = 0; v < ARRAY_SIZE(values); v++) {
+            struct config_entry entry = {(char *)keys[k], (char *)values[v], 1};
+            struct config config = {&entry, 1};
+            cleanup_config_problems struct config_problems problems = {0};
+            cleanup_plan struct plan plan = {0}, defaults = support_plan("");
+            struct err err;
+            assert_int_equal(plan_make(&schema_base, &config, &support_facts, &plan, &problems, &err), 0);
+            assert_int_equal(problems.count, 1);
+            assert_null(strstr(problems.items[0].text, values[v])); // no value in a message
+            assert_int_equal(plan.count, defaults.count);
+            for (size_t i = 0; i < plan.count; i++)
+                if (plan.entries[i].kind != PLAN_DIRECTORY)
+                    assert_string_equal(plan.entries[i].content, defaults.entries[i].content);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_complete), cmocka_unit_test(hostname_and_hosts), cmocka_unit_test(timezone_is_a_link),
+        cmocka_unit_test(unknown_zone_costs_only_itself), cmocka_unit_test(chrony_lists_servers), cmocka_unit_test(journal_only_when_it_differs),
+        cmocka_unit_test(network_default_is_dhcp), cmocka_unit_test(network_static), cmocka_unit_test(network_host_route),
+        cmocka_unit_test(network_vlans_on_one_parent), cmocka_unit_test(network_vlan_beside_its_parent), cmocka_unit_test(dns_for_all),
+        cmocka_unit_test(ssh_is_closed), cmocka_unit_test(keys_from_both_places), cmocka_unit_test(key_file_with_control_characters),
+        cmocka_unit_test(operator_account), cmocka_unit_test(operator_with_password), cmocka_unit_test(operator_name_of_the_image),
+        cmocka_unit_test(no_sudo), cmocka_unit_test(limits_and_slice), cmocka_unit_test(sysctls), cmocka_unit_test(watchdog),
+        cmocka_unit_test(swap), cmocka_unit_test(issue_says_what_is_missing), cmocka_unit_test(firewall_default),
+        cmocka_unit_test(firewall_sources_and_ports), cmocka_unit_test(firewall_off_removes_the_table),
+        cmocka_unit_test(hostile_values_never_leave_their_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

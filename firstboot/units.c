@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Columns: UNIT LOAD ACTIVE SUB DESCRIPTION.
+#include "firstboot/units.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int units_judge(const char *list, const char *ourselves, struct err *err) {
+    int r = 0;
+    for (const char *line = list; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        char unit[256], load[32], active[32];
+        if (sscanf(line, " %255s %31s %31s", unit, load, active) != 3 || strcmp(unit, ourselves) == 0)
+            continue;
+        if (strcmp(active, "failed") == 0)
+            return err_set(err, -EIO, "%s has failed", unit);
+        if (r == 0 && strcmp(active, "activating") == 0)
+            r = err_set(err, -EAGAIN, "%s is still starting", unit);
+    }
+    return r;
+}
