@@ -292,7 +292,7 @@ static int call_verb(const char *option, const char *path, char **ret_out) {
     static const struct verb verb = {"inspect", "IMAGE", 1, 1, "", verb_inspect};
     struct redirect redirect;
     cleanup_free char *error = NULL;
-    char *argv[] = {"inspect", (char *)option, (char *)path, NULL};
+    char *argv[] = {(char *)"inspect", (char *)option, (char *)path, NULL};
     redirect_begin(&redirect);
     int code = verb_inspect(&verb, 3, argv);
     redirect_end(&redirect, ret_out, &error);
