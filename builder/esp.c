@@ -129,12 +129,12 @@ int esp_create(const struct esp_input *input, const char *disk_path, uint64_t of
     return r < 0 ? r : add_files(input, &environment, image, err);
 }
 
-int esp_read_file(const char *disk_path, uint64_t offset, const char *path, int to, struct err *err) {
+int esp_read_file(const char *disk_path, uint64_t offset, const char *path, const char *to_path, struct err *err) {
     cleanup(environment_done) struct environment environment = {0};
     cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
     cleanup_free char *source = str_printf("::%s", path);
     environment_init(&environment, 0);
-    struct run mcopy = {.argv = RUN_ARGV("mcopy", "-i", image, source, "-"), .env = environment.list, .out = to, .timeout_ms = 60000};
-    int r = run(&mcopy, err);
+    struct run mcopy = {.argv = RUN_ARGV("mcopy", "-n", "-i", image, source, to_path), .env = environment.list, .timeout_ms = 60000};
+    int r = run_quiet(&mcopy, err);
     return r < 0 ? err_prefix(err, r, "%s: reading %s from the ESP", disk_path, path) : 0;
 }
