@@ -19,10 +19,13 @@ static int start(struct squashfs *s, const struct layer_format *format, int read
     cleanup_free char *block = str_printf("%u", format->block_size);
     cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
     cleanup_tool_env char **env = tool_env((const char *const[]){NULL});
+    // mksquashfs gives the root directory to whoever runs it and heeds neither -root-uid nor -p for a tar, so it runs as a mapped uid 0.
+    const char *const argv[] = {"unshare", "--map-root-user", "--", "mksquashfs", "-", s->path, "-tar", "-comp", "zstd",
+                                "-Xcompression-level", level, "-b", block, "-noappend",
+                                "-no-progress", "-quiet", "-mkfs-time", epoch, "-all-time", epoch, "-root-mode", "0755", "-root-time", epoch,
+                                "-xattrs", NULL};
     struct run run = {
-        .argv = RUN_ARGV("mksquashfs", "-", s->path, "-tar", "-comp", "zstd", "-Xcompression-level", level, "-b", block, "-noappend",
-                         "-no-progress", "-quiet", "-mkfs-time", epoch, "-all-time", epoch, "-root-mode", "0755", "-root-uid", "0",
-                         "-root-gid", "0", "-root-time", epoch, "-xattrs"),
+        .argv = argv + (geteuid() == 0 ? 3 : 0),
         .env = (const char *const *)env,
         .in = read_fd,
         .out = s->log_fd,
