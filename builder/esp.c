@@ -28,8 +28,18 @@ static void environment_init(struct environment *environment, uint64_t epoch) {
     const char *path = getenv("PATH");
     environment->path = str_printf("PATH=%s", path ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
     environment->epoch = str_printf("SOURCE_DATE_EPOCH=%" PRIu64, epoch < FAT_EPOCH ? FAT_EPOCH : epoch);
-    const char *list[] = {environment->path, environment->epoch, "TZ=UTC", "LC_ALL=C.UTF-8", "MTOOLS_SKIP_CHECK=1", "MTOOLSRC=/dev/null", NULL};
+    const char *list[] = {environment->path,     environment->epoch,   "TZ=UTC", "LC_ALL=C.UTF-8",
+                          "MTOOLS_SKIP_CHECK=1", "MTOOLSRC=/dev/null", NULL};
     memcpy(environment->list, list, sizeof(list));
+}
+
+// mkfs.vfat's own choice for plain files (4096 bytes) gives a small partition fewer clusters than FAT32 must have, and firmware then takes
+// it for FAT16.
+static unsigned sectors_per_cluster(uint64_t size) {
+    unsigned sectors = 8;
+    while (sectors > 1 && size / 512 / sectors < 70000)
+        sectors /= 2;
+    return sectors;
 }
 
 static int make_file_system(const struct identity *identity, const struct environment *environment, const char *disk_path, uint64_t offset,
@@ -37,9 +47,11 @@ static int make_file_system(const struct identity *identity, const struct enviro
     cleanup_free char *at = str_printf("--offset=%" PRIu64, offset / 512);
     cleanup_free char *hidden = str_printf("%" PRIu64, offset / 512);
     cleanup_free char *blocks = str_printf("%" PRIu64, size / 1024);
+    cleanup_free char *cluster = str_printf("%u", sectors_per_cluster(size));
     cleanup_free char *serial = str_printf("%08x", identity_u32(identity, "esp serial"));
     struct run mkfs = {
-        .argv = RUN_ARGV("mkfs.vfat", "-F", "32", "--invariant", "-i", serial, "-n", "ESP", "-h", hidden, at, disk_path, blocks),
+        .argv =
+            RUN_ARGV("mkfs.vfat", "-F", "32", "-s", cluster, "--invariant", "-i", serial, "-n", "ESP", "-h", hidden, at, disk_path, blocks),
         .env = environment->list,
     };
     return run_quiet(&mkfs, err);
@@ -117,12 +129,12 @@ int esp_create(const struct esp_input *input, const char *disk_path, uint64_t of
     return r < 0 ? r : add_files(input, &environment, image, err);
 }
 
-int esp_read_file(const char *disk_path, uint64_t offset, const char *path, int to, struct err *err) {
+int esp_read_file(const char *disk_path, uint64_t offset, const char *path, const char *to_path, struct err *err) {
     cleanup(environment_done) struct environment environment = {0};
     cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
     cleanup_free char *source = str_printf("::%s", path);
     environment_init(&environment, 0);
-    struct run mcopy = {.argv = RUN_ARGV("mcopy", "-i", image, source, "-"), .env = environment.list, .out = to, .timeout_ms = 60000};
-    int r = run(&mcopy, err);
+    struct run mcopy = {.argv = RUN_ARGV("mcopy", "-n", "-i", image, source, to_path), .env = environment.list, .timeout_ms = 60000};
+    int r = run_quiet(&mcopy, err);
     return r < 0 ? err_prefix(err, r, "%s: reading %s from the ESP", disk_path, path) : 0;
 }

@@ -19,5 +19,6 @@ struct esp_input {
 // Makes the file system in `disk_path` at offset … offset + size, and puts everything on it.
 int esp_create(const struct esp_input *input, const char *disk_path, uint64_t offset, uint64_t size, struct err *err) must_check
     nonnull(1, 2, 5);
-// Copies one file ("/EFI/webops/a.efi") of a FAT partition at `offset` to the open descriptor `to`. -EIO when there is no such file.
-int esp_read_file(const char *disk_path, uint64_t offset, const char *path, int to, struct err *err) must_check nonnull(1, 3, 5);
+// Copies one file ("/EFI/webops/a.efi") of a FAT partition at `offset` to `to_path` (replaced when it exists). -EIO when there is none.
+int esp_read_file(const char *disk_path, uint64_t offset, const char *path, const char *to_path, struct err *err) must_check
+    nonnull(1, 3, 4, 5);

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops-image: the table of verbs, and what every verb relies on being set once.
+#include "builder/sandbox.h"
 #include "builder/verbs.h"
 #include "common/log.h"
 #include <locale.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static const struct verb verbs[] = {
+    {"build", "PROFILE", 1, 1, "Bakes a profile into a bootable disk image.", verb_build},
+    {"plan", "PROFILE", 1, 1, "Shows which parts would be built, and why.", verb_plan},
+    {"inspect", "IMAGE", 1, 1, "Shows what is in an image, and verifies it.", verb_inspect},
     {"run", "IMAGE [-- QEMU-ARGUMENTS]", 1, -1, "Boots an image in QEMU, without writing to it.", verb_run},
+    {"config", "check FILE | doc", 1, 2, "Checks a config.env as the machine would, or prints every key as Markdown.", verb_config},
     {"version", "", 0, 0, "Prints the version.", verb_version},
     {0},
 };
@@ -17,5 +23,7 @@ int main(int argc, char **argv) {
     umask(022);
     signal(SIGPIPE, SIG_IGN); // a child that ends early is an error with a text, not our silent death
     log_init("webops-image", getenv("WEBOPS_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, false);
+    if (argc > 1 && strcmp(argv[1], SANDBOX_VERB) == 0)
+        return sandbox_main(argc, argv);
     return verb_main("webops-image", "Bakes hardened, immutable Linux server images.", verbs, argc, argv);
 }

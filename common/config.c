@@ -49,7 +49,8 @@ void config_problem_add(struct config_problems *problems, unsigned line, const c
     if (problems->count >= CONFIG_MAX_PROBLEMS)
         return;
     if (problems->count == CONFIG_MAX_PROBLEMS - 1) {
-        problem_insert(problems, UINT32_MAX, str_dup("more problems than are listed here"));
+        unsigned last = problems->items[problems->count - 1].line;
+        problem_insert(problems, last > line ? last : line, str_dup("more problems than are listed here"));
         return;
     }
     va_list args;
@@ -63,7 +64,7 @@ void config_problem_add(struct config_problems *problems, unsigned line, const c
 void config_problems_log(const struct config_problems *problems, const char *file) {
     for (size_t i = 0; i < problems->count; i++) {
         const struct config_problem *item = &problems->items[i];
-        if (item->line == 0 || item->line == UINT32_MAX)
+        if (item->line == 0)
             log_error("%s: %s", file, item->text);
         else
             log_error("%s:%u: %s", file, item->line, item->text);

@@ -132,7 +132,8 @@ int drift_find(int root_fd, const struct manifest *manifest, struct drift *ret_d
     if (r < 0)
         return r;
     find_missing(root_fd, &walk);
-    qsort(drift.items, drift.count, sizeof(*drift.items), compare);
+    if (drift.count > 0)
+        qsort(drift.items, drift.count, sizeof(*drift.items), compare);
     *ret_drift = drift;
     drift = (struct drift){0};
     return 0;

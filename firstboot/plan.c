@@ -37,7 +37,8 @@ static void render_all(const struct schema *schema, const struct config *config,
     const struct render in = {schema, config, facts, plan};
     for (size_t i = 0; i < ARRAY_SIZE(renderers) && !plan->problem_key; i++)
         renderers[i].render(&in);
-    qsort(plan->entries, plan->count, sizeof(*plan->entries), compare_entries);
+    if (plan->count > 0)
+        qsort(plan->entries, plan->count, sizeof(*plan->entries), compare_entries);
 }
 
 // Takes an entry out of a list that shares its strings with the original.

@@ -104,7 +104,8 @@ static char *scalar_text(struct parser *p, unsigned line, const char *text, size
         }
         return str_printf("%.*s", (int)quoted - 2, text + 1);
     }
-    if (strchr("&*!|>%@`{}[],?", text[0])) {
+    bool is_bare_colon = text[0] == ':' && (size == 1 || is_blank(text[1]));
+    if (is_bare_colon || strchr("&*!|>%@`{}[],?", text[0])) {
         fail(p, line, "expected a plain text, a quoted text or a list [a, b]: other YAML is not read here");
         return NULL;
     }

@@ -73,7 +73,10 @@ int sys_mkdir(int dir_fd, const char *path, mode_t mode, struct err *err) {
 int sys_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *options, struct err *err) {
     if (mount(source ? source : "none", target, type, flags, options) == 0)
         return 0;
-    return err_sys(err, -errno, "mounting %s (%s) on %s", source ? source : "none", type ? type : "bind", target);
+    int code = -errno;
+    // musl has no text for what ext4 returns most.
+    const char *hint = code == -EUCLEAN ? " (the file system is damaged)" : "";
+    return err_sys(err, code, "mounting %s (%s) on %s%s", source ? source : "none", type ? type : "bind", target, hint);
 }
 
 static int write_temporary(int dir_fd, const void *data, size_t size, mode_t mode) {

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plans and carries out one build. What the nodes do is build_nodes.c's, what lands in the output directory build_outputs.c's.
+#include "builder/build.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include "common/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_EPOCH 1767225600 // 2026-01-01T00:00:00Z: the same on every machine and every day
+#define METADATA_MAX_AGE_S 60 // two builds in one minute ask the mirror once
+
+static int take_epoch(int64_t *ret_epoch, struct err *err) {
+    const char *text = getenv("SOURCE_DATE_EPOCH");
+    *ret_epoch = DEFAULT_EPOCH;
+    if (!text || !*text)
+        return 0;
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || *end || value < 315532800 || value > UINT32_MAX) // FAT begins in 1980, squashfs ends in 2106
+        return err_set(err, -EINVAL, "SOURCE_DATE_EPOCH must be seconds since 1970, from 315532800 (1980) to 4294967295");
+    *ret_epoch = value;
+    return 0;
+}
+
+// mksquashfs and grub-mkimage live in sbin or bin; the others have one place.
+static int find_tools(struct build *build, struct err *err) {
+    static const struct {
+        const char *name, *paths[2], *package;
+    } tools[TOOL_COUNT] = {
+        [TOOL_STUB] = {"systemd-stub", {"/usr/lib/systemd/boot/efi/linuxx64.efi.stub"}, "systemd-boot-efi"},
+        [TOOL_SYSTEMD_BOOT] = {"systemd-boot", {"/usr/lib/systemd/boot/efi/systemd-bootx64.efi"}, "systemd-boot-efi"},
+        [TOOL_GRUB_BOOT] = {"grub boot.img", {"/usr/lib/grub/i386-pc/boot.img"}, "grub-pc-bin"},
+        [TOOL_GRUB_MKIMAGE] = {"grub-mkimage", {"/usr/bin/grub-mkimage", "/usr/sbin/grub-mkimage"}, "grub-common"},
+        [TOOL_MKSQUASHFS] = {"mksquashfs", {"/usr/bin/mksquashfs", "/usr/sbin/mksquashfs"}, "squashfs-tools"},
+        [TOOL_MMDEBSTRAP] = {"mmdebstrap", {"/usr/bin/mmdebstrap"}, "mmdebstrap"},
+        [TOOL_INIT] = {"init", {NULL}, "make"},
+    };
+    for (unsigned i = 0; i < TOOL_COUNT; i++) {
+        struct build_tool *tool = &build->tools[i];
+        tool->name = tools[i].name;
+        tool->path = tools[i].paths[0] ?: build->init_path;
+        if (tools[i].paths[1] && !file_exists(AT_FDCWD, tool->path))
+            tool->path = tools[i].paths[1];
+        int r = inputs_hash_file(tool->path, tool->sha256, err);
+        if (r < 0)
+            return err_prefix(err, r, "%s is needed for building (install %s)", tool->name, tools[i].package);
+    }
+    return 0;
+}
+
+static int load_config(struct build *build, struct err *err) {
+    const char *name = build->recipe.profile->config;
+    if (!name)
+        return 0;
+    const char *slash = strrchr(build->recipe.profile_path, '/');
+    cleanup_free char *path = name[0] == '/' || !slash
+                                  ? str_dup(name)
+                                  : str_printf("%.*s/%s", (int)(slash - build->recipe.profile_path), build->recipe.profile_path, name);
+    int r = file_read(AT_FDCWD, path, 64 << 10, &build->config_text, &build->config_size, err);
+    return r < 0 ? err_prefix(err, r, "%s: config", build->recipe.profile_path) : 0;
+}
+
+// images/modules/<name>.list, beside the profile's own image definitions or the shipped one.
+static int find_modules_list(struct build *build, struct err *err) {
+    const char *name = build->recipe.profile->modules ?: "server";
+    const char *roots[] = {build->recipe.root, build->places.data_dir};
+    for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+        cleanup_free char *path = str_printf("%s/images/modules/%s.list", roots[i], name);
+        if (file_exists(AT_FDCWD, path)) {
+            build->modules_list = take_ptr(path);
+            return 0;
+        }
+    }
+    return err_set(err, -ENOENT, "%s: modules: there is no images/modules/%s.list", build->recipe.profile_path, name);
+}
+
+static int prepare(struct build *build, struct err *err) {
+    int r = places_find(&build->places, err);
+    if (r >= 0)
+        r = take_epoch(&build->epoch, err);
+    if (r >= 0)
+        r = recipe_load(build->options.profile, &(struct recipe_paths){build->places.data_dir}, &build->recipe, err);
+    if (r >= 0)
+        r = cache_open(build->places.cache_dir, &build->cache, err);
+    if (r < 0)
+        return r;
+    build->packages_dir = str_printf("%s/packages", build->cache.path);
+    build->metadata_dir = str_printf("%s/metadata", build->cache.path);
+    build->downloads_dir = str_printf("%s/downloads", build->cache.path);
+    build->apt_dirs = (struct apt_dirs){build->metadata_dir, build->packages_dir};
+    build->init_path = str_printf("%s/init", build->places.programs_dir);
+    r = find_modules_list(build, err);
+    if (r >= 0)
+        r = load_config(build, err);
+    return r < 0 ? r : find_tools(build, err);
+}
+
+const struct recipe_layer *build_layer(const struct build *build, unsigned index) {
+    if (index == 0)
+        return NULL;
+    return index <= build->recipe.layer_count ? build->recipe.layers[index - 1] : &build->profile_layer;
+}
+
+// A resolution depends on the recipe's lists, on what lies below, and on what the archive offers now; it is kept in the cache.
+static void resolve_inputs(const struct build *build, unsigned index, const char *fingerprint, struct inputs *inputs) {
+    const struct recipe_layer *layer = build_layer(build, index);
+    const struct strings *packages = layer ? &layer->apt_packages : &build->recipe.image->packages;
+    inputs_add(inputs, "archive", fingerprint);
+    inputs_add(inputs, "architecture", build->recipe.image->architecture);
+    for (unsigned i = 0; i < packages->count; i++)
+        inputs_add(inputs, "package", packages->items[i]);
+    for (unsigned i = 0; index == 0 && i < build->recipe.image->stand_ins.count; i++)
+        inputs_add(inputs, "stand-in", build->recipe.image->stand_ins.items[i]);
+    for (unsigned i = 0; i < index; i++) {
+        cleanup_buf struct buf text = {0};
+        apt_set_format(&build->sets[i], &text);
+        inputs_add_hash(inputs, "below", buf_str(&text), text.size);
+    }
+}
+
+static int resolve_now(struct build *build, unsigned index, struct err *err) {
+    const struct recipe_layer *layer = build_layer(build, index);
+    const struct apt_set *parents[BUILD_MAX_LAYERS];
+    static const struct strings none = {0};
+    for (unsigned i = 0; i < index; i++)
+        parents[i] = &build->sets[i];
+    return apt_resolve(build->recipe.image, &build->apt_dirs, layer ? &layer->apt_packages : &none, parents, index, &build->sets[index], err);
+}
+
+static int load_set(struct build *build, unsigned index, const char *key, struct err *err) {
+    cleanup_free char *path = cache_path(&build->cache, "packages", key, "set");
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    int r = file_read(AT_FDCWD, path, 16 << 20, &text, &size, err);
+    return r < 0 ? r : apt_set_parse(text, size, &build->sets[index], err);
+}
+
+static int resolve(struct build *build, unsigned index, const char *fingerprint, struct err *err) {
+    cleanup_inputs struct inputs inputs = {0};
+    cleanup_buf struct buf text = {0};
+    char key[INPUTS_KEY_CHARS + 1];
+    struct cache_entry entry;
+    resolve_inputs(build, index, fingerprint, &inputs);
+    inputs_key(&inputs, key);
+    int r = cache_begin(&build->cache, "packages", key, &entry, err);
+    if (r != 0)
+        return r < 0 ? r : load_set(build, index, key, err);
+    r = resolve_now(build, index, err);
+    cleanup_free char *path = str_printf("%s/set", entry.dir);
+    if (r >= 0) {
+        apt_set_format(&build->sets[index], &text);
+        r = file_publish(AT_FDCWD, path, buf_str(&text), text.size, 0644, err);
+    }
+    if (r < 0) {
+        cache_abort(&entry);
+        return r;
+    }
+    return cache_commit(&build->cache, &entry, &inputs, err);
+}
+
+static int resolve_all(struct build *build, struct err *err) {
+    char fingerprint[APT_DIGEST_HEX_BYTES];
+    int r = apt_fingerprint(build->recipe.image, &build->apt_dirs, build->options.offline ? -1 : METADATA_MAX_AGE_S, fingerprint, err);
+    for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)
+        if (i == 0 || build_layer(build, i)->apt_packages.count)
+            r = resolve(build, i, fingerprint, err);
+    return r;
+}
+
+int build_plan(const struct build_options *options, struct build *build, struct err *err) {
+    *build = (struct build){.options = *options, .cache = {.dir_fd = -1}};
+    int r = prepare(build, err);
+    if (r < 0)
+        return r;
+    build->layer_count = 1 + build->recipe.layer_count;
+    if (build->config_text) {
+        build->profile_layer = (struct recipe_layer){.name = build->recipe.profile->name, .version = build->recipe.profile->version};
+        build->layer_count++;
+    }
+    r = resolve_all(build, err);
+    if (r < 0)
+        return r;
+    r = build_inputs(build, err);
+    if (r >= 0)
+        graph_check(&build->graph, &build->cache, build->recipe.profile->name);
+    return r;
+}
+
+void build_done(struct build *build) {
+    graph_done(&build->graph);
+    for (unsigned i = 0; i < BUILD_MAX_LAYERS; i++)
+        apt_set_done(&build->sets[i]);
+    recipe_done(&build->recipe);
+    cache_done(&build->cache);
+    places_done(&build->places);
+    free(build->packages_dir);
+    free(build->metadata_dir);
+    free(build->downloads_dir);
+    free(build->init_path);
+    free(build->modules_list);
+    free(build->config_text);
+    *build = (struct build){.cache = {.dir_fd = -1}};
+}
+
+// After a layer turned out damaged while it was copied: remove every entry whose squashfs is not what its description says.
+static bool drop_damaged(struct build *build) {
+    bool dropped = false;
+    for (unsigned i = 0; i < build->layer_count; i++) {
+        struct node *node = build->layers[i];
+        struct err err = {0};
+        struct layer_info info;
+        char sha256[65] = "";
+        cleanup_free char *dir = graph_path(&build->cache, node, "");
+        cleanup_free char *squashfs = graph_path(&build->cache, node, LAYER_SQUASHFS);
+        if (layer_info_load(dir, &info, &err) >= 0 && inputs_hash_file(squashfs, sha256, &err) >= 0 && strcmp(sha256, info.sha256) == 0)
+            continue;
+        log_warn("cache entry %s-%s is damaged and will be built again", node->kind, node->key);
+        dropped |= cache_drop(&build->cache, node->kind, node->key, &err) >= 0;
+    }
+    return dropped;
+}
+
+static double now_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+int build_apply(struct build *build, struct err *err) {
+    const char *profile = build->recipe.profile->name;
+    double started = now_seconds();
+    cleanup_progress struct progress *progress = progress_new(build->graph.count + build_output_stages(build), build->options.json);
+    int r = graph_run(&build->graph, &build->cache, profile, progress, err);
+    if (r == -EBADMSG && drop_damaged(build))
+        r = graph_run(&build->graph, &build->cache, profile, progress, err);
+    return r < 0 ? r : build_outputs(build, progress, now_seconds() - started, err);
+}

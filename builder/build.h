@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// One build of one profile: what it needs, its graph (build_plan), and carrying it out (build_apply). Output files are build_outputs.c's.
+#pragma once
+#include "builder/apt.h"
+#include "builder/graph.h"
+#include "builder/layer_files.h"
+#include "builder/places.h"
+#include "builder/recipe.h"
+
+#define BUILD_MAX_LAYERS 17 // base, the profile's layers, and the profile's own configuration
+
+struct build_options {
+    const char *profile; // path or name
+    const char *out_dir;
+    bool offline; // ask no mirror; use what is in the cache
+    bool json;
+};
+
+struct build_tool { // a file of the build host that goes into the image or shapes its bytes
+    const char *name, *path;
+    char sha256[65];
+};
+enum { TOOL_STUB, TOOL_SYSTEMD_BOOT, TOOL_GRUB_BOOT, TOOL_GRUB_MKIMAGE, TOOL_MKSQUASHFS, TOOL_MMDEBSTRAP, TOOL_INIT, TOOL_COUNT };
+
+struct build {
+    struct build_options options;
+    struct places places;
+    struct recipe recipe;
+    struct cache cache;
+    struct apt_dirs apt_dirs; // point into packages_dir and metadata_dir
+    char *packages_dir, *metadata_dir, *downloads_dir;
+    char *init_path, *modules_list, *config_text;
+    size_t config_size;
+    struct build_tool tools[TOOL_COUNT];
+    struct apt_set sets[BUILD_MAX_LAYERS]; // by layer, base first
+    struct recipe_layer profile_layer; // carries the default configuration
+    unsigned layer_count; // base included
+    int64_t epoch; // SOURCE_DATE_EPOCH
+    struct graph graph;
+    struct node *layers[BUILD_MAX_LAYERS], *initramfs, *slot, *uki; // of the graph
+};
+
+// Loads the recipe, resolves packages and computes every key. Nothing is built. build_done() must follow whatever the result.
+int build_plan(const struct build_options *options, struct build *build, struct err *err) must_check nonnull(1, 2, 3);
+void build_done(struct build *build);
+// Builds every missing node and then the outputs in options.out_dir; each appears under its name whole or not at all.
+int build_apply(struct build *build, struct err *err) must_check nonnull(1, 2);
+
+// build_nodes.c: the functions behind the graph's nodes.
+int build_inputs(struct build *build, struct err *err) must_check nonnull(1, 2);
+const struct recipe_layer *build_layer(const struct build *build, unsigned index); // NULL for the base
+// What the kernel is told, without webops.slot=; the caller frees.
+char *build_cmdline_words(const struct build *build);
+
+// build_outputs.c
+// True when every output of this plan is in place; *ret_key identifies the plan.
+bool build_outputs_current(const struct build *build);
+int build_outputs(struct build *build, struct progress *progress, double seconds_before, struct err *err) must_check nonnull(1, 2, 4);
+unsigned build_output_stages(const struct build *build);
+
+#define cleanup_build cleanup(build_done)

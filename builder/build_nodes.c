@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// The nodes of the graph: their inputs, and the calls into the pipeline stages that make them.
+#include "builder/base.h"
+#include "builder/build.h"
+#include "builder/initramfs.h"
+#include "builder/layer.h"
+#include "builder/modules.h"
+#include "builder/slotimage.h"
+#include "builder/uki.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+// Raise a number when the code behind a kind of node changes its output for the same inputs.
+enum { FORMAT_LAYER = 1, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1 };
+
+#define SLOT_WAIT_S 60 // how long the init waits for its partition: slow RAID controllers take half a minute
+
+static struct layer_format layer_format(const struct build *build) {
+    const struct recipe_profile *profile = build->recipe.profile;
+    return (struct layer_format){.epoch = build->epoch, .zstd_level = profile->zstd_level, .block_size = profile->block_size};
+}
+
+static int build_base_node(void *context, unsigned index, const char *dir, struct err *err) {
+    struct build *build = context;
+    int r = apt_download(build->recipe.image, &build->apt_dirs, &build->sets[index], NULL, err);
+    if (r < 0)
+        return r;
+    const struct base_request request = {.image = build->recipe.image,
+                                         .set = &build->sets[index],
+                                         .packages_dir = build->packages_dir,
+                                         .out_dir = dir,
+                                         .format = layer_format(build)};
+    return base_build(&request, err);
+}
+
+static int build_layer_node(void *context, unsigned index, const char *dir, struct err *err) {
+    struct build *build = context;
+    const char *lower[BUILD_MAX_LAYERS];
+    for (unsigned i = 0; i < index; i++)
+        lower[i] = graph_path(&build->cache, build->layers[i], "");
+    bool is_profile = index > build->recipe.layer_count;
+    const struct layer_extra config = {
+        .path = "usr/lib/webops/default.env", .data = build->config_text, .size = build->config_size, .mode = 0644};
+    const struct layer_request request = {.layer = build_layer(build, index),
+                                          .set = &build->sets[index],
+                                          .packages_dir = build->packages_dir,
+                                          .exclude = &build->recipe.image->exclude,
+                                          .lower = lower,
+                                          .lower_count = index,
+                                          .programs_dir = build->places.programs_dir,
+                                          .downloads_dir = build->downloads_dir,
+                                          .extra = is_profile ? &config : NULL,
+                                          .extra_count = is_profile,
+                                          .out_dir = dir,
+                                          .format = layer_format(build)};
+    int r = 0;
+    if (build->sets[index].count)
+        r = apt_download(build->recipe.image, &build->apt_dirs, &build->sets[index], NULL, err);
+    if (r >= 0)
+        r = layer_build(&request, err);
+    for (unsigned i = 0; i < index; i++)
+        free((char *)lower[i]);
+    return r;
+}
+
+// The one directory below `dir`; a base has one kernel.
+static int only_entry(const char *dir, char **ret_path, struct err *err) {
+    cleanup_dir DIR *handle = opendir(dir);
+    cleanup_free char *found = NULL;
+    if (!handle)
+        return err_sys(err, -errno, "cannot list the kernel's modules in %s", dir);
+    for (struct dirent *entry; (entry = readdir(handle));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        if (found)
+            return err_set(err, -EINVAL, "the base has more than one kernel in /usr/lib/modules; name one kernel package in the image definition");
+        found = str_printf("%s/%s", dir, entry->d_name);
+    }
+    if (!found)
+        return err_set(err, -ENOENT, "the base has no kernel modules; name a kernel package in the image definition");
+    *ret_path = take_ptr(found);
+    return 0;
+}
+
+static int extract_modules(const struct build *build, const char *to, char **ret_tree, struct err *err) {
+    cleanup_free char *squashfs = graph_path(&build->cache, build->layers[0], LAYER_SQUASHFS);
+    cleanup_free char *target = str_printf("%s/tree", to);
+    cleanup_free char *modules = str_printf("%s/usr/lib/modules", target);
+    const struct run unpack = {.argv = RUN_ARGV("unsquashfs", "-n", "-no-xattrs", "-d", target, squashfs, "usr/lib/modules")};
+    int r = run_quiet(&unpack, err);
+    return r < 0 ? r : only_entry(modules, ret_tree, err);
+}
+
+static int write_initramfs(const struct build *build, const char *tree, const char *dir, struct err *err) {
+    cleanup_modules struct modules modules = {0};
+    cleanup_buf struct buf plan = {0};
+    cleanup_fd int dir_fd = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
+    int r = dir_fd;
+    if (r >= 0)
+        r = modules_load(tree, build->modules_list, &modules, err);
+    if (r >= 0)
+        r = modules_plan_format(&modules, SLOT_WAIT_S, &plan, err);
+    if (r < 0)
+        return r;
+    const int level = build->recipe.profile->zstd_level;
+    const struct initramfs_input input = {
+        .init_path = build->init_path, .plan = buf_str(&plan), .modules = &modules, .zstd_level = level > 19 ? 19 : level};
+    r = initramfs_create(&input, dir_fd, "initrd", NULL, err);
+    return r < 0 ? r : file_publish(dir_fd, "plan", buf_str(&plan), plan.size, 0644, err);
+}
+
+static int build_initramfs_node(void *context, unsigned index, const char *dir, struct err *err) {
+    struct build *build = context;
+    struct cache_entry scratch;
+    cleanup_free char *tree = NULL;
+    (void)index;
+    int r = cache_scratch(&build->cache, &scratch, err);
+    if (r < 0)
+        return r;
+    r = extract_modules(build, scratch.dir, &tree, err);
+    if (r >= 0)
+        r = write_initramfs(build, tree, dir, err);
+    cache_abort(&scratch);
+    return r;
+}
+
+static int build_slot_node(void *context, unsigned index, const char *dir, struct err *err) {
+    struct build *build = context;
+    const struct recipe_profile *profile = build->recipe.profile;
+    struct slotimage_layer layers[BUILD_MAX_LAYERS];
+    char *paths[BUILD_MAX_LAYERS];
+    int r = 0;
+    (void)index;
+    for (unsigned i = 0; i < build->layer_count; i++) {
+        const struct recipe_layer *layer = build_layer(build, i);
+        cleanup_free char *layer_dir = graph_path(&build->cache, build->layers[i], "");
+        struct layer_info info = {0};
+        if (r >= 0)
+            r = layer_info_load(layer_dir, &info, err);
+        paths[i] = graph_path(&build->cache, build->layers[i], LAYER_SQUASHFS);
+        layers[i] = (struct slotimage_layer){.name = layer ? layer->name : build->recipe.image->id,
+                                             .version = layer ? layer->version : profile->version,
+                                             .dir_fd = AT_FDCWD,
+                                             .path = paths[i],
+                                             .length = info.bytes};
+        if (r >= 0 && !hex_parse(info.sha256, 32, layers[i].sha256))
+            r = err_set(err, -EBADMSG, "%s: the recorded hash is damaged", layer_dir);
+    }
+    const struct slotimage_input input = {.profile = profile->name,
+                                          .version = profile->version,
+                                          .sequence = profile->sequence,
+                                          .slot_bytes = profile->slot_size,
+                                          .layers = layers,
+                                          .layer_count = build->layer_count};
+    struct slotimage image;
+    char boot[SLOT_BOOT_TEXT_BYTES];
+    cleanup_fd int dir_fd = r < 0 ? -1 : file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
+    if (r >= 0)
+        r = dir_fd;
+    if (r >= 0)
+        r = slotimage_create(&input, dir_fd, "slot", &image, err);
+    if (r >= 0) {
+        slotimage_boot_text(&image, boot);
+        r = file_publish(dir_fd, "boot", boot, strlen(boot), 0644, err);
+    }
+    for (unsigned i = 0; i < build->layer_count; i++)
+        free(paths[i]);
+    return r;
+}
+
+char *build_cmdline_words(const struct build *build) {
+    struct buf words = {0};
+    const struct strings *cmdline = &build->recipe.profile->cmdline;
+    for (unsigned i = 0; i < cmdline->count; i++)
+        buf_printf(&words, "%s%s", i ? " " : "", cmdline->items[i]);
+    return buf_take(&words);
+}
+
+static char *os_release(const struct build *build) {
+    const struct recipe_profile *profile = build->recipe.profile;
+    return str_printf("ID=webops\nNAME=\"webops %s\"\nPRETTY_NAME=\"webops %s %s (%s)\"\nVERSION_ID=%s\nIMAGE_ID=%s\nIMAGE_VERSION=%s\n",
+                      profile->name, profile->name, profile->version, build->recipe.image->name, profile->version, profile->name,
+                      profile->version);
+}
+
+static int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) {
+    struct build *build = context;
+    cleanup_free char *words = build_cmdline_words(build);
+    cleanup_free char *release = os_release(build);
+    cleanup_free char *boot_path = graph_path(&build->cache, build->slot, "boot");
+    cleanup_free char *initrd = graph_path(&build->cache, build->initramfs, "initrd");
+    cleanup_free char *kernel = graph_path(&build->cache, build->layers[0], LAYER_KERNEL);
+    cleanup_free char *boot = NULL;
+    (void)index;
+    int r = file_read(AT_FDCWD, boot_path, SLOT_BOOT_TEXT_BYTES, &boot, NULL, err);
+    if (r < 0)
+        return r;
+    cleanup_free char *cmdline = str_printf("%s%swebops.slot=%s", words, *words ? " " : "", boot);
+    const struct uki_input input = {.dir_fd = AT_FDCWD,
+                                    .stub_path = build->tools[TOOL_STUB].path,
+                                    .os_release = release,
+                                    .cmdline = cmdline,
+                                    .initrd_path = initrd,
+                                    .linux_path = kernel};
+    cleanup_free char *uki = str_printf("%s/uki.efi", dir);
+    cleanup_free char *cmdline_path = str_printf("%s/cmdline", dir);
+    r = uki_create(&input, AT_FDCWD, uki, NULL, err);
+    return r < 0 ? r : file_publish(AT_FDCWD, cmdline_path, cmdline, strlen(cmdline), 0644, err);
+}
+
+static void add_tool(struct inputs *inputs, const struct build *build, unsigned tool) {
+    cleanup_free char *name = str_printf("tool %s", build->tools[tool].name);
+    inputs_add(inputs, name, build->tools[tool].sha256);
+}
+
+static void add_format(struct inputs *inputs, const struct build *build, unsigned version) {
+    inputs_add_number(inputs, "format", version);
+    inputs_add_number(inputs, "SOURCE_DATE_EPOCH", (uint64_t)build->epoch);
+    inputs_add_number(inputs, "profile zstd_level", (uint64_t)build->recipe.profile->zstd_level);
+    inputs_add_number(inputs, "profile block_size", build->recipe.profile->block_size);
+}
+
+static void add_packages(struct inputs *inputs, const struct apt_set *set) {
+    for (size_t i = 0; i < set->count; i++) {
+        cleanup_free char *name = str_printf("package %s", set->packages[i].name);
+        cleanup_free char *value = str_printf("%s %s", set->packages[i].version, set->packages[i].sha256);
+        inputs_add(inputs, name, value);
+    }
+}
+
+static void add_strings(struct inputs *inputs, const char *name, const struct strings *list) {
+    for (unsigned i = 0; i < list->count; i++)
+        inputs_add(inputs, name, list->items[i]);
+}
+
+static void base_inputs(const struct build *build, struct inputs *inputs) {
+    add_format(inputs, build, FORMAT_LAYER);
+    add_tool(inputs, build, TOOL_MMDEBSTRAP);
+    add_tool(inputs, build, TOOL_MKSQUASHFS);
+    add_packages(inputs, &build->sets[0]);
+    add_strings(inputs, "image stand_ins", &build->recipe.image->stand_ins);
+    add_strings(inputs, "image exclude", &build->recipe.image->exclude);
+}
+
+static void layer_recipe_inputs(const struct recipe_layer *layer, struct inputs *inputs) {
+    add_strings(inputs, "mask", &layer->mask);
+    add_strings(inputs, "remove", &layer->remove);
+    for (unsigned i = 0; i < layer->enable_count; i++)
+        inputs_add(inputs, layer->enable[i].unit, layer->enable[i].wants);
+    for (unsigned i = 0; i < layer->fetch_count; i++) {
+        cleanup_free char *value = str_printf("%s %s %o", layer->fetch[i].sha256, layer->fetch[i].path, layer->fetch[i].mode);
+        inputs_add(inputs, "fetch", value);
+    }
+    for (unsigned i = 0; i < layer->mode_count; i++) {
+        cleanup_free char *value = str_printf("%o %s", layer->modes[i].mode, layer->modes[i].owner ?: "");
+        inputs_add(inputs, layer->modes[i].path, value);
+    }
+}
+
+static int layer_inputs(const struct build *build, unsigned index, struct inputs *inputs, struct err *err) {
+    const struct recipe_layer *layer = build_layer(build, index);
+    add_format(inputs, build, FORMAT_LAYER);
+    add_tool(inputs, build, TOOL_MKSQUASHFS);
+    // What lies below decides what packages see and which paths conflict.
+    for (unsigned i = 0; i < index; i++)
+        inputs_add(inputs, "below", build->layers[i]->key);
+    add_packages(inputs, &build->sets[index]);
+    layer_recipe_inputs(layer, inputs);
+    if (index > build->recipe.layer_count)
+        inputs_add_hash(inputs, "profile config", build->config_text, build->config_size);
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++) {
+        cleanup_free char *name = str_printf("program %s", layer->programs.items[i]);
+        cleanup_free char *path = str_printf("%s/%s", build->places.programs_dir, layer->programs.items[i]);
+        r = inputs_add_file(inputs, name, path, err);
+    }
+    cleanup_free char *files = layer->dir ? str_printf("%s/files", layer->dir) : NULL;
+    if (r >= 0 && files)
+        r = inputs_add_tree(inputs, "file ", files, err);
+    return r;
+}
+
+static int add_layers(struct build *build, struct err *err) {
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < build->layer_count; i++) {
+        const struct recipe_layer *layer = build_layer(build, i);
+        cleanup_free char *label = layer ? str_printf("layer %s", layer->name) : str_printf("base %s", build->recipe.image->id);
+        struct node *node = graph_add(&build->graph, layer ? "layer" : "base", label, layer ? build_layer_node : build_base_node, i);
+        build->layers[i] = node;
+        if (layer)
+            r = layer_inputs(build, i, &node->inputs, err);
+        else
+            base_inputs(build, &node->inputs);
+        graph_seal(node);
+    }
+    return r;
+}
+
+static int add_initramfs(struct build *build, struct err *err) {
+    struct node *node = build->initramfs = graph_add(&build->graph, "initramfs", "initramfs", build_initramfs_node, 0);
+    add_format(&node->inputs, build, FORMAT_INITRAMFS);
+    inputs_add(&node->inputs, "kernel", build->layers[0]->key);
+    add_tool(&node->inputs, build, TOOL_INIT);
+    int r = inputs_add_file(&node->inputs, "profile modules", build->modules_list, err);
+    graph_seal(node);
+    return r;
+}
+
+static void add_slot(struct build *build) {
+    const struct recipe_profile *profile = build->recipe.profile;
+    struct node *node = build->slot = graph_add(&build->graph, "slot", "slot image", build_slot_node, 0);
+    inputs_add_number(&node->inputs, "format", FORMAT_SLOT);
+    inputs_add(&node->inputs, "profile name", profile->name);
+    inputs_add(&node->inputs, "profile version", profile->version);
+    inputs_add_number(&node->inputs, "profile sequence", profile->sequence);
+    inputs_add_number(&node->inputs, "profile slot_size", profile->slot_size);
+    for (unsigned i = 0; i < build->layer_count; i++) {
+        const struct recipe_layer *layer = build_layer(build, i);
+        cleanup_free char *value = str_printf("%s %s", layer ? layer->version : "", build->layers[i]->key);
+        inputs_add(&node->inputs, build->layers[i]->label, value);
+    }
+    graph_seal(node);
+}
+
+static void add_uki(struct build *build) {
+    cleanup_free char *words = build_cmdline_words(build);
+    cleanup_free char *release = os_release(build);
+    struct node *node = build->uki = graph_add(&build->graph, "uki", "unified kernel image", build_uki_node, 0);
+    inputs_add_number(&node->inputs, "format", FORMAT_UKI);
+    inputs_add(&node->inputs, "profile cmdline", words);
+    inputs_add_hash(&node->inputs, "os-release", release, strlen(release));
+    add_tool(&node->inputs, build, TOOL_STUB);
+    inputs_add(&node->inputs, "slot image", build->slot->key);
+    inputs_add(&node->inputs, "initramfs", build->initramfs->key);
+    graph_seal(node);
+}
+
+int build_inputs(struct build *build, struct err *err) {
+    build->graph.context = build;
+    int r = add_layers(build, err);
+    if (r >= 0)
+        r = add_initramfs(build, err);
+    if (r < 0)
+        return r;
+    add_slot(build);
+    add_uki(build);
+    return 0;
+}

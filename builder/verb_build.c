@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// webops-image build: bakes a profile into a bootable disk image.
+#include "builder/build.h"
+#include "builder/verbs.h"
+#include "common/buf.h"
+#include "common/log.h"
+#include <jansson.h>
+#include <sys/stat.h>
+
+static bool everything_cached(const struct build *build) {
+    for (unsigned i = 0; i < build->graph.count; i++)
+        if (!build->graph.nodes[i].cached)
+            return false;
+    return true;
+}
+
+static void print_result(const struct build *build, bool changed) {
+    cleanup_free char *image =
+        str_printf("%s/%s-%s.raw", build->options.out_dir, build->recipe.profile->name, build->recipe.profile->version);
+    struct stat st = {0};
+    if (stat(image, &st) < 0)
+        return;
+    if (build->options.json) {
+        json_t *event = json_pack("{s:s, s:s, s:b, s:I, s:I}", "event", "done", "image", image, "changed", changed, "bytes",
+                                  (json_int_t)st.st_size, "stored_bytes", (json_int_t)st.st_blocks * 512);
+        char *text = json_dumps(event, JSON_COMPACT);
+        puts(text ?: "{}");
+        free(text);
+        json_decref(event);
+        return;
+    }
+    printf("%s: %s, %.1f MiB stored of %.1f MiB\n", image, changed ? "built" : "nothing to do", (double)st.st_blocks / 2048,
+           (double)st.st_size / (1 << 20));
+}
+
+int verb_build(const struct verb *self, int argc, char **argv) {
+    struct build_options build_options = {.out_dir = "out"};
+    const struct opt options[] = {
+        {"output", 'o', OPT_TEXT, &build_options.out_dir, "DIR", "Where the finished images go (default: out)."},
+        {"offline", 0, OPT_FLAG, &build_options.offline, NULL, "Ask no mirror: use package lists and packages in the cache."},
+        {"json", 0, OPT_FLAG, &build_options.json, NULL, "Print progress and result as JSON, one event per line."},
+        {0},
+    };
+    char **args;
+    int count;
+    int r = opt_parse(self, options, argc, argv, &args, &count);
+    if (r >= 0)
+        return r;
+    build_options.profile = args[0];
+    cleanup_build struct build build;
+    struct err err = {0};
+    r = build_plan(&build_options, &build, &err);
+    bool changed = r >= 0 && !(everything_cached(&build) && build_outputs_current(&build));
+    if (r >= 0 && changed)
+        r = build_apply(&build, &err);
+    if (r < 0)
+        return verb_failed(r, &err);
+    print_result(&build, changed);
+    return EXIT_OK;
+}

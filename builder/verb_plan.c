@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// webops-image plan: the build graph with the reason for every node that would be built.
+#include "builder/build.h"
+#include "builder/verbs.h"
+#include "common/buf.h"
+#include "common/log.h"
+#include <jansson.h>
+
+static void print_json(const struct build *build, bool current) {
+    json_t *nodes = json_array();
+    for (unsigned i = 0; i < build->graph.count; i++) {
+        const struct node *node = &build->graph.nodes[i];
+        json_array_append_new(nodes, json_pack("{s:s, s:s, s:s, s:b, s:s?}", "kind", node->kind, "label", node->label, "key", node->key,
+                                               "cached", node->cached, "reason", node->reason));
+    }
+    json_t *plan = json_pack("{s:s, s:s, s:o, s:b}", "profile", build->recipe.profile->name, "version", build->recipe.profile->version,
+                             "nodes", nodes, "outputs_current", current);
+    char *text = json_dumps(plan, JSON_INDENT(2));
+    puts(text ?: "{}");
+    free(text);
+    json_decref(plan);
+}
+
+static void print_table(const struct build *build, bool current) {
+    for (unsigned i = 0; i < build->graph.count; i++) {
+        const struct node *node = &build->graph.nodes[i];
+        printf("%-24s %.12s  %s%s\n", node->label, node->key, node->cached ? "cached" : "build: ", node->reason ?: "");
+    }
+    printf("%-24s %12s  %s\n", "outputs", "", current ? "in place" : "build");
+}
+
+int verb_plan(const struct verb *self, int argc, char **argv) {
+    struct build_options build_options = {.out_dir = "out"};
+    const struct opt options[] = {
+        {"output", 'o', OPT_TEXT, &build_options.out_dir, "DIR", "Directory of the finished images (default: out)."},
+        {"offline", 0, OPT_FLAG, &build_options.offline, NULL, "Ask no mirror: use the package lists in the cache."},
+        {"json", 0, OPT_FLAG, &build_options.json, NULL, "Print JSON."},
+        {0},
+    };
+    char **args;
+    int count;
+    int r = opt_parse(self, options, argc, argv, &args, &count);
+    if (r >= 0)
+        return r;
+    build_options.profile = args[0];
+    cleanup_build struct build build;
+    struct err err = {0};
+    r = build_plan(&build_options, &build, &err);
+    if (r < 0)
+        return verb_failed(r, &err);
+    bool current = build_outputs_current(&build);
+    (build_options.json ? print_json : print_table)(&build, current);
+    return EXIT_OK;
+}

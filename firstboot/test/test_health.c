@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "firstboot/test/support.h"
+#include "firstboot/health.h"
+#include "firstboot/report.h"
+#include "firstboot/units.h"
+#include "firstboot/verity.h"
+#include <errno.h>
+
+static int calls;
+
+static int passes(const struct health_context *context, struct err *err) {
+    (void)context, (void)err;
+    calls++;
+    return 0;
+}
+static int not_here(const struct health_context *context, struct err *err) {
+    (void)context, (void)err;
+    return 1;
+}
+static int fails(const struct health_context *context, struct err *err) {
+    (void)context;
+    calls++;
+    return err_set(err, -EIO, "it is broken");
+}
+static int passes_the_second_time(const struct health_context *context, struct err *err) {
+    (void)context;
+    return calls++ == 0 ? err_set(err, -EAGAIN, "not yet") : 0;
+}
+
+static const struct health_context context;
+
+static struct config record(void) {
+    struct config config;
+    cleanup_config_problems struct config_problems problems = {0};
+    static const char text[] = "PROFILE=quickstart\nVERSION=1.0\nSLOT=a\n";
+    assert_int_equal(config_parse(text, sizeof(text) - 1, &config, &problems), 0);
+    return config;
+}
+
+static void all_pass(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {{"one", passes, false}, {"two", not_here, false}, {0}};
+    cleanup_health struct health health = {0};
+    cleanup_config struct config boot = record();
+    health_run(checks, &context, 0, &health);
+    assert_null(health.failed);
+    cleanup_free char *line = health_line(&health, &boot);
+    assert_string_equal(line, "healthy: quickstart 1.0 slot a, 2 checks");
+    cleanup_json json_t *json = health_json(&health, &boot);
+    assert_true(json_is_true(json_object_get(json, "healthy")));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "checks"), 1), "state")), "not applicable");
+}
+
+static void the_first_failure_is_named(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {{"one", passes, false}, {"two", fails, false}, {"three", fails, false}, {0}};
+    cleanup_health struct health health = {0};
+    cleanup_config struct config boot = record();
+    health_run(checks, &context, 0, &health);
+    cleanup_free char *line = health_line(&health, &boot);
+    assert_string_equal(line, "unhealthy: two: it is broken");
+    cleanup_json json_t *json = health_json(&health, &boot);
+    assert_true(json_is_false(json_object_get(json, "healthy")));
+    assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "checks"), 1), "why")), "it is broken");
+}
+
+static void waiting_helps(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {{"slow", passes_the_second_time, false}, {0}};
+    cleanup_health struct health health = {0};
+    calls = 0;
+    health_run(checks, &context, 5, &health);
+    assert_null(health.failed);
+    assert_int_equal(calls, 2);
+}
+
+static void passed_checks_are_not_repeated(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {{"slow", passes_the_second_time, false}, {"fine", passes, false}, {0}};
+    cleanup_health struct health health = {0};
+    calls = 0;
+    health_run(checks, &context, 5, &health);
+    assert_int_equal(calls, 3); // slow, fine, slow
+}
+
+static void a_final_failure_does_not_wait(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {{"verity", fails, true}, {0}};
+    cleanup_health struct health health = {0};
+    calls = 0;
+    health_run(checks, &context, 600, &health);
+    assert_int_equal(calls, 1);
+    assert_string_equal(health.failed->name, "verity");
+}
+
+static void time_runs_out(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {{"never", fails, false}, {0}};
+    cleanup_health struct health health = {0};
+    calls = 0;
+    health_run(checks, &context, 1, &health);
+    assert_non_null(health.failed);
+    assert_in_range(calls, 2, 3);
+}
+
+static void units_are_judged(void **state) {
+    (void)state;
+    struct err err;
+    assert_int_equal(units_judge("", "webops-health.service", &err), 0);
+    assert_int_equal(units_judge("webops-health.service loaded activating start start webops: health\n", "webops-health.service", &err), 0);
+    assert_int_equal(units_judge("  x.service loaded activating auto-restart X\n", "webops-health.service", &err), -EAGAIN);
+    assert_string_equal(err.text, "x.service is still starting");
+    assert_int_equal(units_judge("a.service loaded activating start A\nb.service loaded failed failed B\n", "webops-health.service", &err), -EIO);
+    assert_string_equal(err.text, "b.service has failed");
+    assert_int_equal(units_judge("c.service not-found inactive dead C\n", "webops-health.service", &err), 0);
+}
+
+static void settings_come_from_the_report(void **state) {
+    (void)state;
+    cleanup_json json_t *report = json_loads("{\"last\":\"late\",\"early\":{\"settings\":{\"ssh_port\":1}},"
+                                             "\"late\":{\"settings\":{\"ssh_port\":2222,\"firewall\":false}}}", 0, NULL);
+    const struct health_context with = {.report = report};
+    assert_int_equal(health_setting(&with, "ssh_port", 22), 2222);
+    assert_int_equal(health_setting(&with, "firewall", 1), 0);
+    assert_int_equal(health_setting(&with, "watchdog", 7), 7);
+    assert_int_equal(health_setting(&context, "ssh_port", 22), 22);
+}
+
+// By name from the table of every machine, on a root of our own.
+static int run_check(const char *name, const struct support_root *root, const char *report_text, struct err *err) {
+    cleanup_json json_t *report = report_text ? json_loads(report_text, 0, NULL) : NULL;
+    cleanup_config struct config boot = record();
+    const struct health_context on = {.root_fd = root->fd, .record = &boot, .report = report};
+    for (const struct health_check *check = health_base_checks; check->name; check++)
+        if (strcmp(check->name, name) == 0)
+            return check->run(&on, err);
+    fail_msg("no check %s", name);
+    return 0;
+}
+
+static void configuration_check(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    struct err err;
+    assert_int_equal(run_check("configuration", &root, NULL, &err), -ENOENT);
+    assert_int_equal(run_check("configuration", &root, "{\"last\":\"early\",\"early\":{\"errors\":[]}}", &err), 0);
+    assert_int_equal(run_check("configuration", &root, "{\"last\":\"late\",\"early\":{},\"late\":{\"errors\":[\"swap: full\"]}}", &err), -EIO);
+    assert_string_equal(err.text, "swap: full");
+    // A refused configuration is no bad generation.
+    assert_int_equal(run_check("configuration", &root, "{\"last\":\"early\",\"early\":{\"errors\":[],\"problems\":[\"x\"]}}", &err), 0);
+}
+
+static void root_and_state_checks(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    struct err err;
+    assert_int_equal(run_check("root", &root, NULL, &err), -EPERM); // /tmp is writable
+    assert_true(run_check("state", &root, NULL, &err) < 0);
+    assert_int_equal(file_mkdirs(root.fd, "var/lib/webops", 0755, &err), 0);
+    assert_int_equal(run_check("state", &root, NULL, &err), 0);
+    assert_false(file_exists(root.fd, "var/lib/webops/.health"));
+}
+
+static void watchdog_check(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    struct err err;
+    assert_int_equal(run_check("watchdog", &root, NULL, &err), -ENODEV);
+    support_write(&root, "sys/class/watchdog/watchdog0/state", "inactive\n");
+    assert_int_equal(run_check("watchdog", &root, NULL, &err), -ENODEV);
+    support_write(&root, "sys/class/watchdog/watchdog1/state", "active\n");
+    assert_int_equal(run_check("watchdog", &root, NULL, &err), 0);
+    assert_int_equal(run_check("watchdog", &root, "{\"last\":\"x\",\"x\":{\"settings\":{\"watchdog\":false}}}", &err), 1);
+}
+
+static void checks_that_do_not_apply(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    struct err err;
+    assert_int_equal(run_check("firewall", &root, "{\"last\":\"x\",\"x\":{\"settings\":{\"firewall\":false}}}", &err), 1);
+    assert_int_equal(run_check("verity", &root, NULL, &err), 1); // no device in the record
+    assert_int_equal(verity_check("/dev/null", &err), -ENODEV);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_pass), cmocka_unit_test(the_first_failure_is_named), cmocka_unit_test(waiting_helps),
+        cmocka_unit_test(passed_checks_are_not_repeated), cmocka_unit_test(a_final_failure_does_not_wait), cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(units_are_judged), cmocka_unit_test(settings_come_from_the_report), cmocka_unit_test(configuration_check),
+        cmocka_unit_test(root_and_state_checks), cmocka_unit_test(watchdog_check), cmocka_unit_test(checks_that_do_not_apply),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

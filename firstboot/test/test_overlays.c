@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the image ships against what webops renders, and both against the programs that will read them. nft, visudo and systemd-analyze are
+// build dependencies; sshd is not, because installing it opens a port of the build host, and the QEMU scenarios ask the machine's own.
+#include "firstboot/test/support.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+static char *repository_file(const char *path) {
+    struct err err;
+    char *text = NULL;
+    if (file_read(AT_FDCWD, path, 1 << 20, &text, NULL, &err) < 0)
+        fail_msg("%s (tests run in the repository's root)", err.text);
+    return text;
+}
+
+static void succeeds(const char *const *argv) {
+    struct err err;
+    cleanup_free char *output = NULL;
+    const struct run command = {.argv = argv, .timeout_ms = 60000};
+    if (run_capture(&command, 1 << 20, &output, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void the_images_firewall_is_the_default(void **state) {
+    (void)state;
+    cleanup_plan struct plan plan = support_plan("");
+    cleanup_free char *shipped = repository_file("overlays/base/files/etc/nftables.conf");
+    assert_string_equal(support_content(&plan, "etc/nftables.conf"), shipped);
+}
+
+// Renders a configuration into a root and returns a path in it.
+static char *written(const struct support_root *root, const char *config, const char *path) {
+    cleanup_plan struct plan plan = support_plan(config);
+    support_write(root, path, support_content(&plan, path));
+    return str_printf("%s/%s", root->path, path);
+}
+
+static void nft_takes_every_ruleset(void **state) {
+    (void)state;
+    static const char *const configs[] = {"", "ENABLE_FIREWALL=false\n", "SSH_RATE_LIMIT=0\n",
+                                          "FIREWALL_SSH_FROM='192.0.2.0/24 2001:db8::/32 198.51.100.7/32'\nFIREWALL_ALLOW_TCP='80 8000-8100'\n"
+                                          "FIREWALL_ALLOW_UDP=53\nSSH_PORT=2222\n",
+                                          "FIREWALL_SSH_FROM=2001:db8::/32\n"};
+    cleanup_root struct support_root root = support_root_make();
+    for (size_t i = 0; i < ARRAY_SIZE(configs); i++) {
+        cleanup_free char *path = written(&root, configs[i], "etc/nftables.conf");
+        // A user and network namespace of its own: nft needs rights, and must not touch the build host.
+        succeeds(RUN_ARGV("unshare", "-r", "-n", "nft", "-c", "-f", path));
+    }
+}
+
+static void loading_twice_is_loading_once(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    cleanup_free char *path = written(&root, "", "etc/nftables.conf");
+    succeeds(RUN_ARGV("unshare", "-r", "-n", "nft", "-f", path, "-f", path));
+}
+
+static void sudo_takes_the_rule(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    cleanup_free char *path = written(&root, "OPERATOR_USER=web-1_x\n", "etc/sudoers.d/90-webops");
+    succeeds(RUN_ARGV("/usr/sbin/visudo", "-c", "-q", "-f", path));
+}
+
+static void sshd_takes_the_settings(void **state) {
+    (void)state;
+    if (access("/usr/sbin/sshd", X_OK) < 0) {
+        print_message("no sshd on this host: test_plan has compared the text\n");
+        return;
+    }
+    mkdir("/run/sshd", 0755); // root's sshd wants to see it even for a check
+    cleanup_root struct support_root root = support_root_make();
+    cleanup_plan struct plan plan = support_plan("");
+    cleanup_free char *key = str_printf("%s/key", root.path), *path = str_printf("%s/sshd_config", root.path);
+    succeeds(RUN_ARGV("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key));
+    cleanup_buf struct buf text = {0};
+    const char *settings = support_content(&plan, "etc/ssh/sshd_config.d/10-webops.conf");
+    for (const char *line = settings; *line; line += strcspn(line, "\n") + 1)
+        if (strncmp(line, "HostKey ", 8) == 0) // the machine's own, which are not here
+            buf_printf(&text, "HostKey %s\n", key);
+        else
+            buf_printf(&text, "%.*s\n", (int)strcspn(line, "\n"), line);
+    support_write(&root, "sshd_config", buf_str(&text));
+    succeeds(RUN_ARGV("/usr/sbin/sshd", "-t", "-f", path));
+}
+
+static void systemd_takes_the_units(void **state) {
+    (void)state;
+    static const char *const units[] = {"webops-early.service", "webops.service", "webops-health.service"};
+    cleanup_root struct support_root root = support_root_make();
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        cleanup_free char *source = str_printf("overlays/base/files/usr/lib/systemd/system/%s", units[i]), *text = repository_file(source);
+        assert_non_null(strstr(text, "ExecStart=/usr/sbin/webops "));
+        support_write(&root, units[i], text);
+    }
+    // The program is not installed here: its place is taken by one that is.
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        cleanup_free char *text = support_read(&root, units[i]);
+        for (char *at; (at = strstr(text, "/usr/sbin/webops "));)
+            memcpy(at, "/usr/bin/env true", 17);
+        support_write(&root, units[i], text);
+        cleanup_free char *path = str_printf("%s/%s", root.path, units[i]);
+        succeeds(RUN_ARGV("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", path));
+    }
+}
+
+// Drop-ins must say what the schema's defaults say: webops renders a file only for what differs from them.
+static void the_images_defaults_are_the_schemas(void **state) {
+    (void)state;
+    const struct config none = {0};
+    cleanup_free char *journal = repository_file("overlays/base/files/usr/lib/systemd/journald.conf.d/10-webops.conf");
+    cleanup_free char *manager = repository_file("overlays/base/files/usr/lib/systemd/system.conf.d/10-webops.conf");
+    cleanup_free char *size = str_printf("SystemMaxUse=%s\n", schema_text(&schema_base, &none, "JOURNAL_MAX_SIZE"));
+    cleanup_free char *watchdog = str_printf("RuntimeWatchdogSec=%ss\n", schema_text(&schema_base, &none, "WATCHDOG_TIMEOUT"));
+    assert_non_null(strstr(journal, size));
+    assert_non_null(strstr(manager, watchdog));
+}
+
+static void modules_that_are_needed_are_not_blocked(void **state) {
+    (void)state;
+    static const char *const needed[] = {"squashfs", "overlay", "ext4", "vfat", "iso9660", "isofs", "dm_verity", "dm-verity", "softdog", "usb-storage"};
+    cleanup_free char *text = repository_file("overlays/hardening/files/etc/modprobe.d/webops-hardening.conf");
+    assert_non_null(strstr(text, "install sctp /bin/false\n"));
+    for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+        cleanup_free char *line = str_printf("install %s ", needed[i]);
+        assert_null(strstr(text, line));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_images_firewall_is_the_default), cmocka_unit_test(nft_takes_every_ruleset),
+        cmocka_unit_test(loading_twice_is_loading_once), cmocka_unit_test(sudo_takes_the_rule), cmocka_unit_test(sshd_takes_the_settings),
+        cmocka_unit_test(systemd_takes_the_units), cmocka_unit_test(the_images_defaults_are_the_schemas),
+        cmocka_unit_test(modules_that_are_needed_are_not_blocked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
