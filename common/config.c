@@ -129,9 +129,9 @@ static size_t utf8_length(const unsigned char *text, size_t size) {
         unsigned char low, high; // range of the second byte
         unsigned char length;
     } forms[] = {
-        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-        {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-        {0xf4, 0xf4, 0x80, 0x8f, 4},
+        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
     };
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
         if (text[0] < forms[i].first || text[0] > forms[i].last)
@@ -278,7 +278,8 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
         const char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
         if (at + length + (end != NULL) > CONFIG_MAX_BYTES) {
-            config_problem_add(problems, parser.line, "the file is larger than %d bytes, of which the last is in this line: the rest was not read",
+            config_problem_add(problems, parser.line,
+                               "the file is larger than %d bytes, of which the last is in this line: the rest was not read",
                                CONFIG_MAX_BYTES);
             break;
         }
