@@ -118,8 +118,8 @@ static char *package_url(const struct bill *bill, const struct bill_package *pac
 
 static json_t *element(const char *id, const char *name, const char *version) {
     return json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:s}", "SPDXID", id, "name", name, "versionInfo", version, "downloadLocation",
-                     "NOASSERTION", "filesAnalyzed", 0, "licenseConcluded", "NOASSERTION", "licenseDeclared", "NOASSERTION", "copyrightText",
-                     "NOASSERTION");
+                     "NOASSERTION", "filesAnalyzed", 0, "licenseConcluded", "NOASSERTION", "licenseDeclared", "NOASSERTION",
+                     "copyrightText", "NOASSERTION");
 }
 
 static json_t *relationship(const char *from, const char *type, const char *to) {
@@ -135,9 +135,9 @@ static void add_packages(const struct bill *bill, json_t *packages, json_t *rela
         cleanup_free char *url = package_url(bill, p);
         json_t *package = element(id, p->name, p->version);
         json_object_set_new(package, "sourceInfo", json_string(source));
-        json_object_set_new(package, "externalRefs",
-                            json_pack("[{s:s, s:s, s:s}]", "referenceCategory", "PACKAGE-MANAGER", "referenceType", "purl",
-                                      "referenceLocator", url));
+        json_object_set_new(
+            package, "externalRefs",
+            json_pack("[{s:s, s:s, s:s}]", "referenceCategory", "PACKAGE-MANAGER", "referenceType", "purl", "referenceLocator", url));
         json_array_append_new(packages, package);
         json_array_append_new(relationships, relationship(layer, "CONTAINS", id));
     }
@@ -167,10 +167,10 @@ int bill_format_spdx(const struct bill *bill, struct buf *text, struct err *err)
     json_array_append_new(relationships, relationship("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-Image"));
     add_layers(bill, packages, relationships);
     add_packages(bill, packages, relationships);
-    cleanup(json_done) json_t *document = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:[s]}, s:o, s:o}", "spdxVersion", "SPDX-2.3", "dataLicense", "CC0-1.0", "SPDXID", "SPDXRef-DOCUMENT",
-        "name", name, "documentNamespace", space, "creationInfo", "created", created, "creators", "Tool: webops-image-" WEBOPS_VERSION,
-        "packages", packages, "relationships", relationships);
+    cleanup(json_done) json_t *document =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:[s]}, s:o, s:o}", "spdxVersion", "SPDX-2.3", "dataLicense", "CC0-1.0", "SPDXID",
+                  "SPDXRef-DOCUMENT", "name", name, "documentNamespace", space, "creationInfo", "created", created, "creators",
+                  "Tool: webops-image-" WEBOPS_VERSION, "packages", packages, "relationships", relationships);
     cleanup_free char *json = document ? json_dumps(document, JSON_INDENT(1)) : NULL;
     if (!json)
         return err_set(err, -EINVAL, "SBOM: a package name or version is not UTF-8");

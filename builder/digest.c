@@ -22,8 +22,8 @@ int pread_all(int fd, const char *name, void *data, size_t size, uint64_t offset
         if (got < 0)
             return err_sys(err, -errno, "reading %s", name);
         if (got == 0)
-            return err_set(err, -ENODATA, "%s ends at byte %llu, expected %zu bytes from %llu", name, (unsigned long long)(offset + done), size,
-                           (unsigned long long)offset);
+            return err_set(err, -ENODATA, "%s ends at byte %llu, expected %zu bytes from %llu", name, (unsigned long long)(offset + done),
+                           size, (unsigned long long)offset);
         done += (size_t)got;
     }
     return 0;

@@ -28,7 +28,8 @@ int disk_plan(const struct identity *identity, const struct disk_sizes *sizes, s
     uint64_t offset = GPT_ALIGN_BYTES;
     for (unsigned i = 0; i < DISK_PARTITIONS; i++) {
         if (bytes[i] == 0 || bytes[i] % GPT_ALIGN_BYTES != 0 || bytes[i] > DISK_MAX_PARTITION_BYTES)
-            return err_set(err, -EINVAL, "partition %s: %" PRIu64 " bytes are not a multiple of 1 MiB up to 1 TiB", layout[i].name, bytes[i]);
+            return err_set(err, -EINVAL, "partition %s: %" PRIu64 " bytes are not a multiple of 1 MiB up to 1 TiB", layout[i].name,
+                           bytes[i]);
         plan[i].offset = offset;
         plan[i].size = bytes[i];
         snprintf(plan[i].name, sizeof(plan[i].name), "%s", layout[i].name);

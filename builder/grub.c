@@ -47,8 +47,8 @@ int grub_slot_config_format(const char *cmdline, struct buf *text, struct err *e
 
 int grub_core_create(const char *grub_dir, const char *core_path, struct err *err) {
     struct run mkimage = {
-        .argv = RUN_ARGV("grub-mkimage", "-O", "i386-pc", "-d", grub_dir, "-o", core_path, "-p", PREFIX, "biosdisk", "part_gpt", "fat", "normal",
-                         "configfile", "linux", "loadenv", "test", "true", "echo", "serial", "terminal", "reboot", "sleep"),
+        .argv = RUN_ARGV("grub-mkimage", "-O", "i386-pc", "-d", grub_dir, "-o", core_path, "-p", PREFIX, "biosdisk", "part_gpt", "fat",
+                         "normal", "configfile", "linux", "loadenv", "test", "true", "echo", "serial", "terminal", "reboot", "sleep"),
     };
     return run_quiet(&mkimage, err);
 }

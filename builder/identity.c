@@ -19,8 +19,8 @@ void identity_uuid(const struct identity *identity, const char *purpose, char re
     identity_digest(identity, purpose, d);
     d[6] = (d[6] & 0x0f) | 0x40; // RFC 9562: version 4, variant 1
     d[8] = (d[8] & 0x3f) | 0x80;
-    snprintf(ret_uuid, IDENTITY_UUID_BYTES, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", d[0], d[1], d[2], d[3], d[4], d[5],
-             d[6], d[7], d[8], d[9], d[10], d[11], d[12], d[13], d[14], d[15]);
+    snprintf(ret_uuid, IDENTITY_UUID_BYTES, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", d[0], d[1], d[2], d[3],
+             d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], d[13], d[14], d[15]);
 }
 
 uint32_t identity_u32(const struct identity *identity, const char *purpose) {

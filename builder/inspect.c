@@ -121,7 +121,8 @@ static int load_cmdline(const struct source *source, const struct gpt_partition 
 }
 
 // BIOS machines must get the command line that UEFI machines get.
-static int check_bios_cmdline(const struct source *source, const struct gpt_partition *esp, const struct inspect_slot *slot, struct err *err) {
+static int check_bios_cmdline(const struct source *source, const struct gpt_partition *esp, const struct inspect_slot *slot,
+                              struct err *err) {
     cleanup_free char *path = str_printf("/webops/%s.cfg", slot->name + strlen("webops-"));
     cleanup_free char *text = NULL;
     cleanup_buf struct buf wanted = {0};

@@ -103,8 +103,9 @@ static json_t *layers_json(const struct slot_header *header) {
 }
 
 static json_t *slot_json(const struct inspect_slot *slot) {
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I}", "name", slot->name, "state", slot->state == INSPECT_BAD ? "bad" : state_names[slot->state],
-                             "offset", (json_int_t)slot->offset, "bytes", (json_int_t)slot->space_bytes);
+    json_t *json =
+        json_pack("{s:s, s:s, s:I, s:I}", "name", slot->name, "state", slot->state == INSPECT_BAD ? "bad" : state_names[slot->state],
+                  "offset", (json_int_t)slot->offset, "bytes", (json_int_t)slot->space_bytes);
     if (slot->state == INSPECT_BAD)
         json_object_set_new(json, "problem", json_string(slot->problem.text));
     if (slot->has_boot)
@@ -127,8 +128,8 @@ void inspect_format_json(const struct inspect *inspect, struct buf *text) {
     json_t *partitions = json_array(), *slots = json_array(), *packages = json_array();
     for (unsigned i = 0; i < inspect->partition_count; i++) {
         const struct gpt_partition *p = &inspect->partitions[i];
-        json_array_append_new(partitions, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", p->name, "type", p->type, "uuid", p->uuid, "offset",
-                                                    (json_int_t)p->offset, "bytes", (json_int_t)p->size));
+        json_array_append_new(partitions, json_pack("{s:s, s:s, s:s, s:I, s:I}", "name", p->name, "type", p->type, "uuid", p->uuid,
+                                                    "offset", (json_int_t)p->offset, "bytes", (json_int_t)p->size));
     }
     for (unsigned i = 0; i < inspect->slot_count; i++)
         json_array_append_new(slots, slot_json(&inspect->slots[i]));
@@ -137,9 +138,9 @@ void inspect_format_json(const struct inspect *inspect, struct buf *text) {
         json_array_append_new(packages, json_pack("{s:s, s:s, s:s, s:s}", "name", p->name, "version", p->version, "architecture",
                                                   p->architecture, "source", p->source));
     }
-    json_t *json = json_pack("{s:s, s:I, s:I, s:b, s:o, s:o, s:o}", "format", inspect->format, "disk_bytes", (json_int_t)inspect->disk_bytes,
-                             "file_bytes", (json_int_t)inspect->file_bytes, "verified", inspect_is_good(inspect), "partitions", partitions,
-                             "slots", slots, "packages", packages);
+    json_t *json = json_pack("{s:s, s:I, s:I, s:b, s:o, s:o, s:o}", "format", inspect->format, "disk_bytes",
+                             (json_int_t)inspect->disk_bytes, "file_bytes", (json_int_t)inspect->file_bytes, "verified",
+                             inspect_is_good(inspect), "partitions", partitions, "slots", slots, "packages", packages);
     cleanup_free char *dump = json_dumps(json, JSON_INDENT(1));
     json_decref(json);
     buf_printf(text, "%s\n", dump ? dump : "{}");

@@ -20,9 +20,9 @@ static int run_or_remove(const char *const *argv, const char *path, struct err *
 
 int output_qcow2(const char *raw_path, const char *path, bool compress, struct err *err) {
     if (compress)
-        return run_or_remove(RUN_ARGV("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw_path,
-                                      path),
-                             path, err);
+        return run_or_remove(
+            RUN_ARGV("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw_path, path), path,
+            err);
     return run_or_remove(RUN_ARGV("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", raw_path, path), path, err);
 }
 

@@ -92,7 +92,8 @@ void slotimage_boot_text(const struct slotimage *image, char ret_text[SLOT_BOOT_
     slot_boot_format(&boot, ret_text);
 }
 
-int slotimage_read_header(int fd, const char *name, uint64_t offset, uint64_t space_bytes, struct slot_header *ret_header, struct err *err) {
+int slotimage_read_header(int fd, const char *name, uint64_t offset, uint64_t space_bytes, struct slot_header *ret_header,
+                          struct err *err) {
     uint8_t bytes[SLOT_HEADER_BYTES];
     struct slot_header header;
     if (space_bytes < sizeof(bytes))

@@ -29,13 +29,13 @@ struct slotimage {
 
 // Writes the image to dir_fd/path (replaced when it exists, removed on failure). Every layer is hashed while it is copied; one that is
 // not what the input says is -EBADMSG and the message names its file.
-int slotimage_create(const struct slotimage_input *input, int dir_fd, const char *path, struct slotimage *ret_image, struct err *err)
-    must_check nonnull(1, 3, 4, 5);
+int slotimage_create(const struct slotimage_input *input, int dir_fd, const char *path, struct slotimage *ret_image,
+                     struct err *err) must_check nonnull(1, 3, 4, 5);
 // What the kernel command line carries for this image, without "webops.slot=".
 void slotimage_boot_text(const struct slotimage *image, char ret_text[SLOT_BOOT_TEXT_BYTES]) nonnull(1);
 // Reads and checks the header at `offset`; the image must fit into `space_bytes`. -EBADMSG or -EINVAL when it is no slot header.
-int slotimage_read_header(int fd, const char *name, uint64_t offset, uint64_t space_bytes, struct slot_header *ret_header, struct err *err)
-    must_check nonnull(2, 5, 6);
+int slotimage_read_header(int fd, const char *name, uint64_t offset, uint64_t space_bytes, struct slot_header *ret_header,
+                          struct err *err) must_check nonnull(2, 5, 6);
 // Checks everything: the header against `boot` (id, data blocks), each layer's SHA-256, and the whole tree up to boot->root_hash.
 int slotimage_verify(int fd, const char *name, uint64_t offset, uint64_t space_bytes, const struct slot_boot *boot,
                      struct slot_header *ret_header, struct err *err) must_check nonnull(2, 5, 6, 7);

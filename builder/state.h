@@ -11,5 +11,5 @@
 
 // Makes the file system in the file `path` (created, or emptied first). Its size is the smaller of `partition_bytes` and
 // STATE_MAX_FS_BYTES and is returned in *ret_size.
-int state_create(const struct identity *identity, uint64_t partition_bytes, uint64_t source_date_epoch, const char *path, uint64_t *ret_size,
-                 struct err *err) must_check nonnull(1, 4, 5, 6);
+int state_create(const struct identity *identity, uint64_t partition_bytes, uint64_t source_date_epoch, const char *path,
+                 uint64_t *ret_size, struct err *err) must_check nonnull(1, 4, 5, 6);

@@ -27,10 +27,10 @@ int uki_create(const struct uki_input *input, int dir_fd, const char *path, uint
 struct uki_section {
     uint64_t offset, size;
 };
-// Finds a section (".cmdline") in a PE32+ image for x86-64 whose first `size` bytes (all headers at least) are at `pe`; `file_size` bounds
+// Finds a section (".cmdline") in a PE32+ image for x86-64 whose first `size` bytes (all headers at least) are at `data`; `file_size` bounds
 // the result. -ENOENT when there is none, -EINVAL when this is no such image.
-int uki_section_find(const uint8_t *pe, size_t size, uint64_t file_size, const char *name, struct uki_section *ret_section, struct err *err)
-    must_check nonnull(1, 4, 5, 6);
+int uki_section_find(const uint8_t *data, size_t size, uint64_t file_size, const char *name, struct uki_section *ret_section,
+                     struct err *err) must_check nonnull(1, 4, 5, 6);
 // Text of a section of the file at `fd`, at most `max_bytes` and without NUL; the caller frees.
 int uki_read_text(int fd, const char *file, const char *name, size_t max_bytes, char **ret_text, struct err *err) must_check
     nonnull(2, 3, 5, 6);

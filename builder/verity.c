@@ -96,7 +96,8 @@ static int check_parent(struct checker *checker, const struct level *below, cons
     uint8_t wanted[VERITY_BLOCK_BYTES], computed[VERITY_BLOCK_BYTES] = {0};
     uint64_t first = index * HASHES_PER_BLOCK;
     unsigned count = below->blocks - first < HASHES_PER_BLOCK ? (unsigned)(below->blocks - first) : HASHES_PER_BLOCK;
-    int r = pread_all(checker->fd, checker->name, wanted, sizeof(wanted), checker->offset + above->offset + index * VERITY_BLOCK_BYTES, err);
+    int r =
+        pread_all(checker->fd, checker->name, wanted, sizeof(wanted), checker->offset + above->offset + index * VERITY_BLOCK_BYTES, err);
     if (r == 0)
         r = pread_all(checker->fd, checker->name, checker->blocks, count * (size_t)VERITY_BLOCK_BYTES,
                       checker->offset + below->offset + first * VERITY_BLOCK_BYTES, err);
@@ -129,7 +130,8 @@ static int check_root(struct checker *checker, const struct level *top, const ui
 int verity_check(int fd, const char *name, uint64_t offset, uint64_t data_bytes, const uint8_t root[VERITY_HASH_BYTES], struct err *err) {
     struct level levels[MAX_LEVELS];
     if (data_bytes == 0 || data_bytes % VERITY_BLOCK_BYTES != 0)
-        return err_set(err, -EINVAL, "%s: %llu bytes of data are not a multiple of %d", name, (unsigned long long)data_bytes, VERITY_BLOCK_BYTES);
+        return err_set(err, -EINVAL, "%s: %llu bytes of data are not a multiple of %d", name, (unsigned long long)data_bytes,
+                       VERITY_BLOCK_BYTES);
     unsigned count = levels_plan(data_bytes, levels);
     cleanup(checker_done) struct checker checker = {
         .fd = fd,

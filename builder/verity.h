@@ -14,5 +14,5 @@ int verity_create(int fd, const char *name, uint64_t data_bytes, uint8_t ret_roo
     nonnull(2, 4, 5);
 // Recomputes every hash of data and tree at `offset` in the file (a slot image, or a partition inside a disk image) up to `root`.
 // -EBADMSG names the first block that does not match, counted from `offset`.
-int verity_check(int fd, const char *name, uint64_t offset, uint64_t data_bytes, const uint8_t root[VERITY_HASH_BYTES], struct err *err)
-    must_check nonnull(2, 5, 6);
+int verity_check(int fd, const char *name, uint64_t offset, uint64_t data_bytes, const uint8_t root[VERITY_HASH_BYTES],
+                 struct err *err) must_check nonnull(2, 5, 6);

@@ -49,7 +49,8 @@ void config_problem_add(struct config_problems *problems, unsigned line, const c
     if (problems->count >= CONFIG_MAX_PROBLEMS)
         return;
     if (problems->count == CONFIG_MAX_PROBLEMS - 1) {
-        problem_insert(problems, UINT32_MAX, str_dup("more problems than are listed here"));
+        unsigned last = problems->items[problems->count - 1].line;
+        problem_insert(problems, last > line ? last : line, str_dup("more problems than are listed here"));
         return;
     }
     va_list args;
@@ -63,7 +64,7 @@ void config_problem_add(struct config_problems *problems, unsigned line, const c
 void config_problems_log(const struct config_problems *problems, const char *file) {
     for (size_t i = 0; i < problems->count; i++) {
         const struct config_problem *item = &problems->items[i];
-        if (item->line == 0 || item->line == UINT32_MAX)
+        if (item->line == 0)
             log_error("%s: %s", file, item->text);
         else
             log_error("%s:%u: %s", file, item->line, item->text);
@@ -128,9 +129,9 @@ static size_t utf8_length(const unsigned char *text, size_t size) {
         unsigned char low, high; // range of the second byte
         unsigned char length;
     } forms[] = {
-        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-        {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-        {0xf4, 0xf4, 0x80, 0x8f, 4},
+        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
     };
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
         if (text[0] < forms[i].first || text[0] > forms[i].last)
@@ -277,7 +278,8 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
         const char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
         if (at + length + (end != NULL) > CONFIG_MAX_BYTES) {
-            config_problem_add(problems, parser.line, "the file is larger than %d bytes, of which the last is in this line: the rest was not read",
+            config_problem_add(problems, parser.line,
+                               "the file is larger than %d bytes, of which the last is in this line: the rest was not read",
                                CONFIG_MAX_BYTES);
             break;
         }

@@ -52,7 +52,9 @@ static void check_file(const struct config_entry *entry, int secrets_fd, struct 
     if (fd < 0) {
         int error = secrets_fd < 0 ? ENOENT : errno;
         config_problem_add(problems, entry->line, "%s: its file in " SCHEMA_SECRETS_DIR " %s", entry->key,
-                           error == ENOENT ? "does not exist" : error == ELOOP ? "is a symbolic link" : "cannot be opened");
+                           error == ENOENT  ? "does not exist"
+                           : error == ELOOP ? "is a symbolic link"
+                                            : "cannot be opened");
         return;
     }
     struct stat st;

@@ -111,8 +111,8 @@ static void rule_networks(const struct schema *schema, const struct config *conf
         check_net(config, &nets[i], problems);
         for (int j = 0; j < i; j++)
             if (is_same_place(&nets[j], &nets[i]))
-                config_problem_add(problems, nets[i].interface->line, "%s: the same interface%s as NET%d_INTERFACE in line %u", nets[i].interface->key,
-                                   nets[i].vlan ? " and VLAN" : "", j, nets[j].interface->line);
+                config_problem_add(problems, nets[i].interface->line, "%s: the same interface%s as NET%d_INTERFACE in line %u",
+                                   nets[i].interface->key, nets[i].vlan ? " and VLAN" : "", j, nets[j].interface->line);
     }
 }
 

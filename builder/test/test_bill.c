@@ -4,10 +4,12 @@
 #include "builder/test/support.h"
 #include <jansson.h>
 
-#define BASE_INFO \
-    "{\"sha256\": \"00\", \"bytes\": 1, \"files\": 2, \"packages\": [" \
-    "{\"name\": \"zlib1g\", \"version\": \"1:1.2.13.dfsg-1+b1\", \"architecture\": \"amd64\", \"source\": \"zlib\", \"installed_kib\": 166}," \
-    "{\"name\": \"libstdc++6\", \"version\": \"12.2.0-14~deb12u1\", \"architecture\": \"amd64\", \"source\": \"gcc-12\", \"installed_kib\": 2}]}"
+#define BASE_INFO                                                                                                                          \
+    "{\"sha256\": \"00\", \"bytes\": 1, \"files\": 2, \"packages\": ["                                                                     \
+    "{\"name\": \"zlib1g\", \"version\": \"1:1.2.13.dfsg-1+b1\", \"architecture\": \"amd64\", \"source\": \"zlib\", \"installed_kib\": "   \
+    "166},"                                                                                                                                \
+    "{\"name\": \"libstdc++6\", \"version\": \"12.2.0-14~deb12u1\", \"architecture\": \"amd64\", \"source\": \"gcc-12\", "                 \
+    "\"installed_kib\": 2}]}"
 #define TOP_INFO "{\"packages\": [{\"name\": \"chrony\", \"version\": \"4.3-2\", \"architecture\": \"amd64\"}]}"
 
 struct fixture {
@@ -79,8 +81,8 @@ static void spdx_document(void **state) {
     assert_non_null(document);
     const char *version, *license, *id, *space, *created;
     json_t *packages, *relationships;
-    assert_int_equal(json_unpack(document, "{s:s, s:s, s:s, s:s, s:{s:s}, s:o, s:o}", "spdxVersion", &version, "dataLicense", &license, "SPDXID",
-                                 &id, "documentNamespace", &space, "creationInfo", "created", &created, "packages", &packages,
+    assert_int_equal(json_unpack(document, "{s:s, s:s, s:s, s:s, s:{s:s}, s:o, s:o}", "spdxVersion", &version, "dataLicense", &license,
+                                 "SPDXID", &id, "documentNamespace", &space, "creationInfo", "created", &created, "packages", &packages,
                                  "relationships", &relationships),
                      0);
     assert_string_equal(version, "SPDX-2.3");

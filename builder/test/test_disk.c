@@ -97,8 +97,8 @@ static void plan_is_gap_free(void **state) {
     assert_int_equal(bytes, end + MIB);
     assert_string_equal(plan[DISK_SLOT_B].name, "webops-b");
     assert_string_not_equal(plan[DISK_SLOT_A].uuid, plan[DISK_SLOT_B].uuid);
-    static const struct disk_sizes bad[] = {{0, MIB, MIB}, {MIB, 0, MIB}, {MIB, MIB, MIB + 1}, {MIB, MIB + 4096, MIB}, {UINT64_MAX, MIB, MIB},
-                                            {MIB, (uint64_t)1 << 62, MIB}};
+    static const struct disk_sizes bad[] = {{0, MIB, MIB},          {MIB, 0, MIB},          {MIB, MIB, MIB + 1},
+                                            {MIB, MIB + 4096, MIB}, {UINT64_MAX, MIB, MIB}, {MIB, (uint64_t)1 << 62, MIB}};
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
         assert_int_equal(disk_plan(&identity, &bad[i], plan, &bytes, &err), -EINVAL);
 }
@@ -153,8 +153,10 @@ static void esp_is_sound(void **state) {
     free(tool(RUN_ARGV("/sbin/fsck.vfat", "-n", esp)));
     cleanup_free char *list = tool(RUN_ARGV("mdir", "-/", "-b", "-i", esp, "::"));
     static const char *const files[] = {
-        "::/EFI/BOOT/BOOTX64.EFI", "::/EFI/systemd/systemd-bootx64.efi", "::/EFI/webops/a.efi", "::/loader/loader.conf",
-        "::/loader/entries/a.conf", "::/grub/grub.cfg",                  "::/webops/a.cfg",     "::/webops/a.linux",
+        "::/EFI/BOOT/BOOTX64.EFI",  "::/EFI/systemd/systemd-bootx64.efi",
+        "::/EFI/webops/a.efi",      "::/loader/loader.conf",
+        "::/loader/entries/a.conf", "::/grub/grub.cfg",
+        "::/webops/a.cfg",          "::/webops/a.linux",
         "::/webops/a.initrd",
     };
     for (unsigned i = 0; i < ARRAY_SIZE(files); i++)
@@ -175,8 +177,10 @@ static void esp_files_are_ours(void **state) {
     const struct {
         const char *path, *source;
     } same[] = {
-        {"/EFI/webops/a.efi", f->uki},          {"/webops/a.linux", f->linux_path},
-        {"/webops/a.initrd", f->initrd},        {"/EFI/BOOT/BOOTX64.EFI", SYSTEMD_BOOT_PATH},
+        {"/EFI/webops/a.efi", f->uki},
+        {"/webops/a.linux", f->linux_path},
+        {"/webops/a.initrd", f->initrd},
+        {"/EFI/BOOT/BOOTX64.EFI", SYSTEMD_BOOT_PATH},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(same); i++) {
         cleanup_free char *copy = esp_file(f, same[i].path);

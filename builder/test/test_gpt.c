@@ -96,8 +96,10 @@ static void names_are_made_printable(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sgdisk_agrees),  cmocka_unit_test(reads_back),
-        cmocka_unit_test(same_inputs_same_bytes), cmocka_unit_test(damaged_tables),
+        cmocka_unit_test(sgdisk_agrees),
+        cmocka_unit_test(reads_back),
+        cmocka_unit_test(same_inputs_same_bytes),
+        cmocka_unit_test(damaged_tables),
         cmocka_unit_test(names_are_made_printable),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);

@@ -19,7 +19,8 @@ static void shape(void **state) {
     identity_uuid(&(struct identity){"p", "v"}, "x", uuid);
     assert_int_equal(strlen(uuid), 36);
     for (unsigned i = 0; i < 36; i++)
-        assert_true(i == 8 || i == 13 || i == 18 || i == 23 ? uuid[i] == '-' : isxdigit((unsigned char)uuid[i]) && !islower((unsigned char)uuid[i]));
+        assert_true(i == 8 || i == 13 || i == 18 || i == 23 ? uuid[i] == '-'
+                                                            : isxdigit((unsigned char)uuid[i]) && !islower((unsigned char)uuid[i]));
     assert_int_equal(uuid[14], '4');
     assert_non_null(strchr("89AB", uuid[19]));
 }

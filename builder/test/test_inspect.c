@@ -6,8 +6,8 @@
 #include "builder/verbs.h"
 #include <jansson.h>
 
-#define STATUS \
-    "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2.15-2\n\n" \
+#define STATUS                                                                                                                             \
+    "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: 5.2.15-2\n\n"                                              \
     "Package: adduser\nStatus: install ok installed\nArchitecture: all\nVersion: 3.134\n\n"
 #define ESP_OFFSET (2 * MIB)
 #define SLOT_A_OFFSET (42 * MIB)
@@ -265,7 +265,7 @@ static void reports(void **state) {
     struct err err = {0};
     assert_ok(inspect_load(f->disk, &inspect, &err));
     inspect_format_text(&inspect, f->disk, true, &text);
-    static const char *const parts[] = {"webops-a: verified\n", "webops-b: empty\n", "test 1.0 (sequence 3)", "hardening", "|####",
+    static const char *const parts[] = {"webops-a: verified\n", "webops-b: empty\n",      "test 1.0 (sequence 3)", "hardening", "|####",
                                         "2 packages\n",         "  bash 5.2.15-2 amd64\n"};
     for (unsigned i = 0; i < ARRAY_SIZE(parts); i++)
         assert_contains(buf_str(&text), parts[i]);
@@ -292,7 +292,7 @@ static int call_verb(const char *option, const char *path, char **ret_out) {
     static const struct verb verb = {"inspect", "IMAGE", 1, 1, "", verb_inspect};
     struct redirect redirect;
     cleanup_free char *error = NULL;
-    char *argv[] = {"inspect", (char *)option, (char *)path, NULL};
+    char *argv[] = {(char *)"inspect", (char *)option, (char *)path, NULL};
     redirect_begin(&redirect);
     int code = verb_inspect(&verb, 3, argv);
     redirect_end(&redirect, ret_out, &error);

@@ -19,7 +19,8 @@ static const struct source sources[] = {
     {"drivers/virtio/virtio_pci", "alias=pci:v00001AF4d*sv*sd*bc*sc*i*\\0license=GPL", NULL, "virtio_register", "zstd"},
     {"drivers/block/virtio_blk", "alias=virtio:d00000002v*\\0license=GPL", NULL, "virtio_register", NULL},
     {"crypto/crc32c_generic", "alias=crypto-crc32c\\0license=GPL", NULL, NULL, NULL},
-    {"arch/x86/crypto/crc32c-intel", "alias=crypto-crc32c\\0alias=cpu:type:x86,ven*fam*mod*:feature:*0094*\\0license=GPL", NULL, NULL, "xz"},
+    {"arch/x86/crypto/crc32c-intel", "alias=crypto-crc32c\\0alias=cpu:type:x86,ven*fam*mod*:feature:*0094*\\0license=GPL", NULL, NULL,
+     "xz"},
     {"fs/jbd2/jbd2", "license=GPL", "jbd2_start", NULL, NULL},
     {"fs/ext4/ext4", "alias=fs-ext4\\0softdep=pre: crypto-crc32c\\0license=GPL", NULL, "jbd2_start", NULL},
     {"drivers/ata/libata", "softdep=post: late_helper\\0license=GPL", "ata_start", NULL, NULL},
@@ -177,8 +178,8 @@ static void plan_text(void **state) {
     assert_string_equal(strstr(text, "timeout 30\n"), "timeout 30\n"); // the last line
     assert_null(strstr(text, "alias fs-ext4")); // asked for by name, not by a device
     assert_null(strstr(text, "unwanted"));
-    cleanup_free char *blk = str_printf("\nalias virtio:d00000002v* %d %d %d\n", index_of(&modules, "virtio_ring"), index_of(&modules, "virtio"),
-                                        index_of(&modules, "virtio_blk"));
+    cleanup_free char *blk = str_printf("\nalias virtio:d00000002v* %d %d %d\n", index_of(&modules, "virtio_ring"),
+                                        index_of(&modules, "virtio"), index_of(&modules, "virtio_blk"));
     assert_contains(text, blk);
     cleanup_free char *module = str_printf("\nmodule /modules/%03d-virtio_pci.ko\n", index_of(&modules, "virtio_pci"));
     assert_contains(text, module);
@@ -231,8 +232,9 @@ static void modules_are_decompressed(void **state) {
     for (unsigned i = 0; i < modules.count; i++) {
         cleanup_buf struct buf data = {0};
         assert_ok(modules_read(&modules, i, &data, &err));
-        assert_true(data.size > 64 && memcmp(data.data, "\x7f"
-                                                        "ELF",
+        assert_true(data.size > 64 && memcmp(data.data,
+                                             "\x7f"
+                                             "ELF",
                                              4) == 0);
         cleanup_free char *name = str_printf("name=%s", modules.items[i].name);
         if (strcmp(name, "name=crc32c_intel") != 0) // written with '-' in the file

@@ -59,8 +59,8 @@ static void veritysetup_agrees(void **state) {
         hex_format(made.image.root_hash, 32, root);
         snprintf(offset, sizeof(offset), "--hash-offset=%llu", (unsigned long long)made.image.header.data_bytes);
         snprintf(blocks, sizeof(blocks), "--data-blocks=%llu", (unsigned long long)made.image.header.data_bytes / 4096);
-        cleanup_free char *out = tool(RUN_ARGV("veritysetup", "verify", "--no-superblock", "--salt=-", "--hash=sha256", offset, blocks, made.path,
-                                               made.path, root));
+        cleanup_free char *out = tool(
+            RUN_ARGV("veritysetup", "verify", "--no-superblock", "--salt=-", "--hash=sha256", offset, blocks, made.path, made.path, root));
         struct stat st;
         assert_int_equal(stat(made.path, &st), 0);
         assert_int_equal((uint64_t)st.st_size, made.image.size_bytes);

@@ -231,9 +231,10 @@ static void missing_and_empty_parts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sections_come_back), cmocka_unit_test(objdump_reads_it), cmocka_unit_test(layout_is_sound),
-        cmocka_unit_test(same_inputs_same_bytes), cmocka_unit_test(broken_stubs), cmocka_unit_test(truncated_stubs),
-        cmocka_unit_test(text_is_bounded), cmocka_unit_test(missing_and_empty_parts),
+        cmocka_unit_test(sections_come_back), cmocka_unit_test(objdump_reads_it),
+        cmocka_unit_test(layout_is_sound),    cmocka_unit_test(same_inputs_same_bytes),
+        cmocka_unit_test(broken_stubs),       cmocka_unit_test(truncated_stubs),
+        cmocka_unit_test(text_is_bounded),    cmocka_unit_test(missing_and_empty_parts),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

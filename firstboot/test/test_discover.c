@@ -94,7 +94,8 @@ static void add_device(const char *name, const char *partition, const char *type
                                                 : str_printf("sys/devices/pci0/block/%s", name);
     cleanup_free char *target = str_printf("../../devices%s", device + strlen("sys/devices"));
     cleanup_free char *uevent = str_printf("%s/uevent", device), *marker = str_printf("%s/partition", device);
-    cleanup_free char *uevent_text = *partition ? str_printf("DEVNAME=%s\nPARTNAME=%s\n", name, partition) : str_printf("DEVNAME=%s\n", name);
+    cleanup_free char *uevent_text =
+        *partition ? str_printf("DEVNAME=%s\nPARTNAME=%s\n", name, partition) : str_printf("DEVNAME=%s\n", name);
     put("dev/.keep", "");
     assert_int_equal(file_publish(tree.fd, dev, bytes.data, bytes.size, 0600, &err), 0);
     put(uevent, uevent_text);
@@ -404,8 +405,9 @@ static void nocloud_seed_merges_what_is_not_set(void **state) {
     put("media/sr/network-config", "version: 2\nethernets:\n  eth0:\n    addresses: [192.0.2.7/24]\n    gateway4: 192.0.2.1\n");
     discover(false, &found);
     assert_found(&found, "seed cidata on sr", "web7");
-    assert_file("webops/config.env", "TIMEZONE=Europe/Berlin\n# from the seed's meta-data\nHOSTNAME=web7\n# from the seed's network-config\n"
-                                     "NET0_INTERFACE=eth0\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24\nNET0_GATEWAY=192.0.2.1\n");
+    assert_file("webops/config.env",
+                "TIMEZONE=Europe/Berlin\n# from the seed's meta-data\nHOSTNAME=web7\n# from the seed's network-config\n"
+                "NET0_INTERFACE=eth0\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24\nNET0_GATEWAY=192.0.2.1\n");
     assert_int_equal(unlinkat(tree.fd, "webops/config.env", 0), 0);
     put("media/sr/user-data", "HOSTNAME=own\nNET3_INTERFACE=eth5\n");
     discover(false, &found);
@@ -433,8 +435,13 @@ static void foreign_user_data_is_named(void **state) {
     static const struct {
         const char *data, *name;
     } cases[] = {
-        {"#cloud-config\nx: y\n", "a cloud-config"}, {"#!/bin/bash\n", "a script"}, {"#include\nhttp://x/\n", "an include list"},
-        {"Content-Type: multipart/mixed\n", "a MIME"}, {"## template: jinja\n", "a template"}, {"{\"a\": 1}", "JSON"}, {"\x1f\x8b\x08", "compressed"},
+        {"#cloud-config\nx: y\n", "a cloud-config"},
+        {"#!/bin/bash\n", "a script"},
+        {"#include\nhttp://x/\n", "an include list"},
+        {"Content-Type: multipart/mixed\n", "a MIME"},
+        {"## template: jinja\n", "a template"},
+        {"{\"a\": 1}", "JSON"},
+        {"\x1f\x8b\x08", "compressed"},
     };
     add_device("sr", "", "iso9660", "cidata");
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
