@@ -343,6 +343,25 @@ static void secret_files(void **state) {
     }
 }
 
+static void private_key_in_the_place_of_public_keys(void **state) {
+    struct secrets *secrets = *state;
+    static const struct {
+        const char *content;
+        bool is_good;
+    } cases[] = {
+        {"ssh-ed25519 " ED25519 " me\n", true},
+        {"-----BEGIN OPENSSH PRIVATE KEY-----\ncanary\n-----END OPENSSH PRIVATE KEY-----\n", false},
+        {"ssh-ed25519 " ED25519 "\n-----BEGIN RSA PRIVATE KEY-----\ncanary\n", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {0};
+        assert_int_equal(file_publish(secrets->fd, "k.secret", cases[i].content, strlen(cases[i].content), 0600, &err), 0);
+        cleanup_free char *problem = file_problem(secrets->fd, "SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/k.secret\n");
+        assert_int_equal(problem[0] == 0, cases[i].is_good);
+        assert_null(strstr(problem, "canary"));
+    }
+}
+
 static void secrets_that_are_no_files(void **state) {
     struct secrets *secrets = *state;
     static const char text[] = "OPERATOR_PASSWORD_FILE=/webops/secrets/p.secret\n";
@@ -402,6 +421,7 @@ int main(void) {
         cmocka_unit_test(networks_contain),
         cmocka_unit_test(items_of_lists),
         cmocka_unit_test_setup_teardown(secret_files, secrets_set_up, secrets_tear_down),
+        cmocka_unit_test_setup_teardown(private_key_in_the_place_of_public_keys, secrets_set_up, secrets_tear_down),
         cmocka_unit_test_setup_teardown(secrets_that_are_no_files, secrets_set_up, secrets_tear_down),
         cmocka_unit_test(documents_are_current),
         cmocka_unit_test(example_passes),
