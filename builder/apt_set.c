@@ -87,7 +87,7 @@ static int parse_size(const char *text, uint64_t *ret_size) {
 
 static bool is_package(const struct apt_package *p) {
     return is_word(p->name, "+-.") && is_word(p->version, "+-.~:") && is_word(p->architecture, "-") && is_word(p->file, "+-.~%_") &&
-           is_sha256(p->sha256) && p->uri[0];
+           is_sha256(p->sha256) && p->uri[0] && !strpbrk(p->uri, "\t\r\n");
 }
 
 // Splits at `separator` into exactly `count` fields, in place.

@@ -2,12 +2,12 @@
 // Plans and carries out one build. What the nodes do is build_nodes.c's, what lands in the output directory build_outputs.c's.
 #include "builder/build.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #define DEFAULT_EPOCH 1767225600 // 2026-01-01T00:00:00Z: the same on every machine and every day
 #define METADATA_MAX_AGE_S 60 // two builds in one minute ask the mirror once
@@ -224,18 +224,12 @@ static bool drop_damaged(struct build *build) {
     return dropped;
 }
 
-static double now_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 int build_apply(struct build *build, struct err *err) {
     const char *profile = build->recipe.profile->name;
-    double started = now_seconds();
+    int64_t started = clock_ms();
     cleanup_progress struct progress *progress = progress_new(build->graph.count + build_output_stages(build), build->options.json);
     int r = graph_run(&build->graph, &build->cache, profile, progress, err);
     if (r == -EBADMSG && drop_damaged(build))
         r = graph_run(&build->graph, &build->cache, profile, progress, err);
-    return r < 0 ? r : build_outputs(build, progress, now_seconds() - started, err);
+    return r < 0 ? r : build_outputs(build, progress, (double)(clock_ms() - started) / 1000, err);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads and makes .deb files, and writes the small repositories and configurations around them.
 #include "builder/deb.h"
+#include "builder/digest.h"
 #include "builder/tool_log.h"
 #include "common/file.h"
 #include "common/run.h"
@@ -9,7 +10,6 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #define MAX_CONTROL_BYTES (1u << 20)
@@ -72,23 +72,17 @@ int deb_control(int dir_fd, const char *path, struct buf *ret_control, struct er
 
 int deb_hash(int dir_fd, const char *path, char ret_sha256[65], uint64_t *ret_size, struct err *err) {
     cleanup_fd int fd = file_open(dir_fd, path, O_RDONLY, 0, err);
+    struct stat info;
+    uint8_t digest[DIGEST_BYTES];
     if (fd < 0)
         return fd;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    cleanup_free char *block = mem_array(256 << 10, 1);
-    ssize_t got = 0;
-    bool ok = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-    *ret_size = 0;
-    while (ok && (got = read(fd, block, 256 << 10)) > 0) {
-        ok = EVP_DigestUpdate(context, block, (size_t)got);
-        *ret_size += (uint64_t)got;
-    }
-    ok = ok && got == 0 && EVP_DigestFinal_ex(context, digest, NULL);
-    EVP_MD_CTX_free(context);
-    if (!ok)
-        return err_set(err, -EIO, "cannot hash %s", path);
-    hex_format(digest, 32, ret_sha256);
+    if (fstat(fd, &info) < 0)
+        return err_sys(err, -errno, "cannot look at %s", path);
+    int r = digest_range(fd, path, 0, (uint64_t)info.st_size, digest, err);
+    if (r < 0)
+        return r;
+    *ret_size = (uint64_t)info.st_size;
+    hex_format(digest, DIGEST_BYTES, ret_sha256);
     return 0;
 }
 

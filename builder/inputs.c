@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Named inputs and their key. Hashing of bulk data is OpenSSL's.
+// Named inputs and their key.
 #include "builder/inputs.h"
+#include "builder/digest.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/slot.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 void inputs_done(struct inputs *inputs) {
@@ -33,29 +33,22 @@ void inputs_add_number(struct inputs *inputs, const char *name, uint64_t value) 
 }
 
 void inputs_add_hash(struct inputs *inputs, const char *name, const void *data, size_t size) {
-    uint8_t digest[32];
+    uint8_t digest[DIGEST_BYTES];
     char hex[65];
-    EVP_Digest(data ? data : "", size, digest, NULL, EVP_sha256(), NULL);
+    digest_bytes(data ? data : "", size, digest);
     hex_format(digest, sizeof(digest), hex);
     inputs_add(inputs, name, hex);
 }
 
 static int hash_fd(int fd, const char *path, char ret_hex[65], struct err *err) {
-    uint8_t block[65536], digest[32];
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    assert(context);
-    EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-    ssize_t got;
-    while ((got = read(fd, block, sizeof(block))) > 0 || (got < 0 && errno == EINTR))
-        if (got > 0)
-            EVP_DigestUpdate(context, block, (size_t)got);
-    int code = got < 0 ? -errno : 0;
-    EVP_DigestFinal_ex(context, digest, NULL);
-    EVP_MD_CTX_free(context);
-    if (code < 0)
-        return err_sys(err, code, "cannot read %s", path);
-    hex_format(digest, sizeof(digest), ret_hex);
-    return 0;
+    struct stat st;
+    uint8_t digest[DIGEST_BYTES];
+    if (fstat(fd, &st) < 0)
+        return err_sys(err, -errno, "cannot look at %s", path);
+    int r = digest_range(fd, path, 0, (uint64_t)st.st_size, digest, err);
+    if (r >= 0)
+        hex_format(digest, sizeof(digest), ret_hex);
+    return r;
 }
 
 int inputs_hash_file(const char *path, char ret_hex[65], struct err *err) {
@@ -145,8 +138,8 @@ char *inputs_format(const struct inputs *inputs) {
 
 void inputs_key(const struct inputs *inputs, char ret_key[INPUTS_KEY_CHARS + 1]) {
     cleanup_free char *text = inputs_format(inputs);
-    uint8_t digest[32];
-    EVP_Digest(text, strlen(text), digest, NULL, EVP_sha256(), NULL);
+    uint8_t digest[DIGEST_BYTES];
+    digest_bytes(text, strlen(text), digest);
     hex_format(digest, sizeof(digest), ret_key);
 }
 

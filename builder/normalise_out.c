@@ -100,8 +100,9 @@ static void copy_xattrs(struct archive_entry *from, struct archive_entry *to) {
             count++;
     if (count)
         qsort(list, count, sizeof(*list), compare_xattrs);
-    for (size_t i = 0; i < count; i++)
-        archive_entry_xattr_add_entry(to, list[i].name, list[i].value, list[i].size);
+    for (size_t i = 0; i < count; i++) // a stream may name an attribute in two dialects
+        if (!i || strcmp(list[i - 1].name, list[i].name) != 0)
+            archive_entry_xattr_add_entry(to, list[i].name, list[i].value, list[i].size);
 }
 
 static int write_header(struct normalise *n, const struct normalise_out_entry *entry, struct err *err) {

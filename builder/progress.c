@@ -2,6 +2,7 @@
 // A ticker thread redraws the live line, so that a stage that waits for a child still shows its time.
 #include "builder/progress.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include <jansson.h>
 #include <pthread.h>
@@ -15,19 +16,13 @@ struct progress {
     enum progress_style style;
     unsigned stages, number;
     char label[80];
-    double started;
+    int64_t started_ms;
     uint64_t done, total;
     bool running, stopping;
     pthread_t ticker;
     pthread_mutex_t lock;
     pthread_cond_t wake;
 };
-
-static double now_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void clear_line(void) {
     fputs("\r\033[K", stderr);
@@ -42,7 +37,7 @@ static void draw(const struct progress *progress) {
         bar[BAR_CELLS] = 0;
     }
     clear_line();
-    fprintf(stderr, "[%u/%u] %-28s %6.1f s %s", progress->number, progress->stages, progress->label, now_seconds() - progress->started, bar);
+    fprintf(stderr, "[%u/%u] %-28s %6.1f s %s", progress->number, progress->stages, progress->label, (double)(clock_ms() - progress->started_ms) / 1000, bar);
     fflush(stderr);
 }
 
@@ -108,7 +103,7 @@ void progress_start(struct progress *progress, const char *label) {
     pthread_mutex_lock(&progress->lock);
     progress->number++;
     snprintf(progress->label, sizeof(progress->label), "%s", label);
-    progress->started = now_seconds();
+    progress->started_ms = clock_ms();
     progress->done = progress->total = 0;
     progress->running = true;
     pthread_mutex_unlock(&progress->lock);
@@ -126,7 +121,7 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t total) {
 
 double progress_end(struct progress *progress, const char *outcome) {
     pthread_mutex_lock(&progress->lock);
-    double seconds = now_seconds() - progress->started;
+    double seconds = (double)(clock_ms() - progress->started_ms) / 1000;
     progress->running = false;
     pthread_mutex_unlock(&progress->lock);
     if (progress->style == PROGRESS_JSON) {

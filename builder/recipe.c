@@ -85,6 +85,13 @@ static int load_image(struct recipe *recipe, const struct recipe_paths *paths, s
     return r;
 }
 
+// From here on the kernel is a package like the others.
+static void add_kernel(struct recipe *recipe) {
+    struct strings *packages = &recipe->image->packages;
+    packages->items = mem_resize(packages->items, packages->count + 1, sizeof(*packages->items));
+    packages->items[packages->count++] = str_dup(recipe->profile->kernel ?: recipe->image->kernel);
+}
+
 static int load_all(struct recipe *recipe, const char *profile, const struct recipe_paths *paths, struct err *err) {
     cleanup_free char *text = NULL;
     size_t size = 0;
@@ -97,6 +104,8 @@ static int load_all(struct recipe *recipe, const char *profile, const struct rec
         return r;
     recipe->root = root_of(recipe->profile_path);
     r = load_image(recipe, paths, err);
+    if (r >= 0)
+        add_kernel(recipe);
     for (unsigned i = 0; r >= 0 && i < recipe->profile->layers.count; i++)
         r = load_layer(recipe, paths, recipe->profile->layers.items[i], err);
     return r;

@@ -19,10 +19,11 @@ struct recipe_source { // one line of an apt sources.list
     char *keyring; // absolute path on the build host
 };
 struct recipe_image {
-    char *id, *name, *family, *backend, *architecture; // family: key into a layer's packages ("apt"); backend: "apt"
+    char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt"
     struct recipe_source *sources;
     unsigned source_count;
-    struct strings packages; // base packages, kernel included
+    struct strings packages; // base packages; recipe_load adds the kernel
+    char *kernel; // kernel package, unless the profile names another
     struct strings stand_ins; // package names satisfied by an empty package of ours (linux-initramfs-tool: our init replaces it)
     struct strings exclude; // path patterns that dpkg never unpacks (documentation, translations)
 };
@@ -60,6 +61,7 @@ struct recipe_profile {
     char *name, *version;
     uint64_t sequence;
     char *image; // id
+    char *kernel; // kernel package instead of the image definition's; NULL = that one
     struct strings layers; // names, bottom to top
     uint64_t slot_size, esp_size, state_size; // bytes
     int zstd_level; // 1 … 22, default 15

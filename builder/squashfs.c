@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs mksquashfs. Every time stamp, owner and mode that is not in the stream is given, so that nothing of the machine gets in.
 #include "builder/squashfs.h"
+#include "builder/digest.h"
 #include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -8,9 +9,7 @@
 #include "common/slot.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -19,10 +18,13 @@ static int start(struct squashfs *s, const struct layer_format *format, int read
     cleanup_free char *block = str_printf("%u", format->block_size);
     cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
     cleanup_tool_env char **env = tool_env((const char *const[]){NULL});
+    // mksquashfs gives the root directory to whoever runs it and heeds neither -root-uid nor -p for a tar, so it runs as a mapped uid 0.
+    const char *const argv[] = {"unshare", "--map-root-user", "--", "mksquashfs", "-", s->path, "-tar", "-comp", "zstd",
+                                "-Xcompression-level", level, "-b", block, "-noappend",
+                                "-no-progress", "-quiet", "-mkfs-time", epoch, "-all-time", epoch, "-root-mode", "0755", "-root-time", epoch,
+                                "-xattrs", NULL};
     struct run run = {
-        .argv = RUN_ARGV("mksquashfs", "-", s->path, "-tar", "-comp", "zstd", "-Xcompression-level", level, "-b", block, "-noappend",
-                         "-no-progress", "-quiet", "-mkfs-time", epoch, "-all-time", epoch, "-root-mode", "0755", "-root-uid", "0",
-                         "-root-gid", "0", "-root-time", epoch, "-xattrs"),
+        .argv = argv + (geteuid() == 0 ? 3 : 0),
         .env = (const char *const *)env,
         .in = read_fd,
         .out = s->log_fd,
@@ -64,23 +66,17 @@ int squashfs_start(const char *path, const struct layer_format *format, struct s
 
 static int hash_file(const char *path, uint64_t *ret_bytes, char ret_sha256[65], struct err *err) {
     cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
+    struct stat info;
+    uint8_t digest[DIGEST_BYTES];
     if (fd < 0)
         return fd;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    cleanup_free char *block = mem_array(256 << 10, 1);
-    ssize_t got = 0;
-    bool ok = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL);
-    *ret_bytes = 0;
-    while (ok && (got = read(fd, block, 256 << 10)) > 0) {
-        ok = EVP_DigestUpdate(context, block, (size_t)got);
-        *ret_bytes += (uint64_t)got;
-    }
-    ok = ok && got == 0 && EVP_DigestFinal_ex(context, digest, NULL);
-    EVP_MD_CTX_free(context);
-    if (!ok)
-        return err_set(err, -EIO, "cannot hash %s", path);
-    hex_format(digest, 32, ret_sha256);
+    if (fstat(fd, &info) < 0)
+        return err_sys(err, -errno, "cannot look at %s", path);
+    int r = digest_range(fd, path, 0, (uint64_t)info.st_size, digest, err);
+    if (r < 0)
+        return r;
+    *ret_bytes = (uint64_t)info.st_size;
+    hex_format(digest, DIGEST_BYTES, ret_sha256);
     return 0;
 }
 
@@ -89,10 +85,12 @@ int squashfs_finish(struct squashfs *s, uint64_t *ret_bytes, char ret_sha256[65]
     struct run run = {.argv = RUN_ARGV("mksquashfs")};
     int r = run_wait(&run, s->pid, err);
     s->pid = -1;
-    if (r < 0)
+    if (r < 0) {
         tool_log_append(s->log_fd, err);
-    else
+        (void)err_prefix(err, r, "writing %s", s->path);
+    } else {
         r = hash_file(s->path, ret_bytes, ret_sha256, err);
+    }
     if (r < 0)
         unlink(s->path);
     done(s);

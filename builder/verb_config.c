@@ -56,7 +56,8 @@ static int config_doc(void) {
 int verb_config(const struct verb *self, int argc, char **argv) {
     struct config_options values = {0};
     const struct opt options[] = {
-        {"profile", 0, OPT_TEXT, &values.profile, "PROFILE", "With the keys of this profile's stacks; without FILE: its default configuration."},
+        {"profile", 0, OPT_TEXT, &values.profile, "PROFILE",
+         "With the keys of this profile's stacks; without FILE: its default configuration."},
         {"secrets", 0, OPT_TEXT, &values.secrets, "DIR", "Also checks the secret files that *_FILE keys name, in this directory."},
         {"json", 0, OPT_FLAG, &values.json, NULL, "Prints one JSON object."},
         {0},

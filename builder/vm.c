@@ -2,6 +2,7 @@
 // Starts QEMU in a process group of its own, follows its serial log, and makes sure that it is gone in the end.
 #include "builder/vm.h"
 #include "builder/qmp.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 #include <errno.h>
@@ -16,14 +17,8 @@
 #define POLL_MS 50
 #define START_TIMEOUT_MS 5000
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int64_t vm_elapsed_ms(const struct vm *vm) {
-    return now_ms() - vm->started_ms;
+    return clock_ms() - vm->started_ms;
 }
 
 static void signals_of_ours(sigset_t *set) {
@@ -52,7 +47,7 @@ int vm_start(struct vm *vm, const char *const *argv, const char *serial, const c
     // The deadline gives the child a group of its own: Ctrl-C on our terminal must reach us, not QEMU.
     vm->run = (struct run){.argv = argv, .timeout_ms = START_TIMEOUT_MS};
     vm->qmp = qmp;
-    vm->started_ms = now_ms();
+    vm->started_ms = clock_ms();
     pid_t pid;
     r = run_start(&vm->run, &pid, err);
     if (r < 0)

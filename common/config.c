@@ -22,6 +22,9 @@ void config_done(struct config *config) {
         free(config->entries[i].value);
     }
     free(config->entries);
+    for (size_t i = 0; i < config->broken_count; i++)
+        free(config->broken[i]);
+    free(config->broken);
     *config = (struct config){0};
 }
 
@@ -78,6 +81,18 @@ const struct config_entry *config_find(const struct config *config, const char *
     return NULL;
 }
 
+bool config_mentions(const struct config *config, const char *key) {
+    for (size_t i = 0; i < config->broken_count; i++)
+        if (strcmp(config->broken[i], key) == 0)
+            return true;
+    return config_find(config, key) != NULL;
+}
+
+static void broken_add(struct config *config, char *key) {
+    config->broken = grown(config->broken, config->broken_count, sizeof(*config->broken));
+    config->broken[config->broken_count++] = key;
+}
+
 static void entry_add(struct config *config, char *key, char *value, unsigned line) {
     config->entries = grown(config->entries, config->count, sizeof(*config->entries));
     config->entries[config->count++] = (struct config_entry){key, value, line};
@@ -129,9 +144,9 @@ static size_t utf8_length(const unsigned char *text, size_t size) {
         unsigned char low, high; // range of the second byte
         unsigned char length;
     } forms[] = {
-        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-        {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
-        {0xf4, 0xf4, 0x80, 0x8f, 4},
+        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
     };
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
         if (text[0] < forms[i].first || text[0] > forms[i].last)
@@ -238,10 +253,13 @@ static void parse_pair(struct parser *parser, const char *text, size_t size) {
         problem = "blanks behind '=': write KEY=value";
     else
         problem = parse_value(value, value_size, &parsed);
-    if (problem)
-        config_problem_add(parser->problems, parser->line, "%.*s: %s", (int)key_size, text, problem);
-    else
+    if (!problem) {
         store(parser, text, key_size, parsed);
+        return;
+    }
+    config_problem_add(parser->problems, parser->line, "%.*s: %s", (int)key_size, text, problem);
+    if (parser->config->broken_count < CONFIG_MAX_ENTRIES)
+        broken_add(parser->config, str_printf("%.*s", (int)key_size, text));
 }
 
 static void parse_line(struct parser *parser, const char *text, size_t size) {
@@ -278,7 +296,8 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
         const char *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
         if (at + length + (end != NULL) > CONFIG_MAX_BYTES) {
-            config_problem_add(problems, parser.line, "the file is larger than %d bytes, of which the last is in this line: the rest was not read",
+            config_problem_add(problems, parser.line,
+                               "the file is larger than %d bytes, of which the last is in this line: the rest was not read",
                                CONFIG_MAX_BYTES);
             break;
         }

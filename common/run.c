@@ -2,6 +2,7 @@
 // posix_spawn, wait with a deadline, and bounded capture. No shell.
 #include "common/run.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -68,22 +69,16 @@ int run_start(const struct run *run, pid_t *ret_pid, struct err *err) {
     return r < 0 ? err_sys(err, r, "cannot start %s", run->argv[0]) : 0;
 }
 
-static int64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-// 0 = no deadline; else a time of now_ms().
+// 0 = no deadline; else a time of clock_ms().
 static int64_t deadline_of(const struct run *run) {
-    return run->timeout_ms ? now_ms() + run->timeout_ms : 0;
+    return run->timeout_ms ? clock_ms() + run->timeout_ms : 0;
 }
 
 // What poll(2) may wait for: -1 without a deadline, 0 when it has passed.
 static int left_ms(int64_t deadline) {
     if (!deadline)
         return -1;
-    int64_t left = deadline - now_ms();
+    int64_t left = deadline - clock_ms();
     return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 

@@ -122,7 +122,8 @@ static void add_value_problem(const struct schema_key *key, const struct config_
 static void check_entry(const struct schema *schema, const struct config_entry *entry, struct config_problems *problems) {
     const struct schema_key *key = schema_find(schema, entry->key);
     if (holds_private_key(entry->value)) {
-        config_problem_add(problems, entry->line, "%s: the value is a private key: put it into a file under " SCHEMA_SECRETS_DIR, entry->key);
+        config_problem_add(problems, entry->line, "%s: the value is a private key: put it into a file under " SCHEMA_SECRETS_DIR,
+                           entry->key);
     } else if (!key) {
         if (names_secret(entry->key))
             add_secret_problem(entry, problems);

@@ -60,21 +60,21 @@ extern const struct schema schema_base;
 int schema_check(const struct schema *schema, const struct config *config, struct config_problems *problems) must_check nonnull(1, 2, 3);
 // Secret files named by *_FILE keys: present under `secrets_fd` (a directory descriptor of the secrets directory, -1 if there is none),
 // regular, no rights for group and others, owned by root (or by us, when not root), at most SCHEMA_SECRET_MAX_BYTES, not empty. The file
-// behind OPERATOR_PASSWORD_FILE must hold a crypt(3) hash. 0, or -EINVAL when `problems` grew.
-int schema_check_files(const struct schema *schema, const struct config *config, int secrets_fd, struct config_problems *problems) must_check
-    nonnull(1, 2, 4);
+// behind OPERATOR_PASSWORD_FILE must hold a crypt(3) hash, one behind a …_KEYS_FILE no private key. 0, or -EINVAL when `problems` grew.
+int schema_check_files(const struct schema *schema, const struct config *config, int secrets_fd,
+                       struct config_problems *problems) must_check nonnull(1, 2, 4);
 // config_parse() and schema_check() in one: what every reader of a config.env does.
-int schema_parse(const struct schema *schema, const char *text, size_t size, struct config *ret_config, struct config_problems *problems)
-    must_check nonnull(1, 4, 5);
+int schema_parse(const struct schema *schema, const char *text, size_t size, struct config *ret_config,
+                 struct config_problems *problems) must_check nonnull(1, 4, 5);
 // A complete name ("NET0_ADDRESS"); NULL when unknown.
 const struct schema_key *schema_find(const struct schema *schema, const char *name) nonnull(1, 2);
 
 // Value or default; NULL when neither is set. The key must be in the schema (assert). Of a checked config an empty value is possible for
 // texts and lists only: "none", as against the default.
-const char *schema_text(const struct schema *schema, const struct config *config, const char *key) nonnull(1, 2, 3);
+const char *schema_text(const struct schema *schema, const struct config *config, const char *name) nonnull(1, 2, 3);
 // Of a config that passed schema_check(); false and 0 when neither value nor default is set.
-bool schema_bool(const struct schema *schema, const struct config *config, const char *key) nonnull(1, 2, 3);
-int64_t schema_integer(const struct schema *schema, const struct config *config, const char *key) nonnull(1, 2, 3); // INTEGER and SIZE
+bool schema_bool(const struct schema *schema, const struct config *config, const char *name) nonnull(1, 2, 3);
+int64_t schema_integer(const struct schema *schema, const struct config *config, const char *name) nonnull(1, 2, 3); // INTEGER and SIZE
 // The file name below the secrets directory that a SCHEMA_SECRET_FILE value names; NULL when it is no such path. Points into `path`.
 const char *schema_secret_name(const char *path) nonnull(1);
 // Whether `name` may be the file name of a secret: [A-Za-z0-9][A-Za-z0-9._-]*.secret, below SCHEMA_SECRET_NAME_BYTES.

@@ -120,7 +120,8 @@ static bool is_memory(const struct schema_key *key, const char *value) {
     int64_t percent;
     if (size == 0 || value[size - 1] != '%')
         return is_size(key, value);
-    return copy_item(value, size - 1, digits, sizeof(digits)) && schema_parse_number(digits, false, &percent) && percent >= 1 && percent <= 100;
+    return copy_item(value, size - 1, digits, sizeof(digits)) && schema_parse_number(digits, false, &percent) && percent >= 1 &&
+           percent <= 100;
 }
 
 static bool is_choice(const struct schema_key *key, const char *value) {
@@ -304,8 +305,8 @@ static bool is_secret_file(const struct schema_key *key, const char *value) {
 bool schema_is_secret_name(const char *name) {
     static const char suffix[] = ".secret";
     size_t size = strlen(name), tail = sizeof(suffix) - 1;
-    return size > tail && size < SCHEMA_SECRET_NAME_BYTES && is_made_of(name, size, UPPER LOWER DIGITS "._-") && isalnum((unsigned char)name[0]) &&
-           strcmp(name + size - tail, suffix) == 0;
+    return size > tail && size < SCHEMA_SECRET_NAME_BYTES && is_made_of(name, size, UPPER LOWER DIGITS "._-") &&
+           isalnum((unsigned char)name[0]) && strcmp(name + size - tail, suffix) == 0;
 }
 
 const char *schema_secret_name(const char *path) {
@@ -328,11 +329,14 @@ const struct schema_type_info schema_types[SCHEMA_TYPES] = {
     [SCHEMA_ADDRESS] = {"address", "an IPv4 or IPv6 address", is_address, false},
     [SCHEMA_ADDRESS_LIST] = {"addresses", "IPv4 or IPv6 addresses, separated by blanks", is_address_list, true},
     [SCHEMA_CIDR] = {"address/prefix", "an address with its prefix length, such as 192.0.2.7/24", is_cidr, false},
-    [SCHEMA_CIDR_LIST] = {"addresses/prefixes", "addresses with their prefix lengths, such as 192.0.2.7/24, separated by blanks", is_cidr_list, true},
+    [SCHEMA_CIDR_LIST] = {"addresses/prefixes", "addresses with their prefix lengths, such as 192.0.2.7/24, separated by blanks",
+                          is_cidr_list, true},
     [SCHEMA_PORT_LIST] = {"ports", "ports from 1 to 65535 or ranges such as 8000-8100, separated by blanks", is_port_list, true},
     [SCHEMA_TIMEZONE] = {"time zone", "a time zone such as UTC or Europe/Berlin", is_timezone, false},
-    [SCHEMA_INTERFACE] = {"interface", "an interface name of at most 15 characters, or a MAC address such as 52:54:00:12:34:56", is_interface, false},
-    [SCHEMA_USER] = {"user name", "a user name: lower-case letters, digits, '_' and '-', not a digit first, at most 32 characters, not root", is_user,
+    [SCHEMA_INTERFACE] = {"interface", "an interface name of at most 15 characters, or a MAC address such as 52:54:00:12:34:56",
+                          is_interface, false},
+    [SCHEMA_USER] = {"user name",
+                     "a user name: lower-case letters, digits, '_' and '-', not a digit first, at most 32 characters, not root", is_user,
                      false},
     [SCHEMA_SSH_KEYS] = {"public keys", "public SSH keys as in a .pub file (type, base64, comment), separated by ';'", is_ssh_keys, true},
     [SCHEMA_PATH] = {"path", "an absolute path", is_path, false},

@@ -31,7 +31,8 @@ void candidate_add_secret(struct candidate *candidate, const char *name, char *d
 void candidate_add_secrets(struct candidate *candidate, int dir_fd, const char *path) nonnull(1, 3);
 // The whole check, secret files included. 0 and *ret_config, or -EINVAL with candidate->problems.
 // The secrets are laid out as files in a private directory below run/webops for that, which is removed again.
-int candidate_check(struct candidate *candidate, const struct schema *schema, int root_fd, struct config *ret_config) must_check nonnull(1, 2, 4);
+int candidate_check(struct candidate *candidate, const struct schema *schema, int root_fd, struct config *ret_config) must_check
+    nonnull(1, 2, 4);
 // Copies secrets, the record of the source, and last config.env to the state partition.
 int candidate_remember(const struct candidate *candidate, int root_fd, struct err *err) must_check nonnull(1, 3);
 

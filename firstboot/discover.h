@@ -17,12 +17,14 @@ struct discover_io {
     int (*open_volume)(int root_fd, const char *device, const char *type, struct err *err);
     // GET; at most `max_bytes`. The caller frees *ret_text.
     int (*fetch)(const char *url, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err);
+    // Waits, for seconds at most, until devices that are known to the kernel have their drivers. May be NULL.
+    void (*settle)(int root_fd);
 };
 
 struct discover {
     int root_fd; // "/" on a machine
     const struct schema *schema;
-    bool late; // the network is up: metadata services may be asked
+    bool late; // the network is up: metadata services may be asked; else, if nothing is found, devices are waited for and asked again
     const struct discover_io *io; // NULL: mount and webops-fetch
 };
 
@@ -33,7 +35,8 @@ struct discover_refusal {
 
 struct discovered {
     struct config config; // passed the whole check; may be empty, then every key has its default
-    char *source; // "state", "last good", "ESP", "volume WEBOPS on sdb1", "seed cidata on sr0", "fw_cfg", "credentials", "Hetzner metadata", "default"
+    char *
+        source; // "state", "last good", "ESP", "volume WEBOPS on sdb1", "seed cidata on sr0", "fw_cfg", "credentials", "Hetzner metadata", "default"
     struct discover_refusal *refusals; // what was found and not taken, in order of discovery
     size_t refusal_count;
 };

@@ -5,6 +5,7 @@
 #include "firstboot/actionlog.h"
 #include "firstboot/bootrecord.h"
 #include "firstboot/report.h"
+#include "common/clock.h"
 #include <string.h>
 #include <time.h>
 
@@ -37,12 +38,6 @@ static bool run_failing(const struct health_check *checks, const struct health_c
     return health->failed && may_wait;
 }
 
-static long long now_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
 void health_run(const struct health_check *checks, const struct health_context *context, unsigned timeout_seconds, struct health *ret_health) {
     struct health health = {0};
     while (checks[health.count].name)
@@ -50,8 +45,8 @@ void health_run(const struct health_check *checks, const struct health_context *
     health.results = mem_array(health.count + 1, sizeof(*health.results));
     for (size_t i = 0; i < health.count; i++)
         health.results[i] = (struct health_result){.name = checks[i].name, .code = -1};
-    long long deadline = now_seconds() + timeout_seconds;
-    while (run_failing(checks, context, &health) && now_seconds() < deadline)
+    int64_t deadline = clock_ms() + timeout_seconds * INT64_C(1000);
+    while (run_failing(checks, context, &health) && clock_ms() < deadline)
         nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
     *ret_health = health;
 }

@@ -11,11 +11,16 @@
 static const struct {
     const char *start, *name;
 } foreign[] = {
-    {"#cloud-config", "a cloud-config"},    {"#!", "a script"},
-    {"#include", "an include list"},        {"#cloud-boothook", "a boot hook"},
-    {"#part-handler", "a part handler"},    {"## template:", "a template"},
-    {"Content-Type:", "a MIME message"},    {"MIME-Version:", "a MIME message"},
-    {"{", "JSON"},                          {"\x1f\x8b", "compressed"},
+    {"#cloud-config", "a cloud-config"},
+    {"#!", "a script"},
+    {"#include", "an include list"},
+    {"#cloud-boothook", "a boot hook"},
+    {"#part-handler", "a part handler"},
+    {"## template:", "a template"},
+    {"Content-Type:", "a MIME message"},
+    {"MIME-Version:", "a MIME message"},
+    {"{", "JSON"},
+    {"\x1f\x8b", "compressed"},
 };
 
 void seed_take_user_data(const char *data, size_t size, struct candidate *candidate) {
@@ -61,7 +66,8 @@ void seed_merge(const struct config *extra, const char *file, const struct schem
         if (config_find(&present, entry->key) || (keep_net && is_net_key(entry->key)))
             continue;
         if (is_first)
-            buf_printf(&candidate->text, "%s# from the seed's %s\n", candidate->text.size && candidate->text.data[candidate->text.size - 1] != '\n' ? "\n" : "", file);
+            buf_printf(&candidate->text, "%s# from the seed's %s\n",
+                       candidate->text.size && candidate->text.data[candidate->text.size - 1] != '\n' ? "\n" : "", file);
         is_first = false;
         if (config_format_entry(entry->key, entry->value, &candidate->text) < 0)
             config_problem_add(&candidate->problems, 0, "%s:%u: %s cannot be written into a config.env", file, entry->line, entry->key);

@@ -284,7 +284,7 @@ static void add_json_members(struct parser *p, node_index parent, json_t *json, 
     json_t *value;
     size_t index;
     if (json_is_object(json)) {
-        json_object_foreach (json, key, value) {
+        json_object_foreach(json, key, value) {
             node_index child = add_json(p, value, depth + 1);
             if (!child)
                 return;
@@ -293,7 +293,7 @@ static void add_json_members(struct parser *p, node_index parent, json_t *json, 
             last = child;
         }
     } else {
-        json_array_foreach (json, index, value) {
+        json_array_foreach(json, index, value) {
             node_index child = add_json(p, value, depth + 1);
             if (!child)
                 return;

@@ -84,7 +84,8 @@ bool superblock_parse(const uint8_t *bytes, size_t size, struct superblock *ret_
 void superblock_parse_directory(const uint8_t *bytes, size_t size, struct superblock *superblock) {
     enum { ENTRY = 32, DELETED = 0xe5, VOLUME_ID = 0x08, DIRECTORY = 0x10 };
     for (size_t at = 0; at + ENTRY <= size && bytes[at] != 0; at += ENTRY) {
-        if (bytes[at] == DELETED || (bytes[at + 11] & (VOLUME_ID | DIRECTORY)) != VOLUME_ID || bytes[at + 11] == 0x0f) // 0x0f: part of a long name
+        if (bytes[at] == DELETED || (bytes[at + 11] & (VOLUME_ID | DIRECTORY)) != VOLUME_ID ||
+            bytes[at + 11] == 0x0f) // 0x0f: part of a long name
             continue;
         set_label(superblock, bytes + at, 11);
         return;

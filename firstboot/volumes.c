@@ -137,7 +137,8 @@ static bool read_superblock(int root_fd, const char *device, struct superblock *
     return true;
 }
 
-static bool classify(const struct device *device, const char *booted_disk, const struct superblock *superblock, enum volume_kind *ret_kind) {
+static bool classify(const struct device *device, const char *booted_disk, const struct superblock *superblock,
+                     enum volume_kind *ret_kind) {
     if (strcmp(device->partition, "esp") == 0 && strcmp(device->disk, booted_disk) == 0 && strcmp(superblock->type, "vfat") == 0)
         *ret_kind = VOLUME_ESP;
     else if (strcmp(superblock->label, "WEBOPS") == 0)

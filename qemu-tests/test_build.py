@@ -77,13 +77,11 @@ def small(tmp_path_factory):
 
 
 def digests(directory):
-    """What must be the same bytes wherever it is built."""
-    facts = json.loads(next(Path(directory).glob("*build.json")).read_text())
-    raw = next(Path(directory).glob("*.raw"))
-    inspected = json.loads(good(webops_image("inspect", "--json", raw)).stdout)
-    slot = inspected["slots"][0]
-    return {"root hash": slot["root_hash"], "slot": slot["id"], "command line": slot["cmdline"], "layers": [l["sha256"] for l in slot["layers"]],
-            "artefacts": {key: value for key, value in facts.get("artifacts", {}).items() if "image" not in key}}
+    """What must be the same bytes wherever it is built: slot image, UKI, initramfs, and what inspect reads from the disk image."""
+    parts = json.loads(next(Path(directory).glob("*.build.json")).read_text())["parts"]
+    slot = json.loads(good(webops_image("inspect", "--json", next(Path(directory).glob("*.raw")))).stdout)["slots"][0]
+    return {"root hash": slot["root_hash"], "id": slot["id"], "command line": slot["cmdline"], "layers": [layer["sha256"] for layer in slot["layers"]],
+            "parts": {name: part["sha256"] for name, part in parts.items()}}
 
 
 def test_same_bytes_elsewhere(small, tmp_path):
@@ -95,21 +93,21 @@ def test_same_bytes_elsewhere(small, tmp_path):
     good(result)
     second = Image(other, tmp_path / "out")
     assert digests(first.dir) == digests(second.dir)
-    # The ESP holds UKI, kernel and initramfs: compared file by file, whatever the file system's own dates are.
-    one, two = first.inspect(), second.inspect()
-    for name in ("EFI/webops/a.efi", "webops/a.linux", "webops/a.initrd"):
-        hashes = []
-        for image, report in ((first, one), (second, two)):
-            esp = next(part for part in report["partitions"] if part["name"] == "esp")
-            data = subprocess.run(["mtype", "-i", f"{image.raw}@@{esp['offset']}", f"::{name}"], capture_output=True, check=True).stdout
-            hashes.append(hashlib.sha256(data).hexdigest())
-        assert hashes[0] == hashes[1], name
-    slot = next(part for part in one["partitions"] if part["name"] == "webops-a")
+    assert set(digests(first.dir)["parts"]) == {"slot", "uki", "initramfs"}
+    # And on the disk, read by others: the slot partition, and the files of the ESP.
+    hashes = []
     for image in (first, second):
+        report = image.inspect()
+        slot, esp = (next(part for part in report["partitions"] if part["name"] == name) for name in ("webops-a", "esp"))
         with open(image.raw, "rb") as disk:
             disk.seek(slot["offset"])
-            image.slot_hash = hashlib.sha256(disk.read(slot["bytes"])).hexdigest()
-    assert first.slot_hash == second.slot_hash
+            found = [hashlib.sha256(disk.read(slot["bytes"])).hexdigest()]
+        for name in ("EFI/webops/a.efi", "webops/a.linux", "webops/a.initrd", "loader/entries/a.conf"):
+            data = subprocess.run(["mtype", "-i", f"{image.raw}@@{esp['offset']}", f"::{name}"], capture_output=True, check=True).stdout
+            assert data, name
+            found.append(hashlib.sha256(data).hexdigest())
+        hashes.append(found)
+    assert hashes[0] == hashes[1]
 
 
 def test_nothing_changed_nothing_built(small):

@@ -80,7 +80,7 @@ static void test_profile_refused(void **state) {
         {"layers", "layers: [../../etc]", "is not a name"},
         {"layers", "layers: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p]", "at most 15"},
         {"surprise", "surprise: 1", "surprise"},
-        {"name", "name: &anchor web", "p.yaml"},
+        {"layers", "layers: [&a base, *a]", "p.yaml:5"},
         {"name", "name: [unclosed", "p.yaml"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(table); i++) {

@@ -45,7 +45,7 @@ static void checks(void **state) {
         {RUN_ARGV("check", "/nonexistent/file"), EXIT_PERMANENT, "", "/nonexistent/file"},
         {RUN_ARGV("check"), EXIT_USAGE, "", "name a FILE"},
         {RUN_ARGV("check", "--profile", profile, path), EXIT_PERMANENT, "", "none.yaml"},
-        {RUN_ARGV("chek", path), EXIT_USAGE, "", "expected 'check"},
+        {RUN_ARGV("nonsense", path), EXIT_USAGE, "", "expected 'check"},
         {RUN_ARGV("doc", path), EXIT_USAGE, "", "expected 'check"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

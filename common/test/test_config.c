@@ -140,6 +140,9 @@ static void bad_lines(void **state) {
         assert_int_equal(config.count, 2); // the good lines are there
         assert_non_null(config_find(&config, "LAST"));
         assert_null(config_find(&config, "A"));
+        assert_true(config_mentions(&config, "LAST"));
+        bool is_key_good = strncmp(problems.items[0].text, "A: ", 3) == 0;
+        assert_int_equal(config_mentions(&config, "A"), is_key_good);
     }
 }
 
@@ -155,7 +158,8 @@ static void all_problems_at_once_in_order(void **state) {
     static const struct {
         unsigned line;
         const char *part;
-    } expected[] = {{1, "byte order mark"}, {1, "CR LF"}, {2, "A: set twice, first in line 1"}, {3, "capital"}, {4, "NUL"}, {5, "D: the quote"}};
+    } expected[] = {{1, "byte order mark"}, {1, "CR LF"}, {2, "A: set twice, first in line 1"},
+                    {3, "capital"},         {4, "NUL"},   {5, "D: the quote"}};
     cleanup_config struct config config = {0};
     cleanup_config_problems struct config_problems problems = {0};
     assert_int_equal(config_parse(text, sizeof(text) - 1, &config, &problems), -EINVAL);
@@ -170,7 +174,8 @@ static void all_problems_at_once_in_order(void **state) {
 
 static void messages_never_carry_values(void **state) {
     (void)state;
-    static const char *const lines[] = {"A=hunter2$", "A=\"hunter2", "A='hunter2'x", "hunter2", "A= hunter2", "hunter2=A", "A='hunter2\xff'", "export hunter2"};
+    static const char *const lines[] = {"A=hunter2$", "A=\"hunter2", "A='hunter2'x",    "hunter2",
+                                        "A= hunter2", "hunter2=A",   "A='hunter2\xff'", "export hunter2"};
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
         cleanup_config struct config config = {0};
         cleanup_config_problems struct config_problems problems = {0};
@@ -273,9 +278,11 @@ static uint32_t next_random(uint32_t *seed) {
 
 // A random line out of pieces that matter to a shell; most are refused.
 static void add_random_line(struct buf *buf, unsigned number, uint32_t *seed) {
-    static const char *const pieces[] = {"a",  "B",  "7",  "'",  "\"", "'",  "\"", "$",    "$HOME", "${X}", "`id`", "\\", " ",  "\t", "#", "~",
-                                         ":",  "=",  "*",  "?",  "[a]", "{",  "}",  ";",    "&",     "|",    "<",    ">",  "(",  ")",  "!", "^",
-                                         "%",  "+",  ",",  "-",  ".",  "/",  "@",  "_",    "\xc3\xbc", "\xe2\x82\xac", "\x81", "'b c'", "\"d e\"", "it's"};
+    static const char *const pieces[] = {
+        "a",    "B",     "7",       "'",   "\"", "'", "\"",  "$", "$HOME", "${X}", "`id`", "\\", " ",        "\t",
+        "#",    "~",     ":",       "=",   "*",  "?", "[a]", "{", "}",     ";",    "&",    "|",  "<",        ">",
+        "(",    ")",     "!",       "^",   "%",  "+", ",",   "-", ".",     "/",    "@",    "_",  "\xc3\xbc", "\xe2\x82\xac",
+        "\x81", "'b c'", "\"d e\"", "it's"};
     unsigned start = next_random(seed) % 4;
     buf_printf(buf, "K%u=%s", number, start == 0 ? "'" : start == 1 ? "\"" : "");
     for (unsigned count = next_random(seed) % 6; count > 0; count--)
@@ -332,7 +339,8 @@ static void agrees_with_a_shell(void **state) {
 
 static void formatted_entries_read_back(void **state) {
     (void)state;
-    static const char *const good[] = {"", "plain", "two words", "$HOME", "it's", "back\\slash", "\"quoted\"", "gr\xc3\xbc\xc3\x9f", " edge "};
+    static const char *const good[] = {"",      "plain", "two words", "$HOME", "it's", "back\\slash", "\"quoted\"", "gr\xc3\xbc\xc3\x9f",
+                                       " edge "};
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
         cleanup_buf struct buf buf = {0};
         assert_int_equal(config_format_entry("KEY", good[i], &buf), 0);

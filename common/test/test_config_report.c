@@ -31,7 +31,8 @@ static void lines(void **state) {
         {"", "%1$s: ok, 0 keys\n", EXIT_OK},
         {"HOSTNAME=a\n", "%1$s: ok, 1 key\n", EXIT_OK},
         {"HOSTNAM=canary\nSSH_PORT=canary\n",
-         "%1$s:1: HOSTNAM: unknown key; did you mean HOSTNAME?\n%1$s:2: SSH_PORT: expected a whole number, from 1 to 65535\n", EXIT_PERMANENT},
+         "%1$s:1: HOSTNAM: unknown key; did you mean HOSTNAME?\n%1$s:2: SSH_PORT: expected a whole number, from 1 to 65535\n",
+         EXIT_PERMANENT},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *out = NULL, *path = str_printf("%s/config.env", scratch->path);

@@ -34,29 +34,47 @@ struct value_case {
 };
 
 static const struct value_case value_cases[] = {
-    {"HOSTNAME", {"a", "web-1", "db1.example.org", "1a", "A9"},
-     {"", "-a", "a-", "a..b", ".a", "a.", "a_b", "10.0.0.1", "123", "a b", "\xc3\xbc", "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg",
+    {"HOSTNAME",
+     {"a", "web-1", "db1.example.org", "1a", "A9"},
+     {"", "-a", "a-", "a..b", ".a", "a.", "a_b", "10.0.0.1", "123", "a b", "\xc3\xbc",
+      "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg",
       "aaaaaaaaa.bbbbbbbbb.ccccccccc.ddddddddd.eeeeeeeee.fffffffff.ggggg"}},
-    {"TIMEZONE", {"UTC", "Europe/Berlin", "Etc/GMT+2", "America/Argentina/Buenos_Aires"}, {"", "/etc/localtime", "../x", "a/../b", "Europe//Berlin", "Europe/", "1/2", "U TC"}},
+    {"TIMEZONE",
+     {"UTC", "Europe/Berlin", "Etc/GMT+2", "America/Argentina/Buenos_Aires"},
+     {"", "/etc/localtime", "../x", "a/../b", "Europe//Berlin", "Europe/", "1/2", "U TC"}},
     {"NTP_SERVERS", {"", "a.example b.example", "192.0.2.1 2001:db8::1", " a  b "}, {"a,b", "a;b", "192.0.2.256", "x_y", "[::1]", "-a"}},
     {"DNS_SERVERS", {"", "192.0.2.53", "192.0.2.53 2001:db8::53"}, {"dns.example", "192.0.2.0/24", "192.0.2.1,192.0.2.2", "1.2.3", "::g"}},
     {"SSH_PORT", {"1", "22", "65535"}, {"", "0", "65536", "022", "+22", "-1", "22 ", "0x16", "99999999999999999999", "2e1", "22\xc2\xa0"}},
-    {"SWAP_SIZE", {"0", "1", "512M", "4G", "1T", "1099511627776"}, {"", "1.5G", "4g", "4GB", "G", "-1", "2T", "9999999999999999T", "4 G", "007"}},
+    {"SWAP_SIZE",
+     {"0", "1", "512M", "4G", "1T", "1099511627776"},
+     {"", "1.5G", "4g", "4GB", "G", "-1", "2T", "9999999999999999T", "4 G", "007"}},
     {"USER_MEMORY_MAX", {"64M", "2G", "1%", "80%", "100%"}, {"", "0%", "101%", "%", "5.5%", "-5%", "63M", "1000000000%", "80%%"}},
     {"ENABLE_FIREWALL", {"true", "false"}, {"", "yes", "no", "1", "0", "TRUE", "True", "on", "true "}},
     {"WATCHDOG", {"auto", "hardware", "softdog", "off"}, {"", "aut", "autox", "auto off", "AUTO", "none"}},
-    {"FIREWALL_SSH_FROM", {"", "192.0.2.0/24", "0.0.0.0/0 ::/0", "2001:db8::/32"}, {"192.0.2.0", "192.0.2.0/33", "2001:db8::/129", "192.0.2.0/", "192.0.2.0/024", "/24", "a/24", "192.0.2.0/-1", "192.0.2.0/24/24"}},
-    {"FIREWALL_ALLOW_TCP", {"", "80", "80 443", "8000-8100", "1-65535"}, {"0", "65536", "80,443", "90-80", "80-80", "80-", "-80", "http", "1-2-3", "80/tcp"}},
-    {"OPERATOR_USER", {"ops", "_a", "a-b_9", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}, {"", "root", "Ops", "9a", "-a", "a b", "a:b", "a.b", "\xc3\xbc", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}},
-    {"NET0_INTERFACE", {"eth0", "enp1s0f0", "52:54:00:12:34:56", "52:54:00:AB:cd:EF", "wan_1"}, {"", "eth0.5", "averylongname016", "../x", "e th", "52:54:00:12:34", "52-54-00-12-34-56", "52:54:00:12:34:5g", "-x", "eth*"}},
+    {"FIREWALL_SSH_FROM",
+     {"", "192.0.2.0/24", "0.0.0.0/0 ::/0", "2001:db8::/32"},
+     {"192.0.2.0", "192.0.2.0/33", "2001:db8::/129", "192.0.2.0/", "192.0.2.0/024", "/24", "a/24", "192.0.2.0/-1", "192.0.2.0/24/24"}},
+    {"FIREWALL_ALLOW_TCP",
+     {"", "80", "80 443", "8000-8100", "1-65535"},
+     {"0", "65536", "80,443", "90-80", "80-80", "80-", "-80", "http", "1-2-3", "80/tcp"}},
+    {"OPERATOR_USER",
+     {"ops", "_a", "a-b_9", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+     {"", "root", "Ops", "9a", "-a", "a b", "a:b", "a.b", "\xc3\xbc", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}},
+    {"NET0_INTERFACE",
+     {"eth0", "enp1s0f0", "52:54:00:12:34:56", "52:54:00:AB:cd:EF", "wan_1"},
+     {"", "eth0.5", "averylongname016", "../x", "e th", "52:54:00:12:34", "52-54-00-12-34-56", "52:54:00:12:34:5g", "-x", "eth*"}},
     {"SSH_AUTHORIZED_KEYS",
-     {"", "ssh-ed25519 " ED25519, "ssh-ed25519 " ED25519 " me@home; ssh-ed25519 " ED25519 " a b c", "ssh-ed25519 " ED25519 ";", " ; ssh-ed25519 " ED25519 " x"},
-     {"x", "ssh-ed25519", "ssh-ed25519 ", "ssh-ed25519  " ED25519, "ssh-rsa " ED25519, "ssh-dss AAAAB3NzaC1kc3MA", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ssh-ed25519 " ED25519 "=",
-      ED25519, "ssh-ed25519 " ED25519 "; bogus", "command=\"x\" ssh-ed25519 " ED25519, "ssh-ed25519 " ED25519 ", ssh-ed25519 " ED25519 ";x",
+     {"", "ssh-ed25519 " ED25519, "ssh-ed25519 " ED25519 " me@home; ssh-ed25519 " ED25519 " a b c", "ssh-ed25519 " ED25519 ";",
+      " ; ssh-ed25519 " ED25519 " x"},
+     {"x", "ssh-ed25519", "ssh-ed25519 ", "ssh-ed25519  " ED25519, "ssh-rsa " ED25519, "ssh-dss AAAAB3NzaC1kc3MA",
+      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "ssh-ed25519 " ED25519 "=", ED25519, "ssh-ed25519 " ED25519 "; bogus",
+      "command=\"x\" ssh-ed25519 " ED25519, "ssh-ed25519 " ED25519 ", ssh-ed25519 " ED25519 ";x",
       "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8*"}},
-    {"OPERATOR_PASSWORD_FILE", {"/webops/secrets/a.secret", "/webops/secrets/A-b_c.9.secret"},
-     {"", "hunter2", "a.secret", "/webops/secrets/", "/webops/secrets/.secret", "/webops/secrets/a", "/webops/secrets/../a.secret", "/webops/secrets/b/a.secret",
-      "/webops/secrets/.a.secret", "/etc/a.secret", "/webops/secrets//a.secret", "/webops/secrets/a b.secret", "/webops/secrets/a.secret ", "/webops/secretsa.secret"}},
+    {"OPERATOR_PASSWORD_FILE",
+     {"/webops/secrets/a.secret", "/webops/secrets/A-b_c.9.secret"},
+     {"", "hunter2", "a.secret", "/webops/secrets/", "/webops/secrets/.secret", "/webops/secrets/a", "/webops/secrets/../a.secret",
+      "/webops/secrets/b/a.secret", "/webops/secrets/.a.secret", "/etc/a.secret", "/webops/secrets//a.secret", "/webops/secrets/a b.secret",
+      "/webops/secrets/a.secret ", "/webops/secretsa.secret"}},
 };
 
 static void values_by_type(void **state) {
@@ -89,14 +107,17 @@ static void whole_files(void **state) {
     } cases[] = {
         {"", ""},
         {"HOSTNAM=a\n", "1: HOSTNAM: unknown key; did you mean HOSTNAME?\n"},
-        {"NET3_ADRESS=a\n", "1: NET3_ADRESS: unknown key; did you mean NET3_ADDRESS?\n1: NET3_ADRESS: needs NET3_INTERFACE, which is not set\n"},
-        {"LD_PRELOAD=/x\nPATH=/x\nIFS=x\nBASH_ENV=x\n", "1: LD_PRELOAD: unknown key\n2: PATH: unknown key\n3: IFS: unknown key\n4: BASH_ENV: unknown key\n"},
+        {"NET3_ADRESS=a\n",
+         "1: NET3_ADRESS: unknown key; did you mean NET3_ADDRESS?\n1: NET3_ADRESS: needs NET3_INTERFACE, which is not set\n"},
+        {"LD_PRELOAD=/x\nPATH=/x\nIFS=x\nBASH_ENV=x\n",
+         "1: LD_PRELOAD: unknown key\n2: PATH: unknown key\n3: IFS: unknown key\n4: BASH_ENV: unknown key\n"},
         {"NET_INTERFACE=eth0\n", "1: NET_INTERFACE: unknown key; did you mean NET0_INTERFACE?\n"},
         {"OPERATOR_PASSWORD=hunter2\n", "1: OPERATOR_PASSWORD: a secret is never a value: give it as a file: "
                                         "OPERATOR_PASSWORD_FILE=/webops/secrets/operator-password.secret\n"},
         {"K3S_TOKEN=\n", "1: K3S_TOKEN: a secret is never a value: give it as a file: K3S_TOKEN_FILE=/webops/secrets/k3s-token.secret\n"},
         {"API_KEY=x\n", "1: API_KEY: a secret is never a value: give it as a file: API_KEY_FILE=/webops/secrets/api-key.secret\n"},
-        {"HOSTNAME='-----BEGIN OPENSSH PRIVATE KEY-----'\n", "1: HOSTNAME: the value is a private key: put it into a file under /webops/secrets\n"},
+        {"HOSTNAME='-----BEGIN OPENSSH PRIVATE KEY-----'\n",
+         "1: HOSTNAME: the value is a private key: put it into a file under /webops/secrets\n"},
         {"X='-----BEGIN RSA PRIVATE KEY-----'\n", "1: X: the value is a private key: put it into a file under /webops/secrets\n"},
         {"SSH_PORT=0\nSWAP_SIZE=x\nJOURNAL_MAX_SIZE=1M\n",
          "1: SSH_PORT: expected a whole number, from 1 to 65535\n2: SWAP_SIZE: expected a size such as 512M or 2G, from 0 to 1T\n"
@@ -104,21 +125,30 @@ static void whole_files(void **state) {
         {"WATCHDOG=x\n", "1: WATCHDOG: expected one of: auto hardware softdog off\n"},
         // networks
         {"NET1_ADDRESS=192.0.2.1/24\nNET1_MTU=1500\n", "1: NET1_ADDRESS: needs NET1_INTERFACE, which is not set\n"},
-        {"NET1_INTERFACE=a\nNET1_GATEWAY=192.0.2.1\n", "2: NET1_GATEWAY: needs NET1_ADDRESS, which is not set (DHCP brings its own gateway)\n"},
+        {"NET1_INTERFACE=a\nNET1_GATEWAY=192.0.2.1\n",
+         "2: NET1_GATEWAY: needs NET1_ADDRESS, which is not set (DHCP brings its own gateway)\n"},
         {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/24\nNET1_GATEWAY=192.0.2.1\n", ""},
-        {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/25\nNET1_GATEWAY=192.0.2.129\n", "3: NET1_GATEWAY: the IPv4 gateway is in no network of NET1_ADDRESS\n"},
+        {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/25\nNET1_GATEWAY=192.0.2.129\n",
+         "3: NET1_GATEWAY: the IPv4 gateway is in no network of NET1_ADDRESS\n"},
         {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/32\nNET1_GATEWAY=172.31.1.1\n", ""},
         {"NET1_INTERFACE=a\nNET1_ADDRESS=2001:db8::9/64\nNET1_GATEWAY=fe80::1\n", ""},
-        {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/24\nNET1_GATEWAY=fe80::1\n", "3: NET1_GATEWAY: the IPv6 gateway is in no network of NET1_ADDRESS\n"},
+        {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/24\nNET1_GATEWAY=fe80::1\n",
+         "3: NET1_GATEWAY: the IPv6 gateway is in no network of NET1_ADDRESS\n"},
         {"NET1_INTERFACE=a\nNET1_ADDRESS='192.0.2.9/24 2001:db8::9/64'\nNET1_GATEWAY='2001:db8::1 192.0.2.1'\n", ""},
-        {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/24\nNET1_GATEWAY='192.0.2.1 192.0.2.2'\n", "3: NET1_GATEWAY: more than one IPv4 gateway\n"},
+        {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/24\nNET1_GATEWAY='192.0.2.1 192.0.2.2'\n",
+         "3: NET1_GATEWAY: more than one IPv4 gateway\n"},
         {"NET1_INTERFACE=a\nNET1_ADDRESS=2001:db8::9/64\nNET1_MTU=1279\n", "3: NET1_MTU: IPv6 needs at least 1280\n"},
         {"NET1_INTERFACE=a\nNET1_ADDRESS=192.0.2.9/24\nNET1_MTU=1279\n", ""},
         {"NET1_INTERFACE=a\nNET2_INTERFACE=A\n", "2: NET2_INTERFACE: the same interface as NET1_INTERFACE in line 1\n"},
         {"NET1_INTERFACE=a\nNET2_INTERFACE=a\nNET2_VLAN=7\n", ""},
-        {"NET1_INTERFACE=a\nNET1_VLAN=7\nNET2_INTERFACE=a\nNET2_VLAN=7\n", "3: NET2_INTERFACE: the same interface and VLAN as NET1_INTERFACE in line 1\n"},
+        {"NET1_INTERFACE=a\nNET1_VLAN=7\nNET2_INTERFACE=a\nNET2_VLAN=7\n",
+         "3: NET2_INTERFACE: the same interface and VLAN as NET1_INTERFACE in line 1\n"},
         {"NET1_INTERFACE=a\nNET1_VLAN=0\nNET2_INTERFACE=b\nNET2_VLAN=4095\n",
          "2: NET1_VLAN: expected a whole number, from 1 to 4094\n4: NET2_VLAN: expected a whole number, from 1 to 4094\n"},
+        // a key whose line is broken is not called missing as well
+        {"NET1_INTERFACE='a\nNET1_ADDRESS=192.0.2.9/24\n", "1: NET1_INTERFACE: the quote is not closed on this line\n"},
+        {"NET1_INTERFACE=a\nNET1_ADDRESS=$A\nNET1_GATEWAY=192.0.2.1\n",
+         "2: NET1_ADDRESS: a shell would split or expand this value: put it in single quotes\n"},
         // ratios
         {"VM_DIRTY_RATIO=5\n", "1: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (the other has its default)\n"},
         {"VM_DIRTY_RATIO=40\nVM_DIRTY_BACKGROUND_RATIO=40\n", "2: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (both are set)\n"},
@@ -177,7 +207,8 @@ static void numbers_round_trip(void **state) {
     static const struct {
         int64_t number;
         const char *text;
-    } cases[] = {{0, "0"}, {1, "1"}, {1023, "1023"}, {1024, "1K"}, {1025, "1025"}, {3 << 20, "3M"}, {5LL << 30, "5G"}, {7LL << 40, "7T"}, {1LL << 50, "1024T"}};
+    } cases[] = {{0, "0"},        {1, "1"},          {1023, "1023"},    {1024, "1K"},        {1025, "1025"},
+                 {3 << 20, "3M"}, {5LL << 30, "5G"}, {7LL << 40, "7T"}, {1LL << 50, "1024T"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char text[SCHEMA_NUMBER_BYTES];
         int64_t number = -1;
@@ -197,9 +228,17 @@ static void networks_contain(void **state) {
         const char *network, *address;
         bool inside;
     } cases[] = {
-        {"192.0.2.0/24", "192.0.2.255", true}, {"192.0.2.0/24", "192.0.3.0", false},  {"192.0.2.77/28", "192.0.2.79", true}, {"192.0.2.77/28", "192.0.2.80", false},
-        {"0.0.0.0/0", "255.1.2.3", true},      {"0.0.0.0/0", "::1", false},           {"2001:db8::/33", "2001:db8:7fff::1", true},
-        {"2001:db8::/33", "2001:db8:8000::1", false}, {"192.0.2.1/32", "192.0.2.1", true}, {"192.0.2.1/32", "192.0.2.0", false}, {"::1/128", "::1", true},
+        {"192.0.2.0/24", "192.0.2.255", true},
+        {"192.0.2.0/24", "192.0.3.0", false},
+        {"192.0.2.77/28", "192.0.2.79", true},
+        {"192.0.2.77/28", "192.0.2.80", false},
+        {"0.0.0.0/0", "255.1.2.3", true},
+        {"0.0.0.0/0", "::1", false},
+        {"2001:db8::/33", "2001:db8:7fff::1", true},
+        {"2001:db8::/33", "2001:db8:8000::1", false},
+        {"192.0.2.1/32", "192.0.2.1", true},
+        {"192.0.2.1/32", "192.0.2.0", false},
+        {"::1/128", "::1", true},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct schema_cidr network, address;
@@ -213,8 +252,14 @@ static void items_of_lists(void **state) {
     (void)state;
     static const struct {
         const char *list, *separators, *items; // items joined with '|'
-    } cases[] = {{"", " ", ""},         {"   ", " ", ""},       {"a", " ", "a|"},         {" a  bc ", " ", "a|bc|"},
-                 {"a b;c", ";", "a b|c|"}, {" a ; ;; b ;", ";", "a|b|"}, {";", ";", ""}, {"a,b", " ", "a,b|"}};
+    } cases[] = {{"", " ", ""},
+                 {"   ", " ", ""},
+                 {"a", " ", "a|"},
+                 {" a  bc ", " ", "a|bc|"},
+                 {"a b;c", ";", "a b|c|"},
+                 {" a ; ;; b ;", ";", "a|b|"},
+                 {";", ";", ""},
+                 {"a,b", " ", "a,b|"}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_buf struct buf joined = {0};
         const char *item;
@@ -302,6 +347,25 @@ static void secret_files(void **state) {
     }
 }
 
+static void private_key_in_the_place_of_public_keys(void **state) {
+    struct secrets *secrets = *state;
+    static const struct {
+        const char *content;
+        bool is_good;
+    } cases[] = {
+        {"ssh-ed25519 " ED25519 " me\n", true},
+        {"-----BEGIN OPENSSH PRIVATE KEY-----\ncanary\n-----END OPENSSH PRIVATE KEY-----\n", false},
+        {"ssh-ed25519 " ED25519 "\n-----BEGIN RSA PRIVATE KEY-----\ncanary\n", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {0};
+        assert_int_equal(file_publish(secrets->fd, "k.secret", cases[i].content, strlen(cases[i].content), 0600, &err), 0);
+        cleanup_free char *problem = file_problem(secrets->fd, "SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/k.secret\n");
+        assert_int_equal(problem[0] == 0, cases[i].is_good);
+        assert_null(strstr(problem, "canary"));
+    }
+}
+
 static void secrets_that_are_no_files(void **state) {
     struct secrets *secrets = *state;
     static const char text[] = "OPERATOR_PASSWORD_FILE=/webops/secrets/p.secret\n";
@@ -361,6 +425,7 @@ int main(void) {
         cmocka_unit_test(networks_contain),
         cmocka_unit_test(items_of_lists),
         cmocka_unit_test_setup_teardown(secret_files, secrets_set_up, secrets_tear_down),
+        cmocka_unit_test_setup_teardown(private_key_in_the_place_of_public_keys, secrets_set_up, secrets_tear_down),
         cmocka_unit_test_setup_teardown(secrets_that_are_no_files, secrets_set_up, secrets_tear_down),
         cmocka_unit_test(documents_are_current),
         cmocka_unit_test(example_passes),

@@ -64,7 +64,8 @@ static bool set_up(CURL *curl, const struct transfer *transfer, const struct cur
 
 // What curl could not do, as an errno: what cannot get better by waiting is permanent.
 static int curl_errno(CURLcode code) {
-    static const CURLcode permanent[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_TOO_MANY_REDIRECTS, CURLE_PEER_FAILED_VERIFICATION};
+    static const CURLcode permanent[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_TOO_MANY_REDIRECTS,
+                                         CURLE_PEER_FAILED_VERIFICATION};
     for (size_t i = 0; i < ARRAY_SIZE(permanent); i++)
         if (code == permanent[i])
             return -EIO;

@@ -168,8 +168,8 @@ static void addresses_that_are_refused(void **state) {
     static const struct {
         const char *url;
         int code;
-    } cases[] = {{"file:///etc/passwd", 1}, {"ftp://127.0.0.1/x", 1},      {"gopher://127.0.0.1/", 1},
-                 {"http://", 1},            {"http://127.0.0.1:1/", 75}, {"dict://127.0.0.1/", 1}};
+    } cases[] = {{"file:///etc/passwd", 1},   {"ftp://127.0.0.1/x", 1}, {"gopher://127.0.0.1/", 1}, {"http://", 1},
+                 {"http://127.0.0.1:1/", 75}, {"dict://127.0.0.1/", 1}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *text = NULL;
         char said[1024];

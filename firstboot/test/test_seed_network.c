@@ -86,7 +86,8 @@ static void network_shapes(void **state) {
          "      - network: 0.0.0.0\n"
          "        netmask: 0.0.0.0\n"
          "        gateway: 192.0.2.254\n",
-         "NET0_INTERFACE=ens3\nNET0_MTU=9000\nNET0_DHCP=false\nNET1_INTERFACE=ens3\nNET1_VLAN=42\nNET1_DHCP=false\nNET1_ADDRESS=192.0.2.5/24\n"
+         "NET0_INTERFACE=ens3\nNET0_MTU=9000\nNET0_DHCP=false\nNET1_INTERFACE=ens3\nNET1_VLAN=42\nNET1_DHCP=false\nNET1_ADDRESS=192.0.2.5/"
+         "24\n"
          "NET1_GATEWAY=192.0.2.254\nNET1_DNS=192.0.2.53\nDNS_SEARCH=example.org\n"},
         // version 2
         {"version: 2\nethernets:\n  eth0:\n    dhcp4: true\n", "NET0_INTERFACE=eth0\nNET0_DHCP=true\n"},
@@ -146,10 +147,13 @@ static void network_shapes(void **state) {
          "      id: 7\n"
          "      link: lan\n"
          "      addresses: [10.7.0.7/24]\n",
-         "NET0_INTERFACE=52:54:00:12:34:56\nNET0_MTU=1400\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24 2001:db8::7/64\nNET0_GATEWAY=192.0.2.1 fe80::1\n"
-         "NET0_DNS=192.0.2.53 192.0.2.54\nNET1_INTERFACE=ens4\nNET1_DHCP=true\nNET2_INTERFACE=52:54:00:12:34:56\nNET2_VLAN=7\nNET2_DHCP=false\n"
+         "NET0_INTERFACE=52:54:00:12:34:56\nNET0_MTU=1400\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24 "
+         "2001:db8::7/64\nNET0_GATEWAY=192.0.2.1 fe80::1\n"
+         "NET0_DNS=192.0.2.53 "
+         "192.0.2.54\nNET1_INTERFACE=ens4\nNET1_DHCP=true\nNET2_INTERFACE=52:54:00:12:34:56\nNET2_VLAN=7\nNET2_DHCP=false\n"
          "NET2_ADDRESS=10.7.0.7/24\nDNS_SEARCH=example.org example.net\n"},
-        {"{\"version\": 2, \"ethernets\": {\"eth0\": {\"addresses\": [\"203.0.113.9/32\"], \"gateway4\": \"172.31.1.1\", \"dhcp4\": false}}}",
+        {"{\"version\": 2, \"ethernets\": {\"eth0\": {\"addresses\": [\"203.0.113.9/32\"], \"gateway4\": \"172.31.1.1\", \"dhcp4\": "
+         "false}}}",
          "NET0_INTERFACE=eth0\nNET0_DHCP=false\nNET0_ADDRESS=203.0.113.9/32\nNET0_GATEWAY=172.31.1.1\n"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -188,8 +192,10 @@ static void network_problems(void **state) {
         {NIC "  - address: 192.0.2.1/24\n", 6, "unknown type of subnet"},
         {NIC "  - type: static\n", 6, "needs 'address'"},
         {NIC "  - type: static\n    address: 192.0.2.1\n", 6, "needs 'address'"},
-        {NIC "  - type: dhcp\n    routes:\n    - network: 10.0.0.0\n      netmask: 255.0.0.0\n      gateway: 192.0.2.1\n", 8, "only a default route"},
-        {NIC "  - type: dhcp\n    routes:\n    - network: 0.0.0.0\n      netmask: 255.0.0.0\n      gateway: 192.0.2.1\n", 8, "only a default route"},
+        {NIC "  - type: dhcp\n    routes:\n    - network: 10.0.0.0\n      netmask: 255.0.0.0\n      gateway: 192.0.2.1\n", 8,
+         "only a default route"},
+        {NIC "  - type: dhcp\n    routes:\n    - network: 0.0.0.0\n      netmask: 255.0.0.0\n      gateway: 192.0.2.1\n", 8,
+         "only a default route"},
         {NIC "  - type: dhcp\n    dns_nameservers:\n    - a: b\n", 8, "list of texts"},
         {V2 "    routes:\n    - to: 10.0.0.0/8\n      via: 192.0.2.1\n", 5, "only a default route"},
         {V2 "    routes:\n    - to: default\n", 5, "only a default route"},
@@ -231,8 +237,14 @@ static void netmasks(void **state) {
     static const struct {
         const char *mask, *address; // NULL: the schema refuses it
     } cases[] = {
-        {"255.255.255.0", "192.0.2.5/24"}, {"255.255.255.255", "192.0.2.5/32"}, {"0.0.0.0", "192.0.2.5/0"},  {"255.255.240.0", "192.0.2.5/20"},
-        {"24", "192.0.2.5/24"},            {"255.0.255.0", NULL},               {"0.255.255.255", NULL},     {"nonsense", NULL},
+        {"255.255.255.0", "192.0.2.5/24"},
+        {"255.255.255.255", "192.0.2.5/32"},
+        {"0.0.0.0", "192.0.2.5/0"},
+        {"255.255.240.0", "192.0.2.5/20"},
+        {"24", "192.0.2.5/24"},
+        {"255.0.255.0", NULL},
+        {"0.255.255.255", NULL},
+        {"nonsense", NULL},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *text = str_printf(NIC "  - type: static\n    address: 192.0.2.5\n    netmask: %s\n", cases[i].mask);

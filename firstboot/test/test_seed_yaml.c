@@ -44,7 +44,7 @@ static void trees(void **state) {
         {"a: -5\n", "{a:'-5'}"},
         {"a:\n  b: c\n  d:\n    e: f\ng: h\n", "{a:{b:'c',d:{e:'f'}},g:'h'}"},
         {"- a\n- b\n", "['a','b']"},
-        {"a:\n- b\n- c\nd: e\n", "{a:['b','c'],d:'e'}"},
+        {"a:\n- b\n- c\nx: e\n", "{a:['b','c'],x:'e'}"},
         {"a:\n    - b\n    - c\n", "{a:['b','c']}"},
         {"- a: 1\n  b: 2\n- a: 3\n", "[{a:'1',b:'2'},{a:'3'}]"},
         {"-   a: 1\n    b: 2\n", "[{a:'1',b:'2'}]"},
@@ -139,7 +139,9 @@ static void limits(void **state) {
     static const struct {
         const char *piece;
         unsigned good, bad; // how often it may stand there
-    } cases[] = {{"- ", SEED_YAML_MAX_DEPTH, SEED_YAML_MAX_DEPTH + 2}, {"- x\n", SEED_YAML_MAX_NODES - 1, SEED_YAML_MAX_NODES}, {"# 345678901234\n", 4369, 4370}};
+    } cases[] = {{"- ", SEED_YAML_MAX_DEPTH, SEED_YAML_MAX_DEPTH + 2},
+                 {"- x\n", SEED_YAML_MAX_NODES - 1, SEED_YAML_MAX_NODES},
+                 {"# 345678901234\n", 4369, 4370}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         for (int is_bad = 0; is_bad < 2; is_bad++) {
             cleanup_buf struct buf text = {0};
@@ -207,7 +209,7 @@ static void hostile_bytes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(trees),   cmocka_unit_test(refusals), cmocka_unit_test(limits),
+        cmocka_unit_test(trees),       cmocka_unit_test(refusals), cmocka_unit_test(limits),
         cmocka_unit_test(json_limits), cmocka_unit_test(lookups),  cmocka_unit_test(hostile_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

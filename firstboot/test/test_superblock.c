@@ -109,14 +109,13 @@ static void label_in_the_root_directory_outranks(void **state) {
 static void seed_made_by_cloud_localds(void **state) {
     (void)state;
     struct err err = {0};
-    static const struct {
-        const char *filesystem, *type;
-    } cases[] = {{"iso9660", "iso9660"}, {"vfat", "vfat"}};
+    static const struct { const char *filesystem, *type; } cases[] = {{"iso9660", "iso9660"}, {"vfat", "vfat"}};
     cleanup_free char *user_data = str_printf("%s/user-data", directory);
     assert_int_equal(file_publish(AT_FDCWD, user_data, "HOSTNAME=a\n", 11, 0600, &err), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *path = str_printf("%s/%s.img", directory, cases[i].type);
-        const struct run command = {.argv = RUN_ARGV("cloud-localds", "--filesystem", cases[i].filesystem, path, user_data), .timeout_ms = 30000};
+        const struct run command = {.argv = RUN_ARGV("cloud-localds", "--filesystem", cases[i].filesystem, path, user_data),
+                                    .timeout_ms = 30000};
         if (run_quiet(&command, &err) < 0)
             fail_msg("%s", err.text);
         struct superblock found = {0};
@@ -134,7 +133,9 @@ static void directory_entries(void **state) {
     } cases[] = {
         {"WEBOPS     \x08", "WEBOPS"},
         {"CONFIG  ENV\x20WEBOPS     \x08", "WEBOPS"},
-        {"\xe5" "LD        \x08WEBOPS     \x28", "WEBOPS"}, // a deleted label, then one with the archive bit
+        {"\xe5"
+         "LD        \x08WEBOPS     \x28",
+         "WEBOPS"}, // a deleted label, then one with the archive bit
         {"AW.e.b.o.p.\x0fWEBOPS     \x08", "WEBOPS"}, // part of a long name has the label's bit too
         {"SECRETS    \x10", "BEFORE"},
         {"", "BEFORE"},
@@ -177,9 +178,7 @@ static void other_things_are_not_recognised(void **state) {
 // Every value at every byte that is read, and every length: nothing is read past the end, labels stay printable.
 static void hostile_bytes(void **state) {
     (void)state;
-    static const struct {
-        size_t start, size;
-    } regions[] = {{0, 96}, {510, 2}, {1024 + 56, 2}, {1024 + 120, 16}, {32768, 80}};
+    static const struct { size_t start, size; } regions[] = {{0, 96}, {510, 2}, {1024 + 56, 2}, {1024 + 120, 16}, {32768, 80}};
     const char *argv[] = {"mkfs.vfat", "-F", "12", "-n", "CIDATA", "IMAGE", NULL};
     cleanup_free char *path = make_image("hostile.img", 1 << 20, argv);
     cleanup_free uint8_t *bytes = mem_array(SUPERBLOCK_READ_BYTES, 1);
@@ -223,12 +222,9 @@ static void devices_that_cannot_be_opened(void **state) {
 int main(void) {
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        test(labels_made_by_real_tools),
-        test(label_in_the_root_directory_outranks),
-        test(seed_made_by_cloud_localds),
-        test(directory_entries),
-        test(other_things_are_not_recognised),
-        test(hostile_bytes),
+        test(labels_made_by_real_tools),       test(label_in_the_root_directory_outranks),
+        test(seed_made_by_cloud_localds),      test(directory_entries),
+        test(other_things_are_not_recognised), test(hostile_bytes),
         test(devices_that_cannot_be_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
