@@ -145,6 +145,10 @@ static void whole_files(void **state) {
          "3: NET2_INTERFACE: the same interface and VLAN as NET1_INTERFACE in line 1\n"},
         {"NET1_INTERFACE=a\nNET1_VLAN=0\nNET2_INTERFACE=b\nNET2_VLAN=4095\n",
          "2: NET1_VLAN: expected a whole number, from 1 to 4094\n4: NET2_VLAN: expected a whole number, from 1 to 4094\n"},
+        // a key whose line is broken is not called missing as well
+        {"NET1_INTERFACE='a\nNET1_ADDRESS=192.0.2.9/24\n", "1: NET1_INTERFACE: the quote is not closed on this line\n"},
+        {"NET1_INTERFACE=a\nNET1_ADDRESS=$A\nNET1_GATEWAY=192.0.2.1\n",
+         "2: NET1_ADDRESS: a shell would split or expand this value: put it in single quotes\n"},
         // ratios
         {"VM_DIRTY_RATIO=5\n", "1: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (the other has its default)\n"},
         {"VM_DIRTY_RATIO=40\nVM_DIRTY_BACKGROUND_RATIO=40\n", "2: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (both are set)\n"},

@@ -415,7 +415,7 @@ static void nocloud_seed_merges_what_is_not_set(void **state) {
     discover(false, &found);
     assert_found(&found, "seed cidata on sr", "web7");
     assert_file("webops/config.env",
-                "TIMEZONE=Europe/Berlin\n# from the seed's meta-data\nHOSTNAME=web7\n# from the seed's network-config\n"
+                "TIMEZONE=Europe/Berlin\n# from meta-data\nHOSTNAME=web7\n# from network-config\n"
                 "NET0_INTERFACE=eth0\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24\nNET0_GATEWAY=192.0.2.1\n");
     assert_int_equal(unlinkat(tree.fd, "webops/config.env", 0), 0);
     put("media/sr/user-data", "HOSTNAME=own\nNET3_INTERFACE=eth5\n");
