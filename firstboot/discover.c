@@ -153,8 +153,11 @@ static int try_sources_again(const struct discover *discover, struct discovered 
     if (discover->late || !io->settle)
         return 0;
     io->settle(discover->root_fd);
-    discovered_done(ret); // what was refused is found again, or was only incomplete
-    return try_sources(discover, ret, err);
+    struct discovered again = {0};
+    int r = try_sources(discover, &again, err);
+    discovered_done(ret); // what was refused is refused again, or was only incomplete
+    *ret = again;
+    return r;
 }
 
 int discover_config(const struct discover *discover, struct discovered *ret, struct err *err) {
