@@ -185,6 +185,7 @@ static int apply_modes(const struct recipe_layer *layer, struct content *content
             return err_set(err, -ENOENT, "modes: the layer brings no file or directory %s", mode->path);
         item->mode = (item->mode & S_IFMT) | (mode->mode & 07777);
         item->owner = mode->owner;
+        item->has_mode = true;
     }
     return 0;
 }
@@ -228,19 +229,24 @@ static bool has_unit(const struct content *content, struct index *below, const c
     return false;
 }
 
-static int check_item(const struct content *content, const struct content_item *item, struct index *below, struct err *err) {
+static int check_item(const struct content *content, struct content_item *item, struct index *below, struct err *err) {
     const struct index_entry *under = index_find(below, item->path);
     if (S_ISCHR(item->mode))
         return under ? 0 : err_set(err, -ENOENT, "remove: /%s is in no lower layer", item->path);
     if (under && S_ISDIR(under->mode) != S_ISDIR(item->mode))
         return err_set(err, -EEXIST, "/%s: is a %s here and a %s in a lower layer", item->path, S_ISDIR(item->mode) ? "directory" : "file",
                        S_ISDIR(under->mode) ? "directory" : "file or symlink");
+    if (under && S_ISDIR(item->mode) && !item->has_mode) {
+        item->mode = under->mode;
+        item->uid = under->uid;
+        item->gid = under->gid;
+    }
     if (item->needs_unit && !has_unit(content, below, item->needs_unit))
         return err_set(err, -ENOENT, "enable: no layer has the unit %s", item->needs_unit);
     return 0;
 }
 
-int content_check(const struct content *content, struct index *below, struct err *err) {
+int content_check(struct content *content, struct index *below, struct err *err) {
     for (size_t i = 0; i < content->count; i++) {
         int r = check_item(content, &content->items[i], below, err);
         if (r < 0)

@@ -15,6 +15,7 @@ struct content_item {
     const void *data; // of the caller
     size_t size;
     const char *owner; // "user:group" still to be looked up; NULL = as in uid, gid
+    bool has_mode; // the recipe says which
     const char *needs_unit; // a unit that must exist in the image
 };
 
@@ -28,8 +29,8 @@ void content_done(struct content *content);
 // there are errors naming the part. Downloads must already lie in downloads_dir under their hash.
 int content_plan(const struct layer_request *request, struct content *ret_content, struct err *err) must_check nonnull(1, 2, 3);
 // Against what lies below (`below`: lower layers and the layer's own packages): a file over a directory or the other way round, an enabled unit
-// that nobody has, a removed path that is not there.
-int content_check(const struct content *content, struct index *below, struct err *err) must_check nonnull(1, 2, 3);
+// that nobody has, a removed path that is not there. A directory that is there already keeps its mode and owner unless the recipe gives a mode.
+int content_check(struct content *content, struct index *below, struct err *err) must_check nonnull(1, 2, 3);
 // Looks owners up in the text of /etc/passwd and /etc/group.
 int content_owners(struct content *content, const char *passwd, const char *group, struct err *err) must_check nonnull(1, 2, 3, 4);
 

@@ -22,6 +22,19 @@
 #define TOOL_TIMEOUT_MS 600000
 #define DPKG_STATUS "usr/lib/sysimage/dpkg/status"
 
+// A slot's files on the ESP: <directory><letter>.<suffix>.
+struct esp_name {
+    const char *directory, *suffix;
+    const char *section; // of the UKI that holds the same bytes
+};
+enum { ESP_UKI, ESP_CONFIG, ESP_LINUX, ESP_INITRD };
+static const struct esp_name esp_names[] = {
+    [ESP_UKI] = {"/EFI/webops/", "efi", NULL},
+    [ESP_CONFIG] = {"/webops/", "cfg", NULL},
+    [ESP_LINUX] = {"/webops/", "linux", ".linux"},
+    [ESP_INITRD] = {"/webops/", "initrd", ".initrd"},
+};
+
 // The image as a plain file, wherever it came from.
 struct source {
     int fd;
@@ -94,39 +107,39 @@ static int unpack_qcow2(const char *path, struct source *source, struct err *err
     return 0;
 }
 
-// Opens a copy of a file of the ESP.
-static int read_esp(const struct source *source, const struct gpt_partition *esp, const char *path, struct err *err) {
-    cleanup_free char *temp = str_printf("%s/esp-file", source->temp_dir);
+// Copies a file of the slot from the ESP into the temporary directory and opens it.
+// The caller frees *ret_path, its name on the ESP.
+static int read_esp(const struct source *source, const struct gpt_partition *esp, const struct inspect_slot *slot,
+                    const struct esp_name *name, char **ret_path, struct err *err) {
+    cleanup_free char *temp = str_printf("%s/esp-%s", source->temp_dir, name->suffix);
+    char *path = str_printf("%s%s.%s", name->directory, slot->name + strlen("webops-"), name->suffix);
+    free(*ret_path);
+    *ret_path = path;
     int r = esp_read_file(source->path, esp->offset, path, temp, err);
     return r < 0 ? r : file_open(AT_FDCWD, temp, O_RDONLY, 0, err);
 }
 
-static int load_cmdline(const struct source *source, const struct gpt_partition *esp, struct inspect_slot *slot, struct err *err) {
-    cleanup_free char *uki = str_printf("/EFI/webops/%s.efi", slot->name + strlen("webops-"));
-    cleanup_fd int fd = read_esp(source, esp, uki, err);
-    if (fd < 0)
-        return fd;
-    int r = uki_read_text(fd, uki, ".cmdline", CMDLINE_MAX_BYTES, &slot->cmdline, err);
-    for (const char *c = r == 0 ? slot->cmdline : ""; *c; c++)
+static int load_cmdline(int uki, const char *path, struct inspect_slot *slot, struct err *err) {
+    cleanup_free char *cmdline = NULL;
+    int r = uki_read_text(uki, path, ".cmdline", CMDLINE_MAX_BYTES, &cmdline, err);
+    if (r < 0)
+        return r;
+    for (const char *c = cmdline; *c; c++)
         if (*c < ' ' || *c > '~') // it is printed on terminals
-            r = err_set(err, -EINVAL, "the command line has a character that is not printable ASCII");
-    if (r == 0)
-        r = slot_boot_find(slot->cmdline, &slot->boot, err);
-    if (r < 0) {
-        free(take_ptr(slot->cmdline));
-        return err_prefix(err, r, "%s", uki);
-    }
+            return err_set(err, -EINVAL, "%s: the command line has a character that is not printable ASCII", path);
+    r = slot_boot_find(cmdline, &slot->boot, err);
+    if (r < 0)
+        return err_prefix(err, r, "%s", path);
+    slot->cmdline = take_ptr(cmdline);
     slot->has_boot = true;
     return 0;
 }
 
-// BIOS machines must get the command line that UEFI machines get.
 static int check_bios_cmdline(const struct source *source, const struct gpt_partition *esp, const struct inspect_slot *slot,
                               struct err *err) {
-    cleanup_free char *path = str_printf("/webops/%s.cfg", slot->name + strlen("webops-"));
-    cleanup_free char *text = NULL;
+    cleanup_free char *path = NULL, *text = NULL;
     cleanup_buf struct buf wanted = {0};
-    cleanup_fd int fd = read_esp(source, esp, path, err);
+    cleanup_fd int fd = read_esp(source, esp, slot, &esp_names[ESP_CONFIG], &path, err);
     if (fd < 0)
         return fd;
     int r = file_read_fd(fd, path, 2 * CMDLINE_MAX_BYTES, &text, NULL, err);
@@ -134,6 +147,44 @@ static int check_bios_cmdline(const struct source *source, const struct gpt_part
         r = grub_slot_config_format(slot->cmdline, &wanted, err);
     if (r == 0 && strcmp(text, buf_str(&wanted)) != 0)
         r = err_set(err, -EBADMSG, "%s: the command line for BIOS is not the one in the UKI", path);
+    return r;
+}
+
+// The file must hold what the UKI's section holds.
+static int check_bios_file(const struct source *source, const struct gpt_partition *esp, const struct inspect_slot *slot, int uki,
+                           const struct esp_name *name, struct err *err) {
+    cleanup_free char *path = NULL;
+    uint8_t have[DIGEST_BYTES], wanted[DIGEST_BYTES];
+    struct uki_section section;
+    struct stat st;
+    cleanup_fd int fd = read_esp(source, esp, slot, name, &path, err);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return err_sys(err, -errno, "%s", path);
+    int r = uki_section_find_fd(uki, "UKI", name->section, &section, err);
+    if (r == 0)
+        r = digest_range(uki, "UKI", section.offset, section.size, wanted, err);
+    if (r == 0)
+        r = digest_range(fd, path, 0, (uint64_t)st.st_size, have, err);
+    if (r == 0 && ((uint64_t)st.st_size != section.size || memcmp(have, wanted, sizeof(have)) != 0))
+        r = err_set(err, -EBADMSG, "%s: not the same as %s in the UKI", path, name->section);
+    return r;
+}
+
+// The UKI gives the root hash; what BIOS machines boot must be the same as what UEFI machines boot.
+static int check_boot_files(const struct source *source, const struct gpt_partition *esp, struct inspect_slot *slot, struct err *err) {
+    cleanup_free char *path = NULL;
+    cleanup_fd int uki = read_esp(source, esp, slot, &esp_names[ESP_UKI], &path, err);
+    if (uki < 0)
+        return uki;
+    int r = load_cmdline(uki, path, slot, err);
+    if (r == 0)
+        r = check_bios_cmdline(source, esp, slot, err);
+    if (r == 0)
+        r = check_bios_file(source, esp, slot, uki, &esp_names[ESP_LINUX], err);
+    if (r == 0)
+        r = check_bios_file(source, esp, slot, uki, &esp_names[ESP_INITRD], err);
     return r;
 }
 
@@ -159,9 +210,7 @@ static int judge_slot(const struct source *source, const struct gpt_partition *e
     slot->has_header = true;
     if (!esp)
         return err_set(problem, -ENOENT, "there is no ESP that names its root hash");
-    r = load_cmdline(source, esp, slot, problem);
-    if (r == 0)
-        r = check_bios_cmdline(source, esp, slot, problem);
+    r = check_boot_files(source, esp, slot, problem);
     if (r == 0)
         r = slotimage_verify(source->fd, slot->name, slot->offset, slot->space_bytes, &slot->boot, &slot->header, problem);
     if (r == 0)

@@ -27,10 +27,11 @@ static const char *format_size(uint64_t bytes, char text[24]) {
     return text;
 }
 
-// One line of the slot's map: its share of the slot as a bar.
+// One line with a bar: the share of `of_bytes`; anything at all shows at least one mark.
 static void add_share(struct buf *text, const char *name, const char *version, uint64_t bytes, uint64_t of_bytes, char mark) {
     char size[24], bar[BAR_COLUMNS + 1] = {0};
-    memset(bar, mark, of_bytes ? (size_t)(bytes * BAR_COLUMNS / of_bytes) : 0);
+    size_t columns = of_bytes ? (size_t)(bytes * BAR_COLUMNS / of_bytes) : 0;
+    memset(bar, mark, columns == 0 && bytes ? 1 : columns);
     buf_printf(text, "    %-20s %-20s %10s  |%-*s|\n", name, version, format_size(bytes, size), BAR_COLUMNS, bar);
 }
 
@@ -43,12 +44,13 @@ static void add_header(const struct inspect_slot *slot, struct buf *text) {
     hex_format(slot->header.id, sizeof(slot->header.id), id);
     buf_printf(text, "  generation    %s %s (sequence %" PRIu64 ")\n  slot id       %s\n", slot->header.profile, slot->header.version,
                slot->header.sequence, id);
+    uint64_t used = slot->header.data_bytes + tree_bytes(slot);
     for (unsigned i = 0; i < slot->header.layer_count; i++) {
         const struct slot_layer *layer = &slot->header.layers[i];
-        add_share(text, layer->name, layer->version, layer->length, slot->space_bytes, '#');
+        add_share(text, layer->name, layer->version, layer->length, used, '#');
     }
-    add_share(text, "hash tree", "", tree_bytes(slot), slot->space_bytes, '#');
-    add_share(text, "free", "", slot->space_bytes - slot->header.data_bytes - tree_bytes(slot), slot->space_bytes, '.');
+    add_share(text, "hash tree", "", tree_bytes(slot), used, '#');
+    add_share(text, "of the slot", "", used, slot->space_bytes, '=');
 }
 
 static void add_slot(const struct inspect_slot *slot, struct buf *text) {

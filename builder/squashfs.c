@@ -85,10 +85,12 @@ int squashfs_finish(struct squashfs *s, uint64_t *ret_bytes, char ret_sha256[65]
     struct run run = {.argv = RUN_ARGV("mksquashfs")};
     int r = run_wait(&run, s->pid, err);
     s->pid = -1;
-    if (r < 0)
+    if (r < 0) {
         tool_log_append(s->log_fd, err);
-    else
+        (void)err_prefix(err, r, "writing %s", s->path);
+    } else {
         r = hash_file(s->path, ret_bytes, ret_sha256, err);
+    }
     if (r < 0)
         unlink(s->path);
     done(s);

@@ -112,20 +112,26 @@ int uki_section_find(const uint8_t *data, size_t size, uint64_t file_size, const
     return err_set(err, -ENOENT, "PE image has no section %s", name);
 }
 
-int uki_read_text(int fd, const char *file, const char *name, size_t max_bytes, char **ret_text, struct err *err) {
+int uki_section_find_fd(int fd, const char *file, const char *name, struct uki_section *ret_section, struct err *err) {
     struct stat st;
-    struct uki_section section;
     if (fstat(fd, &st) < 0)
         return err_sys(err, -errno, "%s", file);
     size_t size = st.st_size < UKI_HEADERS_MAX_BYTES ? (size_t)st.st_size : UKI_HEADERS_MAX_BYTES;
     cleanup_free uint8_t *headers = mem_array(size, 1);
     int r = pread_all(fd, file, headers, size, 0, err);
-    if (r == 0)
-        r = uki_section_find(headers, size, (uint64_t)st.st_size, name, &section, err);
-    if (r == 0 && section.size > max_bytes)
-        r = err_set(err, -EFBIG, "section %s has %llu bytes", name, (unsigned long long)section.size);
     if (r < 0)
-        return err_prefix(err, r, "%s", file);
+        return r;
+    r = uki_section_find(headers, size, (uint64_t)st.st_size, name, ret_section, err);
+    return r < 0 ? err_prefix(err, r, "%s", file) : 0;
+}
+
+int uki_read_text(int fd, const char *file, const char *name, size_t max_bytes, char **ret_text, struct err *err) {
+    struct uki_section section;
+    int r = uki_section_find_fd(fd, file, name, &section, err);
+    if (r < 0)
+        return r;
+    if (section.size > max_bytes)
+        return err_set(err, -EFBIG, "%s: section %s has %llu bytes", file, name, (unsigned long long)section.size);
     cleanup_free char *text = mem_array((size_t)section.size + 1, 1);
     r = pread_all(fd, file, text, (size_t)section.size, section.offset, err);
     if (r < 0)

@@ -31,6 +31,9 @@ struct uki_section {
 // the result. -ENOENT when there is none, -EINVAL when this is no such image.
 int uki_section_find(const uint8_t *data, size_t size, uint64_t file_size, const char *name, struct uki_section *ret_section,
                      struct err *err) must_check nonnull(1, 4, 5, 6);
+// Finds a section in the file at `fd`.
+int uki_section_find_fd(int fd, const char *file, const char *name, struct uki_section *ret_section, struct err *err) must_check
+    nonnull(2, 3, 4, 5);
 // Text of a section of the file at `fd`, at most `max_bytes` and without NUL; the caller frees.
 int uki_read_text(int fd, const char *file, const char *name, size_t max_bytes, char **ret_text, struct err *err) must_check
     nonnull(2, 3, 5, 6);

@@ -22,6 +22,9 @@ void config_done(struct config *config) {
         free(config->entries[i].value);
     }
     free(config->entries);
+    for (size_t i = 0; i < config->broken_count; i++)
+        free(config->broken[i]);
+    free(config->broken);
     *config = (struct config){0};
 }
 
@@ -76,6 +79,18 @@ const struct config_entry *config_find(const struct config *config, const char *
         if (strcmp(config->entries[i].key, key) == 0)
             return &config->entries[i];
     return NULL;
+}
+
+bool config_mentions(const struct config *config, const char *key) {
+    for (size_t i = 0; i < config->broken_count; i++)
+        if (strcmp(config->broken[i], key) == 0)
+            return true;
+    return config_find(config, key) != NULL;
+}
+
+static void broken_add(struct config *config, char *key) {
+    config->broken = grown(config->broken, config->broken_count, sizeof(*config->broken));
+    config->broken[config->broken_count++] = key;
 }
 
 static void entry_add(struct config *config, char *key, char *value, unsigned line) {
@@ -238,10 +253,13 @@ static void parse_pair(struct parser *parser, const char *text, size_t size) {
         problem = "blanks behind '=': write KEY=value";
     else
         problem = parse_value(value, value_size, &parsed);
-    if (problem)
-        config_problem_add(parser->problems, parser->line, "%.*s: %s", (int)key_size, text, problem);
-    else
+    if (!problem) {
         store(parser, text, key_size, parsed);
+        return;
+    }
+    config_problem_add(parser->problems, parser->line, "%.*s: %s", (int)key_size, text, problem);
+    if (parser->config->broken_count < CONFIG_MAX_ENTRIES)
+        broken_add(parser->config, str_printf("%.*s", (int)key_size, text));
 }
 
 static void parse_line(struct parser *parser, const char *text, size_t size) {

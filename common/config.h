@@ -26,6 +26,8 @@ struct config_entry {
 struct config {
     struct config_entry *entries; // in file order, keys unique
     size_t count;
+    char **broken; // keys that stand in the file with a value that could not be read
+    size_t broken_count;
 };
 
 // One problem each; the text names line-independent facts (key, expectation, nearest key) and never the line's content or a value.
@@ -54,6 +56,9 @@ int config_parse(const char *text, size_t size, struct config *ret_config, struc
 void config_set(struct config *config, const char *key, const char *value, unsigned line) nonnull(1, 2, 3);
 // NULL when the key is not set.
 const struct config_entry *config_find(const struct config *config, const char *key) nonnull(1, 2);
+
+// Whether the key stands in the file, even with a value that could not be read: then nobody should be told that it is missing.
+bool config_mentions(const struct config *config, const char *key) nonnull(1, 2);
 
 // Appends a line `KEY=value` that config_parse() and a shell read back as `value`. -EINVAL when no form of quoting can carry it.
 struct buf;

@@ -31,17 +31,36 @@ static bool is_password_hash(const char *text, size_t size) {
     return true;
 }
 
+static bool has_no_private_key(const char *text, size_t size) {
+    return !memmem(text, size, "PRIVATE KEY-----", strlen("PRIVATE KEY-----"));
+}
+
+// What the file of a key must hold, by the end of the key's name.
+static const struct {
+    const char *suffix;
+    bool (*is_valid)(const char *text, size_t size);
+    const char *problem;
+} contents[] = {
+    {"OPERATOR_PASSWORD_FILE", is_password_hash, "does not hold one password hash; make one with: openssl passwd -6"},
+    {"_KEYS_FILE", has_no_private_key, "holds a private key where public keys belong"},
+};
+
 static const char *content_problem(int fd, const struct config_entry *entry) {
-    if (strcmp(entry->key, "OPERATOR_PASSWORD_FILE") != 0)
-        return NULL;
     struct err err;
     cleanup_free char *text = NULL;
-    size_t size;
+    size_t size = 0, key_size = strlen(entry->key), i = 0;
+    for (; i < ARRAY_SIZE(contents); i++) {
+        size_t suffix = strlen(contents[i].suffix);
+        if (key_size >= suffix && strcmp(entry->key + key_size - suffix, contents[i].suffix) == 0)
+            break;
+    }
+    if (i == ARRAY_SIZE(contents))
+        return NULL;
     if (file_read_fd(fd, entry->key, SCHEMA_SECRET_MAX_BYTES, &text, &size, &err) < 0)
         return "cannot be read";
-    bool is_hash = is_password_hash(text, size);
+    bool is_valid = contents[i].is_valid(text, size);
     explicit_bzero(text, size);
-    return is_hash ? NULL : "does not hold one password hash; make one with: openssl passwd -6";
+    return is_valid ? NULL : contents[i].problem;
 }
 
 static void check_file(const struct config_entry *entry, int secrets_fd, struct config_problems *problems) {

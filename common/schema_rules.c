@@ -84,10 +84,10 @@ static void check_gateways(const struct net *net, struct config_problems *proble
 static void check_net(const struct config *config, const struct net *net, struct config_problems *problems) {
     char name[] = "NET#_INTERFACE";
     name[3] = net->digit;
-    if (net->first && !config_find(config, name))
+    if (net->first && !config_mentions(config, name))
         config_problem_add(problems, net->first->line, "%s: needs NET%c_INTERFACE, which is not set", net->first->key, net->digit);
     strcpy(name + 5, "ADDRESS");
-    if (net->gateway && net->gateway->value[0] && !config_find(config, name))
+    if (net->gateway && net->gateway->value[0] && !config_mentions(config, name))
         config_problem_add(problems, net->gateway->line, "%s: needs NET%c_ADDRESS, which is not set (DHCP brings its own gateway)",
                            net->gateway->key, net->digit);
     if (net->gateway)

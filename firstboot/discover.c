@@ -140,11 +140,30 @@ static void take_default(const struct discover *discover, struct discovered *ret
         ret->source = str_dup("default");
 }
 
+static int try_sources(const struct discover *discover, struct discovered *ret, struct err *err) {
+    int r = 0;
+    for (const struct discover_source *source = discover_sources; r == 0 && source->find; source++)
+        r = try_source(discover, source, ret, err);
+    return r;
+}
+
+// Early in a boot a CD-ROM, a USB stick or fw_cfg may still lack its driver. Only a machine that found nothing pays for the wait.
+static int try_sources_again(const struct discover *discover, struct discovered *ret, struct err *err) {
+    const struct discover_io *io = discover_io_of(discover);
+    if (discover->late || !io->settle)
+        return 0;
+    io->settle(discover->root_fd);
+    discovered_done(ret); // what was refused is found again, or was only incomplete
+    return try_sources(discover, ret, err);
+}
+
 int discover_config(const struct discover *discover, struct discovered *ret, struct err *err) {
     *ret = (struct discovered){0};
     int r = try_state(discover, ret, err);
-    for (const struct discover_source *source = discover_sources; r == 0 && source->find; source++)
-        r = try_source(discover, source, ret, err);
+    if (r == 0)
+        r = try_sources(discover, ret, err);
+    if (r == 0)
+        r = try_sources_again(discover, ret, err);
     if (!ret->source)
         take_default(discover, ret);
     return r < 0 ? r : 0;

@@ -17,12 +17,14 @@ struct discover_io {
     int (*open_volume)(int root_fd, const char *device, const char *type, struct err *err);
     // GET; at most `max_bytes`. The caller frees *ret_text.
     int (*fetch)(const char *url, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err);
+    // Waits, for seconds at most, until devices that are known to the kernel have their drivers. May be NULL.
+    void (*settle)(int root_fd);
 };
 
 struct discover {
     int root_fd; // "/" on a machine
     const struct schema *schema;
-    bool late; // the network is up: metadata services may be asked
+    bool late; // the network is up: metadata services may be asked; else, if nothing is found, devices are waited for and asked again
     const struct discover_io *io; // NULL: mount and webops-fetch
 };
 

@@ -25,9 +25,17 @@ static int real_fetch(const char *url, size_t max_bytes, char **ret_text, size_t
     return run_capture(&run, max_bytes, ret_text, ret_size, err);
 }
 
-static const struct discover_io real_io = {.open_volume = volume_open, .fetch = real_fetch};
+// A failure only means that the second look comes too soon.
+static void real_settle(int root_fd) {
+    struct err ignored;
+    const struct run run = {.argv = RUN_ARGV("udevadm", "settle", "--timeout=10"), .timeout_ms = 15000};
+    if (file_exists(root_fd, "run/udev/control"))
+        (void)!run_quiet(&run, &ignored);
+}
 
-static const struct discover_io *io_of(const struct discover *discover) {
+static const struct discover_io real_io = {.open_volume = volume_open, .fetch = real_fetch, .settle = real_settle};
+
+const struct discover_io *discover_io_of(const struct discover *discover) {
     return discover->io ? discover->io : &real_io;
 }
 
@@ -42,7 +50,7 @@ static bool find_volume(const struct discover *discover, unsigned nth, struct ca
     else
         ret->source = str_printf("%s %s on %s", volume->kind == VOLUME_CIDATA ? "seed" : "volume", volume->label, volume->device);
     cleanup_free char *path = str_printf("dev/%s", volume->device);
-    cleanup_fd int fd = io_of(discover)->open_volume(discover->root_fd, path, volume->type, &err);
+    cleanup_fd int fd = discover_io_of(discover)->open_volume(discover->root_fd, path, volume->type, &err);
     if (fd < 0) {
         ret->is_present = true;
         config_problem_add(&ret->problems, 0, "%s", err.text);
@@ -89,7 +97,7 @@ static void add_hetzner_name(const struct discover *discover, struct candidate *
     cleanup_free char *name = NULL;
     size_t size;
     cleanup_config struct config extra = {0};
-    if (io_of(discover)->fetch(HETZNER "/metadata/hostname", HETZNER_NAME_BYTES, &name, &size, &err) < 0 || size == 0)
+    if (discover_io_of(discover)->fetch(HETZNER "/metadata/hostname", HETZNER_NAME_BYTES, &name, &size, &err) < 0 || size == 0)
         return; // a name is no reason to refuse a configuration
     name[strcspn(name, "\r\n")] = 0;
     config_set(&extra, "HOSTNAME", name, 1);
@@ -103,7 +111,7 @@ static bool find_hetzner(const struct discover *discover, unsigned nth, struct c
     if (nth > 0 || !is_hetzner(discover))
         return false;
     ret->source = str_dup("Hetzner metadata");
-    int r = io_of(discover)->fetch(HETZNER "/userdata", CONFIG_READ_BYTES, &data, &size, &err);
+    int r = discover_io_of(discover)->fetch(HETZNER "/userdata", CONFIG_READ_BYTES, &data, &size, &err);
     if (r < 0) {
         ret->is_present = true;
         config_problem_add(&ret->problems, 0, "%s", err.text);

@@ -229,6 +229,13 @@ static void wrong_boot_files(void **state) {
     replace_on_esp(f, other, "::/EFI/webops/a.efi");
     assert_bad(f, "printable");
     replace_on_esp(f, f->uki, "::/EFI/webops/a.efi");
+    static const char *const copies[] = {"::/webops/a.linux", "::/webops/a.initrd"};
+    for (unsigned i = 0; i < ARRAY_SIZE(copies); i++) {
+        put_random(other, 50000, 77);
+        replace_on_esp(f, other, copies[i]);
+        assert_bad(f, copies[i] + 2);
+        replace_on_esp(f, f->kernel, copies[i]);
+    }
     cleanup_inspect struct inspect inspect = {0};
     assert_ok(inspect_load(f->disk, &inspect, &err));
     assert_true(inspect_is_good(&inspect));

@@ -140,6 +140,9 @@ static void bad_lines(void **state) {
         assert_int_equal(config.count, 2); // the good lines are there
         assert_non_null(config_find(&config, "LAST"));
         assert_null(config_find(&config, "A"));
+        assert_true(config_mentions(&config, "LAST"));
+        bool is_key_good = strncmp(problems.items[0].text, "A: ", 3) == 0;
+        assert_int_equal(config_mentions(&config, "A"), is_key_good);
     }
 }
 

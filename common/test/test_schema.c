@@ -145,6 +145,10 @@ static void whole_files(void **state) {
          "3: NET2_INTERFACE: the same interface and VLAN as NET1_INTERFACE in line 1\n"},
         {"NET1_INTERFACE=a\nNET1_VLAN=0\nNET2_INTERFACE=b\nNET2_VLAN=4095\n",
          "2: NET1_VLAN: expected a whole number, from 1 to 4094\n4: NET2_VLAN: expected a whole number, from 1 to 4094\n"},
+        // a key whose line is broken is not called missing as well
+        {"NET1_INTERFACE='a\nNET1_ADDRESS=192.0.2.9/24\n", "1: NET1_INTERFACE: the quote is not closed on this line\n"},
+        {"NET1_INTERFACE=a\nNET1_ADDRESS=$A\nNET1_GATEWAY=192.0.2.1\n",
+         "2: NET1_ADDRESS: a shell would split or expand this value: put it in single quotes\n"},
         // ratios
         {"VM_DIRTY_RATIO=5\n", "1: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (the other has its default)\n"},
         {"VM_DIRTY_RATIO=40\nVM_DIRTY_BACKGROUND_RATIO=40\n", "2: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (both are set)\n"},
@@ -343,6 +347,25 @@ static void secret_files(void **state) {
     }
 }
 
+static void private_key_in_the_place_of_public_keys(void **state) {
+    struct secrets *secrets = *state;
+    static const struct {
+        const char *content;
+        bool is_good;
+    } cases[] = {
+        {"ssh-ed25519 " ED25519 " me\n", true},
+        {"-----BEGIN OPENSSH PRIVATE KEY-----\ncanary\n-----END OPENSSH PRIVATE KEY-----\n", false},
+        {"ssh-ed25519 " ED25519 "\n-----BEGIN RSA PRIVATE KEY-----\ncanary\n", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {0};
+        assert_int_equal(file_publish(secrets->fd, "k.secret", cases[i].content, strlen(cases[i].content), 0600, &err), 0);
+        cleanup_free char *problem = file_problem(secrets->fd, "SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/k.secret\n");
+        assert_int_equal(problem[0] == 0, cases[i].is_good);
+        assert_null(strstr(problem, "canary"));
+    }
+}
+
 static void secrets_that_are_no_files(void **state) {
     struct secrets *secrets = *state;
     static const char text[] = "OPERATOR_PASSWORD_FILE=/webops/secrets/p.secret\n";
@@ -402,6 +425,7 @@ int main(void) {
         cmocka_unit_test(networks_contain),
         cmocka_unit_test(items_of_lists),
         cmocka_unit_test_setup_teardown(secret_files, secrets_set_up, secrets_tear_down),
+        cmocka_unit_test_setup_teardown(private_key_in_the_place_of_public_keys, secrets_set_up, secrets_tear_down),
         cmocka_unit_test_setup_teardown(secrets_that_are_no_files, secrets_set_up, secrets_tear_down),
         cmocka_unit_test(documents_are_current),
         cmocka_unit_test(example_passes),

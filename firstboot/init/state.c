@@ -11,7 +11,7 @@
 
 #define STATE_FLAGS (MS_NOSUID | MS_NODEV | MS_NOATIME)
 
-static const struct {
+static const struct directory {
     const char *name;
     mode_t mode;
 } directories[] = {{"var", 0755}, {"home", 0755}, {"root", 0700}, {"srv", 0755}, {"webops", 0700}};
@@ -68,18 +68,31 @@ static int mount_state(struct boot *boot, const char *device, enum ext4_action a
 }
 
 // Bind mounts inherit nosuid, nodev and noatime from the mount they are taken from.
-static int bind_directories(struct err *err) {
+static int bind_directory(int state_fd, const struct directory *directory, const char *to, struct err *err) {
+    char from[SYS_PATH_BYTES];
+    snprintf(from, sizeof(from), BOOT_STATE "/%s", directory->name);
+    int r = sys_mkdir(state_fd, directory->name, directory->mode, err);
+    return r < 0 ? err_prefix(err, r, "state partition") : sys_mount(from, to, NULL, MS_BIND, NULL, err);
+}
+
+// In place of a directory that a damaged, read-only state cannot give: empty, in memory, so that the machine can be reached.
+static int replace_directory(const struct directory *directory, const char *to, struct err *err) {
+    char options[32];
+    console_log(CONSOLE_ERROR, "%s; an empty directory in memory takes its place", err->text);
+    snprintf(options, sizeof(options), "mode=%o", (unsigned)directory->mode);
+    return sys_mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, options, err);
+}
+
+static int bind_directories(const struct boot *boot, struct err *err) {
     cleanup_fd int state_fd = open(BOOT_STATE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (state_fd < 0)
         return err_sys(err, -errno, "opening " BOOT_STATE);
     for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-        char from[SYS_PATH_BYTES], to[SYS_PATH_BYTES];
-        snprintf(from, sizeof(from), BOOT_STATE "/%s", directories[i].name);
+        char to[SYS_PATH_BYTES];
         snprintf(to, sizeof(to), BOOT_ROOT "/%s", directories[i].name);
-        int r = sys_mkdir(state_fd, directories[i].name, directories[i].mode, err);
-        if (r < 0)
-            return err_prefix(err, r, "state partition");
-        r = sys_mount(from, to, NULL, MS_BIND, NULL, err);
+        int r = bind_directory(state_fd, &directories[i], to, err);
+        if (r < 0 && boot->is_state_read_only)
+            r = replace_directory(&directories[i], to, err);
         if (r < 0)
             return r;
     }
@@ -95,5 +108,5 @@ int state_apply(struct boot *boot, struct err *err) {
         r = sys_mkdir(AT_FDCWD, BOOT_STATE, 0755, err);
     if (r == 0)
         r = mount_state(boot, device, action, err);
-    return r < 0 ? r : bind_directories(err);
+    return r < 0 ? r : bind_directories(boot, err);
 }

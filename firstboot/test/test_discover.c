@@ -21,7 +21,8 @@
 static struct {
     char path[64];
     int fd;
-    unsigned opened, fetched; // calls of the fakes
+    unsigned opened, fetched, settled; // calls of the fakes
+    bool is_slow; // a source that comes only while devices are waited for
     const char *userdata; // what the fake metadata service answers; NULL: it fails
 } tree;
 
@@ -56,7 +57,8 @@ static int set_up(void **state) {
     if (!mkdtemp(tree.path))
         return -1;
     tree.fd = open(tree.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    tree.opened = tree.fetched = 0;
+    tree.opened = tree.fetched = tree.settled = 0;
+    tree.is_slow = false;
     tree.userdata = NULL;
     put("usr/lib/webops/default.env", "HOSTNAME=from-default\n");
     put("sys/class/block/.keep", "");
@@ -121,8 +123,15 @@ static int fake_fetch(const char *url, size_t max_bytes, char **ret_text, size_t
     return 0;
 }
 
+static void fake_settle(int root_fd) {
+    assert_int_equal(root_fd, tree.fd);
+    tree.settled++;
+    if (tree.is_slow)
+        put(FW "/secrets/op.secret/raw", HASH);
+}
+
 static void discover(bool late, struct discovered *ret) {
-    static const struct discover_io io = {fake_open, fake_fetch};
+    static const struct discover_io io = {fake_open, fake_fetch, fake_settle};
     const struct discover settings = {.root_fd = tree.fd, .schema = &schema_base, .late = late, .io = &io};
     struct err err = {0};
     discovered_done(ret);
@@ -507,6 +516,28 @@ static void bad_secrets_refuse_their_source(void **state) {
     assert_int_equal(file_remove_tree(tree.fd, "media/sdb/secrets", &err), 0);
 }
 
+// A driver that comes late: the second look finds what the first one missed, and its complaints are forgotten.
+static void devices_are_waited_for_once(void **state) {
+    (void)state;
+    cleanup_discovered struct discovered found = {0};
+    put(FW "/config/raw", "HOSTNAME=slow\n" NEEDS_SECRET);
+    tree.is_slow = true;
+    discover(true, &found); // late: no waiting
+    assert_found(&found, "default", "from-default");
+    assert_int_equal(tree.settled, 0);
+    discover(false, &found);
+    assert_found(&found, "fw_cfg", "slow");
+    assert_int_equal(found.refusal_count, 0);
+    assert_int_equal(tree.settled, 1);
+    discover(false, &found); // state has it now
+    assert_found(&found, "state", "slow");
+    assert_int_equal(tree.settled, 1);
+    put("webops/config.env", "nonsense\n");
+    discover(false, &found); // decided by the last good one: no waiting either
+    assert_found(&found, "last good", "slow");
+    assert_int_equal(tree.settled, 1);
+}
+
 // State that cannot be written: the configuration is still applied, and the failure is said.
 static void state_that_cannot_be_written(void **state) {
     (void)state;
@@ -539,6 +570,7 @@ int main(void) {
         test(foreign_user_data_is_named),
         test(secrets_from_the_hypervisor_complete_any_source),
         test(bad_secrets_refuse_their_source),
+        test(devices_are_waited_for_once),
         test(state_that_cannot_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

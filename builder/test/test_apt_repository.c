@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+// The apt backend against a small signed archive made here: fingerprint, resolving, layers, downloads, and every refusal that matters: wrong
+// key, missing package, damaged file, unreachable mirror, second version below.
+#include "builder/apt.h"
+#include "builder/deb.h"
+#include "builder/test/support.h"
+#include <time.h>
+
+#define TEXT(s) ((char *)(uintptr_t)(s))
+
+struct archive_fixture {
+    struct scratch *scratch;
+    char *pool, *packages, *metadata, *mirror, *keyring;
+    struct apt_dirs dirs;
+    struct recipe_source source;
+    char *suites[1], *components[1], *base[1], *stand_ins[1];
+    struct recipe_image image;
+};
+
+static void run_tool(const char *const *argv) {
+    struct err err = {0};
+    struct run run = {.argv = argv};
+    assert_ok(run_quiet(&run, &err));
+}
+
+static char *make_dir(struct scratch *scratch, const char *name) {
+    struct err err = {0};
+    assert_ok(file_mkdirs(scratch->fd, name, 0700, &err));
+    return scratch_file(scratch, name);
+}
+
+// One package of the archive; `fields` are more control lines.
+static void add_package(struct archive_fixture *f, const char *name, const char *version, const char *fields, struct buf *index) {
+    cleanup_free char *tree = make_dir(f->scratch, "tree/DEBIAN"), *control = str_printf("%s/control", tree);
+    cleanup_free char *top = scratch_file(f->scratch, "tree"), *file = str_printf("%s_%s_amd64.deb", name, version);
+    cleanup_free char *path = str_printf("%s/%s", f->pool, file);
+    cleanup_buf struct buf text = {0}, read_back = {0};
+    struct err err = {0};
+    char sha256[65];
+    uint64_t size;
+    assert_int_equal(chmod(tree, 0755), 0);
+    buf_printf(&text, "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: x <x@x>\n%sDescription: test\n", name, version, fields);
+    put_file(control, buf_str(&text), text.size);
+    run_tool(RUN_ARGV("dpkg-deb", "--root-owner-group", "--build", top, path));
+    assert_ok(deb_control(AT_FDCWD, path, &read_back, &err));
+    assert_string_equal(buf_str(&read_back), buf_str(&text));
+    assert_ok(deb_hash(AT_FDCWD, path, sha256, &size, &err));
+    buf_printf(index, "%sFilename: pool/%s\nSize: %llu\nSHA256: %s\n\n", buf_str(&read_back), file, (unsigned long long)size, sha256);
+}
+
+static void sign(struct archive_fixture *f, const char *key) {
+    cleanup_free char *home = scratch_file(f->scratch, "gpg"), *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release");
+    cleanup_free char *signed_file = scratch_file(f->scratch, "mirror/debian/dists/test/InRelease");
+    run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", "", "-u", key, "--clearsign", "-o",
+                      signed_file, release));
+}
+
+static void write_release(struct archive_fixture *f, const struct buf *index, const char *key) {
+    cleanup_free char *packages = scratch_file(f->scratch, "mirror/debian/dists/test/main/binary-amd64/Packages");
+    cleanup_free char *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release");
+    struct err err = {0};
+    char sha256[65], date[64];
+    uint64_t size;
+    time_t now = time(NULL);
+    struct tm utc;
+    put_file(packages, buf_str(index), index->size);
+    assert_ok(deb_hash(AT_FDCWD, packages, sha256, &size, &err));
+    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S UTC", gmtime_r(&now, &utc));
+    cleanup_free char *text = str_printf("Origin: test\nSuite: test\nCodename: test\nDate: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n"
+                                         " %s %llu main/binary-amd64/Packages\n", date, sha256, (unsigned long long)size);
+    put_file(release, text, strlen(text));
+    sign(f, key);
+}
+
+static void make_keys(struct archive_fixture *f) {
+    cleanup_free char *home = make_dir(f->scratch, "gpg");
+    static const char *const names[] = {"good", "bad"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        cleanup_free char *address = str_printf("%s@test.invalid", names[i]), *name = str_printf("%s.gpg", names[i]);
+        cleanup_free char *file = scratch_file(f->scratch, name);
+        run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", address, "ed25519",
+                          "sign", "0"));
+        run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "-o", file, "--export", address));
+    }
+}
+
+static void make_archive(struct archive_fixture *f) {
+    cleanup_free char *dists = make_dir(f->scratch, "mirror/debian/dists/test/main/binary-amd64");
+    cleanup_buf struct buf index = {0};
+    add_package(f, "core", "1.0", "Essential: yes\nDepends: lib (>= 2)\n", &index);
+    add_package(f, "lib", "2:2.5-1", "", &index);
+    add_package(f, "kernel", "6", "Depends: generator | generator-provider\n", &index);
+    add_package(f, "generator", "1", "Provides: generator-provider\n", &index);
+    add_package(f, "web", "1", "Depends: lib, web-data\nRecommends: web-doc\n", &index);
+    add_package(f, "web-data", "1", "", &index);
+    add_package(f, "web-doc", "1", "", &index);
+    add_package(f, "hostile", "1", "Conflicts: lib\n", &index);
+    write_release(f, &index, "good@test.invalid");
+}
+
+static int setup(void **state) {
+    struct archive_fixture *f = mem_array(1, sizeof(*f));
+    void *scratch;
+    scratch_setup(&scratch);
+    f->scratch = scratch;
+    f->pool = make_dir(f->scratch, "mirror/debian/pool");
+    f->packages = make_dir(f->scratch, "packages");
+    f->metadata = make_dir(f->scratch, "metadata");
+    f->mirror = str_printf("file://%s/mirror/debian", f->scratch->path);
+    f->keyring = scratch_file(f->scratch, "good.gpg");
+    f->dirs = (struct apt_dirs){f->metadata, f->packages};
+    f->suites[0] = TEXT("test");
+    f->components[0] = TEXT("main");
+    f->base[0] = TEXT("kernel");
+    f->stand_ins[0] = TEXT("generator");
+    f->source = (struct recipe_source){.archive = TEXT("debian"), .mirror = f->mirror, .suites = {f->suites, 1}, .components = {f->components, 1},
+                                       .keyring = f->keyring};
+    f->image = (struct recipe_image){.id = TEXT("tiny"), .architecture = TEXT("amd64"), .sources = &f->source, .source_count = 1,
+                                     .packages = {f->base, 1}, .stand_ins = {f->stand_ins, 1}};
+    make_keys(f);
+    make_archive(f);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state) {
+    struct archive_fixture *f = *state;
+    void *scratch = f->scratch;
+    cleanup_free char *home = scratch_file(f->scratch, "gpg");
+    run_tool(RUN_ARGV("gpgconf", "--homedir", home, "--kill", "all"));
+    free(f->pool);
+    free(f->packages);
+    free(f->metadata);
+    free(f->mirror);
+    free(f->keyring);
+    free(f);
+    return scratch_teardown(&scratch);
+}
+
+static void resolve_base(struct archive_fixture *f, struct apt_set *set) {
+    struct err err = {0};
+    assert_ok(apt_resolve(&f->image, &f->dirs, NULL, NULL, 0, set, &err));
+}
+
+static void test_resolve_base(void **state) {
+    struct archive_fixture *f = *state;
+    cleanup_apt_set struct apt_set set = {0};
+    resolve_base(f, &set);
+    assert_int_equal(set.count, 4);
+    assert_non_null(apt_set_find(&set, "core"));
+    assert_string_equal(apt_set_find(&set, "lib")->version, "2:2.5-1");
+    assert_non_null(apt_set_find(&set, "kernel"));
+    assert_non_null(apt_set_find(&set, "webops-stand-in-generator"));
+    assert_null(apt_set_find(&set, "generator"));
+}
+
+static void test_layer_and_download(void **state) {
+    struct archive_fixture *f = *state;
+    cleanup_apt_set struct apt_set base = {0}, layer = {0}, nothing = {0};
+    char *web[] = {TEXT("web"), TEXT("core")};
+    struct strings wanted = {web, 2}, known = {web + 1, 1};
+    const struct apt_set *parents[] = {&base};
+    struct err err = {0};
+    unsigned fetched = 9;
+    resolve_base(f, &base);
+    assert_ok(apt_resolve(&f->image, &f->dirs, &wanted, parents, 1, &layer, &err));
+    assert_int_equal(layer.count, 2); // no recommended package, nothing of the base again
+    assert_non_null(apt_set_find(&layer, "web-data"));
+    assert_ok(apt_resolve(&f->image, &f->dirs, &known, parents, 1, &nothing, &err));
+    assert_int_equal(nothing.count, 0);
+    assert_ok(apt_download(&f->image, &f->dirs, &layer, &fetched, &err));
+    assert_int_equal(fetched, 2);
+    assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
+    assert_int_equal(fetched, 4);
+    assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
+    assert_int_equal(fetched, 0);
+    cleanup_free char *damaged = str_printf("%s/%s", f->packages, apt_set_find(&base, "lib")->file);
+    put_file(damaged, "broken", 6);
+    assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
+    assert_int_equal(fetched, 1);
+}
+
+static void test_local_repository(void **state) {
+    struct archive_fixture *f = *state;
+    cleanup_apt_set struct apt_set base = {0};
+    struct err err = {0};
+    resolve_base(f, &base);
+    assert_ok(apt_download(&f->image, &f->dirs, &base, NULL, &err));
+    cleanup_free char *dir = scratch_file(f->scratch, "repository"), *index = str_printf("%s/Packages", dir), *text = NULL;
+    assert_ok(deb_repository(dir, f->packages, &base, &err));
+    assert_ok(file_read(AT_FDCWD, index, 1 << 20, &text, NULL, &err));
+    assert_contains(text, "Package: core\n");
+    assert_contains(text, "Filename: ./lib_2%3a2.5-1_amd64.deb\n");
+    assert_contains(text, "Provides: generator\n");
+    assert_contains(text, base.packages[0].sha256);
+}
+
+static void expect_unresolved(struct archive_fixture *f, const char *package, int code, const char *words) {
+    struct apt_set set = {0};
+    struct err err = {0};
+    char *items[] = {TEXT(package)};
+    struct strings wanted = {items, 1};
+    assert_int_equal(apt_resolve(&f->image, &f->dirs, &wanted, NULL, 0, &set, &err), code);
+    assert_contains(err.text, words);
+    assert_null(set.packages);
+}
+
+static void test_missing_package(void **state) {
+    expect_unresolved(*state, "no-such-package", -EIO, "Unable to locate package no-such-package");
+}
+
+static void test_wrong_key(void **state) {
+    struct archive_fixture *f = *state;
+    sign(f, "bad@test.invalid");
+    expect_unresolved(f, "web", -EIO, "refreshing the package lists");
+}
+
+static void test_unsigned(void **state) {
+    struct archive_fixture *f = *state;
+    struct err err = {0};
+    cleanup_free char *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release"), *text = NULL;
+    cleanup_free char *signed_file = scratch_file(f->scratch, "mirror/debian/dists/test/InRelease");
+    assert_ok(file_read(AT_FDCWD, release, 1 << 16, &text, NULL, &err));
+    put_file(signed_file, text, strlen(text));
+    expect_unresolved(f, "web", -EIO, "refreshing the package lists");
+}
+
+static void test_conflict_below(void **state) {
+    struct archive_fixture *f = *state;
+    cleanup_apt_set struct apt_set base = {0};
+    struct apt_set layer = {0};
+    char *hostile[] = {TEXT("hostile")};
+    struct strings wanted = {hostile, 1};
+    const struct apt_set *parents[] = {&base};
+    struct err err = {0};
+    resolve_base(f, &base);
+    assert_true(apt_resolve(&f->image, &f->dirs, &wanted, parents, 1, &layer, &err) < 0);
+    assert_contains(err.text, "resolving packages");
+    assert_null(layer.packages);
+}
+
+// A package that was changed behind the signed index.
+static void test_damaged_archive(void **state) {
+    struct archive_fixture *f = *state;
+    cleanup_apt_set struct apt_set base = {0};
+    struct err err = {0};
+    resolve_base(f, &base);
+    cleanup_free char *path = str_printf("%s/core_1.0_amd64.deb", f->pool);
+    put_file(path, "evil", 4);
+    assert_true(apt_download(&f->image, &f->dirs, &base, NULL, &err) < 0);
+    cleanup_free char *taken = str_printf("%s/core_1.0_amd64.deb", f->packages);
+    assert_false(file_exists(AT_FDCWD, taken));
+}
+
+static void test_fingerprint(void **state) {
+    struct archive_fixture *f = *state;
+    char first[APT_DIGEST_HEX_BYTES], second[APT_DIGEST_HEX_BYTES];
+    struct err err = {0};
+    assert_int_equal(apt_fingerprint(&f->image, &f->dirs, -1, first, &err), -EAGAIN);
+    assert_contains(err.text, "offline");
+    assert_ok(apt_fingerprint(&f->image, &f->dirs, 0, first, &err));
+    assert_ok(apt_fingerprint(&f->image, &f->dirs, 0, second, &err));
+    assert_string_equal(first, second);
+    sign(f, "bad@test.invalid"); // other bytes
+    assert_ok(apt_fingerprint(&f->image, &f->dirs, 3600, second, &err)); // not asked again
+    assert_string_equal(first, second);
+    assert_ok(apt_fingerprint(&f->image, &f->dirs, 0, second, &err));
+    assert_string_not_equal(first, second);
+    assert_ok(apt_fingerprint(&f->image, &f->dirs, -1, first, &err));
+    assert_string_equal(first, second);
+}
+
+static void test_unreachable(void **state) {
+    struct archive_fixture *f = *state;
+    char hex[APT_DIGEST_HEX_BYTES];
+    struct err err = {0};
+    f->source.mirror = TEXT("http://127.0.0.1:9/debian");
+    assert_int_equal(apt_fingerprint(&f->image, &f->dirs, 0, hex, &err), -EAGAIN);
+    assert_contains(err.text, "http://127.0.0.1:9/debian/dists/test/InRelease");
+    f->source.mirror = f->mirror;
+    f->source.keyring = TEXT("/nonexistent.gpg");
+    assert_int_equal(apt_fingerprint(&f->image, &f->dirs, 0, hex, &err), -ENOENT);
+    assert_contains(err.text, "keyring of debian");
+}
+
+static void test_stand_in(void **state) {
+    struct archive_fixture *f = *state;
+    struct err err = {0};
+    char first[65], second[65];
+    uint64_t size;
+    for (int i = 0; i < 2; i++) {
+        cleanup_free char *file = NULL;
+        mode_t before = umask(i ? 077 : 022);
+        assert_ok(deb_stand_in(f->packages, "thing", &file, &err));
+        umask(before);
+        assert_string_equal(file, "webops-stand-in-thing_1_all.deb");
+        cleanup_free char *path = str_printf("%s/%s", f->packages, file);
+        assert_ok(deb_hash(AT_FDCWD, path, i ? second : first, &size, &err));
+    }
+    assert_string_equal(first, second);
+}
+
+static void test_not_a_package(void **state) {
+    struct archive_fixture *f = *state;
+    cleanup_free char *path = scratch_file(f->scratch, "x.deb");
+    static const char *const bad[] = {"", "hello", "!<arch>\n", "!<arch>\ndebian-binary   0           0     0     100644  4         `\n2.0\n"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        cleanup_buf struct buf control = {0};
+        struct err err = {0};
+        put_file(path, bad[i], strlen(bad[i]));
+        assert_int_equal(deb_control(AT_FDCWD, path, &control, &err), -EINVAL);
+        assert_contains(err.text, "x.deb");
+    }
+}
+
+#define with_archive(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        with_archive(test_resolve_base), with_archive(test_layer_and_download), with_archive(test_local_repository),
+        with_archive(test_missing_package), with_archive(test_wrong_key), with_archive(test_unsigned), with_archive(test_conflict_below),
+        with_archive(test_damaged_archive), with_archive(test_fingerprint), with_archive(test_unreachable), with_archive(test_stand_in),
+        with_archive(test_not_a_package),
+    };
+    return cmocka_run_group_tests_name("apt_repository", tests, NULL, NULL);
+}
