@@ -150,7 +150,7 @@ def test_a_refusal_is_shown_for_seconds_and_then_the_machine_restarts(files):
 
 
 def test_bad_plan(files):
-    refuses(files, "plan", [files.raw], "step plan", "line 2", "unknown word", plan=files.plan.replace("module ", "modul ", 1))
+    refuses(files, "plan", [files.raw], "step plan", "line 2", "unknown word", plan=files.plan.replace("module ", "modules ", 1))
 
 
 def test_another_generation_and_an_empty_slot_are_listed(files):
