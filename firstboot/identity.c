@@ -28,13 +28,35 @@ static int flush(int root_fd, const char *path, int flags, struct err *err) {
     return fd < 0 ? fd : fsync(fd) < 0 ? err_sys(err, -errno, "cannot flush %s", path) : 0;
 }
 
-// ssh-keygen takes no descriptor; the directory is reached through ours, so --root works.
-static int make_key(int root_fd, const char *type, const char *name, struct err *err) {
-    cleanup_free char *path = str_printf("/proc/%d/fd/%d/" TEMPORARY "/%s", (int)getpid(), root_fd, name);
-    const struct run keygen = {.argv = RUN_ARGV("ssh-keygen", "-q", "-t", type, "-N", "", "-C", "", "-f", path), .timeout_ms = 120000};
-    cleanup_free char *relative = str_printf(TEMPORARY "/%s", name);
-    int r = run_quiet(&keygen, err);
-    return r < 0 ? err_prefix(err, r, "making the %s host key", type) : flush(root_fd, relative, 0, err);
+// ssh-keygen takes no descriptor; the directory is reached through ours, so --root works. The keys are made side by side.
+static int make_keys(int root_fd, struct err *err) {
+    pid_t pids[ARRAY_SIZE(keys)];
+    struct run keygen = {.timeout_ms = 120000};
+    size_t started = 0;
+    int r = 0;
+    for (; r >= 0 && started < ARRAY_SIZE(keys); started += r >= 0) {
+        cleanup_free char *path = str_printf("/proc/%d/fd/%d/" TEMPORARY "/%s", (int)getpid(), root_fd, keys[started].name);
+        keygen.argv = RUN_ARGV("ssh-keygen", "-q", "-t", keys[started].type, "-N", "", "-C", "", "-f", path);
+        r = run_start(&keygen, &pids[started], err);
+    }
+    for (size_t i = 0; i < started; i++) {
+        struct err failure;
+        keygen.argv = RUN_ARGV("ssh-keygen");
+        if (run_wait(&keygen, pids[i], &failure) < 0 && r >= 0) {
+            *err = failure;
+            r = err_prefix(err, -EIO, "making the %s host key", keys[i].type);
+        }
+    }
+    return r;
+}
+
+static int flush_keys(int root_fd, struct err *err) {
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(keys); i++) {
+        cleanup_free char *path = str_printf(TEMPORARY "/%s", keys[i].name);
+        r = flush(root_fd, path, 0, err);
+    }
+    return r < 0 ? r : flush(root_fd, TEMPORARY, O_DIRECTORY, err);
 }
 
 int identity_make_host_keys(int root_fd, struct err *err) {
@@ -43,10 +65,10 @@ int identity_make_host_keys(int root_fd, struct err *err) {
     int r = file_remove_tree(root_fd, TEMPORARY, err);
     if (r >= 0)
         r = file_mkdirs(root_fd, TEMPORARY, 0700, err);
-    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(keys); i++)
-        r = make_key(root_fd, keys[i].type, keys[i].name, err);
     if (r >= 0)
-        r = flush(root_fd, TEMPORARY, O_DIRECTORY, err);
+        r = make_keys(root_fd, err);
+    if (r >= 0)
+        r = flush_keys(root_fd, err);
     if (r >= 0)
         r = file_remove_tree(root_fd, IDENTITY_SSH, err); // incomplete, or has_keys() had been true
     if (r < 0)

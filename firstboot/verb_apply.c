@@ -53,8 +53,9 @@ static void note(struct session *session, int r, const char *action, const char 
     actionlog_write(session->apply.root_fd, session->apply.stage, action, object, err->text);
 }
 
+// Growth takes seconds (growpart is a long script) and nothing before the network needs the room.
 static int grow_step(struct session *session, struct err *err) {
-    return session->is_live && !session->is_late ? grow_state(session->apply.root_fd, &session->record, err) : 0;
+    return session->is_live && !session->is_early ? grow_state(session->apply.root_fd, &session->record, err) : 0;
 }
 static int host_keys_step(struct session *session, struct err *err) {
     return session->is_late ? 0 : identity_make_host_keys(session->apply.root_fd, err);
@@ -78,21 +79,26 @@ static const struct {
     {"discover", "config.env", discover_step},
 };
 
+#define FIREWALL_LOADED "run/webops/firewall-loaded"
+
 static bool has_config(const struct session *session) {
     return strcmp(session->found.source, "default") != 0 || session->found.config.count > 0;
 }
 
-// nft takes the whole ruleset or nothing. A candidate that it refuses is not written, so the one in force stays.
-static int check_firewall(int root_fd, const struct plan *plan, struct err *err) {
+// nft takes the whole ruleset or nothing. A candidate that it refuses is not written, so the one in force stays. The early stage loads it
+// at once, which is the same check; nftables.service then has nothing to do (its drop-in looks for FIREWALL_LOADED).
+static int check_firewall(int root_fd, const struct plan *plan, bool is_early, struct err *err) {
     static const char candidate[] = "run/webops/nftables.candidate";
     const struct plan_entry *entry = plan_find(plan, "etc/nftables.conf");
     int r = file_publish(root_fd, candidate, entry->content, entry->size, 0600, err);
     if (r < 0)
         return r;
-    const struct run check = {.argv = RUN_ARGV("nft", "-c", "-f", "/run/webops/nftables.candidate"), .timeout_ms = 30000};
+    const struct run check = {.argv = RUN_ARGV("nft", is_early ? "-f" : "-cf", "/run/webops/nftables.candidate"), .timeout_ms = 30000};
     r = run_quiet(&check, err);
     unlinkat(root_fd, candidate, 0);
-    return r < 0 ? err_prefix(err, r, "the firewall's ruleset is refused") : 0;
+    if (r < 0)
+        return err_prefix(err, r, "the firewall's ruleset is refused");
+    return is_early ? file_publish(root_fd, FIREWALL_LOADED, "", 0, 0644, err) : 0;
 }
 
 static void drop_entry(struct plan *plan, const char *path) {
@@ -117,12 +123,13 @@ static void carry_out(struct session *session) {
     note(session, r, "plan", "config.env", &err);
     if (r < 0)
         return;
-    if (session->is_live && (r = check_firewall(root_fd, &plan, &err)) < 0) {
+    if (session->is_live && (r = check_firewall(root_fd, &plan, session->is_early, &err)) < 0) {
         note(session, r, "check", "etc/nftables.conf", &err);
         drop_entry(&plan, "etc/nftables.conf");
     }
     note(session, apply_plan(&session->apply, &plan, &err), "write", "etc", &err);
-    note(session, swap_apply(root_fd, plan.swap_bytes, session->is_live, &err), "write", SWAP_PATH, &err);
+    if (!session->is_early) // the room for it comes with growth
+        note(session, swap_apply(root_fd, plan.swap_bytes, session->is_live, &err), "write", SWAP_PATH, &err);
     if (!session->is_live)
         return;
     runtime_apply(&session->apply, &plan, &session->errors);

@@ -282,7 +282,7 @@ static void hostile_values_never_leave_their_line(void **state) {
     for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
         for (size_t v = 0; v < ARRAY_SIZE(values); v++) {
             struct config_entry entry = {(char *)keys[k], (char *)values[v], 1};
-            struct config config = {&entry, 1};
+            struct config config = {.entries = &entry, .count = 1};
             cleanup_config_problems struct config_problems problems = {0};
             cleanup_plan struct plan plan = {0}, defaults = support_plan("");
             struct err err;
