@@ -148,7 +148,15 @@ static void collect_problems(const struct session *session, struct buf *text) {
     add_problems(text, session->found.source, &session->problems);
 }
 
+// The late stage finds what the early one found and said already.
+static bool was_said(const struct session *session, const char *problems) {
+    cleanup_json json_t *report = report_read(session->apply.root_fd, REPORT_PATH), *now = report_lines(problems);
+    return session->is_late && json_equal(json_object_get(json_object_get(report, "early"), "problems"), now);
+}
+
 static void tell_console(const struct session *session, const char *problems) {
+    if (was_said(session, problems))
+        problems = "";
     for (const char *line = problems; *line; line += strcspn(line, "\n") + 1)
         console_print("config: %.*s", (int)strcspn(line, "\n"), line);
     if (*problems)
