@@ -74,13 +74,13 @@ static int write_config(const struct recipe_image *image, struct apt_root *root,
     return r;
 }
 
-// What the lists were refreshed for: what the mirrors offer, and our own stand-ins.
-static int wanted_stamp(const struct recipe_image *image, const struct apt_dirs *dirs, char **ret_stamp, struct err *err) {
+// What the lists were refreshed for: what the mirrors offer, our own stand-ins, and where all this lies (a cache can be moved).
+static int wanted_stamp(const struct recipe_image *image, const struct apt_dirs *dirs, const char *dir, char **ret_stamp, struct err *err) {
     char hex[APT_DIGEST_HEX_BYTES];
     struct err offline;
     cleanup_buf struct buf stamp = {0};
     int r = apt_fingerprint(image, dirs, -1, hex, &offline) >= 0 ? 0 : apt_fingerprint(image, dirs, 0, hex, err);
-    buf_printf(&stamp, "%s", r < 0 ? "" : hex);
+    buf_printf(&stamp, "%s %s", r < 0 ? "" : hex, dir);
     for (unsigned i = 0; i < image->stand_ins.count; i++)
         buf_printf(&stamp, " %s", image->stand_ins.items[i]);
     *ret_stamp = buf_take(&stamp);
@@ -89,7 +89,7 @@ static int wanted_stamp(const struct recipe_image *image, const struct apt_dirs 
 
 static int refresh(const struct recipe_image *image, const struct apt_dirs *dirs, struct apt_root *root, struct err *err) {
     cleanup_free char *stamp = NULL, *path = str_printf("%s/refreshed", root->dir), *have = NULL;
-    int r = wanted_stamp(image, dirs, &stamp, err);
+    int r = wanted_stamp(image, dirs, root->dir, &stamp, err);
     if (r < 0)
         return r;
     struct err missing;

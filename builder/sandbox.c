@@ -56,7 +56,9 @@ static int check_unprivileged(struct err *err) {
 }
 
 static const char **outer_argv(const char *self, const char *work, const char *memory, const char *const *argv) {
-    static const char *const start[] = {"unshare", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--propagation", "private"};
+    // setpriv: when we are killed, unshare goes, and with it its child, process 1 of the namespace, and so everything.
+    static const char *const start[] = {"setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc",
+                                        "--fork", "--kill-child", "--propagation", "private"};
     static const char *const mapped[] = {"--map-root-user", "--map-auto"};
     size_t count = 0, more = 0;
     while (argv[more])

@@ -15,35 +15,40 @@ int tool_log_open(struct err *err) {
     return fd < 0 ? err_sys(err, -errno, "cannot make a memory file") : fd;
 }
 
-static bool is_telling(const char *line, size_t size) {
-    static const char *const marks[] = {"E: ", "dpkg: error", "error:", "ERROR", "FATAL", "Err:", "failed", "cannot", "No space left"};
+// How much a line tells: a full disk beats what tools say when they give up because of it, and that beats anything else.
+static int line_rank(const char *line, size_t size) {
+    static const struct {
+        const char *mark;
+        int rank;
+    } marks[] = {
+        {"No space left on device", 3}, {"E: ", 2}, {"dpkg: error", 2}, {"error:", 2}, {"ERROR", 2}, {"FATAL", 2}, {"Err:", 2}, {"failed", 2},
+        {"cannot", 2},
+    };
     for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
-        if (memmem(line, size, marks[i], strlen(marks[i])))
-            return true;
-    return false;
+        if (memmem(line, size, marks[i].mark, strlen(marks[i].mark)))
+            return marks[i].rank;
+    return size ? 1 : 0;
 }
 
 const char *tool_log_line(const char *text, size_t size, size_t *ret_size) {
-    const char *last = text, *telling = NULL;
-    size_t last_size = 0, telling_size = 0;
+    const char *best = text;
+    int best_rank = 0;
+    *ret_size = 0;
     for (size_t at = 0; at < size;) {
         size_t length = 0;
+        while (at < size && isspace((unsigned char)text[at]))
+            at++;
         while (at + length < size && text[at + length] != '\n' && text[at + length] != '\r')
             length++;
-        while (length && isspace((unsigned char)text[at]))
-            at++, length--;
-        if (length) {
-            last = text + at;
-            last_size = length;
-        }
-        if (length && is_telling(last, length)) {
-            telling = last;
-            telling_size = length;
+        int rank = line_rank(text + at, length);
+        if (rank && rank >= best_rank) {
+            best = text + at;
+            best_rank = rank;
+            *ret_size = length;
         }
         at += length + 1;
     }
-    *ret_size = telling ? telling_size : last_size;
-    return telling ? telling : last;
+    return best;
 }
 
 void tool_log_append(int log_fd, struct err *err) {

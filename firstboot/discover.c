@@ -8,14 +8,20 @@
 #include <fcntl.h>
 #include <string.h>
 
-void discovered_done(struct discovered *discovered) {
-    config_done(&discovered->config);
-    free(discovered->source);
+static void refusals_done(struct discovered *discovered) {
     for (size_t i = 0; i < discovered->refusal_count; i++) {
         free(discovered->refusals[i].source);
         config_problems_done(&discovered->refusals[i].problems);
     }
     free(discovered->refusals);
+    discovered->refusals = NULL;
+    discovered->refusal_count = 0;
+}
+
+void discovered_done(struct discovered *discovered) {
+    config_done(&discovered->config);
+    free(discovered->source);
+    refusals_done(discovered);
     *discovered = (struct discovered){0};
 }
 
@@ -153,7 +159,7 @@ static int try_sources_again(const struct discover *discover, struct discovered 
     if (discover->late || !io->settle)
         return 0;
     io->settle(discover->root_fd);
-    discovered_done(ret); // what was refused is found again, or was only incomplete
+    refusals_done(ret); // what was refused is refused again, or was only incomplete
     return try_sources(discover, ret, err);
 }
 

@@ -66,7 +66,7 @@ void seed_merge(const struct config *extra, const char *file, const struct schem
         if (config_find(&present, entry->key) || (keep_net && is_net_key(entry->key)))
             continue;
         if (is_first)
-            buf_printf(&candidate->text, "%s# from the seed's %s\n",
+            buf_printf(&candidate->text, "%s# from %s\n",
                        candidate->text.size && candidate->text.data[candidate->text.size - 1] != '\n' ? "\n" : "", file);
         is_first = false;
         if (config_format_entry(entry->key, entry->value, &candidate->text) < 0)

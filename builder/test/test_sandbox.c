@@ -97,6 +97,30 @@ static void test_abort(void **state) {
         assert_true(first.st_mtim.tv_sec == second.st_mtim.tv_sec && first.st_mtim.tv_nsec == second.st_mtim.tv_nsec);
 }
 
+// The builder itself is killed: what it started does not go on.
+static void test_killed_builder(void **state) {
+    struct scratch *scratch = *state;
+    struct stat first, second;
+    pid_t builder = fork();
+    if (builder == 0) {
+        struct err err = {0};
+        struct sandbox sandbox;
+        int r = sandbox_start(scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", "while :; do date +%N > beat; sleep 0.02; done"), &sandbox, &err);
+        pause();
+        _exit(r < 0);
+    }
+    for (int i = 0; i < 200 && !file_exists(scratch->fd, "beat"); i++)
+        usleep(20000);
+    assert_int_equal(kill(builder, SIGKILL), 0);
+    assert_int_equal(waitpid(builder, NULL, 0), builder);
+    usleep(200000);
+    if (fstatat(scratch->fd, "beat", &first, 0) < 0)
+        return; // no namespaces for this user: test_output says so
+    usleep(200000);
+    assert_int_equal(fstatat(scratch->fd, "beat", &second, 0), 0);
+    assert_true(first.st_mtim.tv_sec == second.st_mtim.tv_sec && first.st_mtim.tv_nsec == second.st_mtim.tv_nsec);
+}
+
 static void test_remove_work(void **state) {
     struct scratch *scratch = *state;
     struct err err = {0};
@@ -119,6 +143,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_failure, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_bad_job, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_abort, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_killed_builder, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_remove_work, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);

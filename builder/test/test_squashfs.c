@@ -107,6 +107,7 @@ static void test_log_line(void **state) {
         {"one\ntwo\n", "two"},
         {"one\nE: Unable to locate package x\nafterwards\n", "E: Unable to locate package x"},
         {"dpkg: error processing a\r\nE: last\n\n", "E: last"},
+        {"Write failed because No space left on device\nFATAL ERROR: gave up\n", "Write failed because No space left on device"},
         {"  FATAL ERROR: disk  \n", "FATAL ERROR: disk  "},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

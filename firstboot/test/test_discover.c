@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #define FW "sys/firmware/qemu_fw_cfg/by_name/opt/org.webops"
 #define HASH "$6$saltsalt$0123456789abcdef./ABCDEFGHIJKLMNOPQRSTUV\n"
@@ -262,6 +263,32 @@ static void esp_of_another_disk_is_not_ours(void **state) {
     assert_int_equal(tree.opened, 0); // nothing was even mounted
 }
 
+// A copy of our disk is attached beside it: the one whose state partition is mounted counts, not the first by name.
+static void esp_beside_the_mounted_state(void **state) {
+    (void)state;
+    cleanup_discovered struct discovered found = {0};
+    struct stat st;
+    static const char *const devices[] = {"vda2", "vdb2"};
+    for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+        cleanup_free char *path = str_printf("media/%s/config.env", devices[i]), *text = str_printf("HOSTNAME=%s\n", devices[i]);
+        add_device(devices[i], "esp", "vfat", "ESP");
+        put(path, text);
+    }
+    add_device("vda5", "webops-state", "", "");
+    add_device("vdb5", "webops-state", "", "");
+    put("webops/.keep", "");
+    put("sys/dev/block/.keep", "");
+    assert_int_equal(fstatat(tree.fd, "webops", &st, 0), 0);
+    cleanup_free char *link = str_printf("sys/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
+    assert_int_equal(symlinkat("../../devices/pci0/block/vdb/vdb5", tree.fd, link), 0);
+    discover(false, &found);
+    assert_found(&found, "ESP (vdb2)", "vdb2");
+    assert_int_equal(unlinkat(tree.fd, link, 0), 0); // cannot be told: the first by name
+    assert_int_equal(unlinkat(tree.fd, DISCOVER_CONFIG, 0), 0);
+    discover(false, &found);
+    assert_found(&found, "ESP (vda2)", "vda2");
+}
+
 static void remembered_with_exact_modes(void **state) {
     (void)state;
     cleanup_discovered struct discovered found = {0};
@@ -414,9 +441,8 @@ static void nocloud_seed_merges_what_is_not_set(void **state) {
     put("media/sr/network-config", "version: 2\nethernets:\n  eth0:\n    addresses: [192.0.2.7/24]\n    gateway4: 192.0.2.1\n");
     discover(false, &found);
     assert_found(&found, "seed cidata on sr", "web7");
-    assert_file("webops/config.env",
-                "TIMEZONE=Europe/Berlin\n# from the seed's meta-data\nHOSTNAME=web7\n# from the seed's network-config\n"
-                "NET0_INTERFACE=eth0\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24\nNET0_GATEWAY=192.0.2.1\n");
+    assert_file("webops/config.env", "TIMEZONE=Europe/Berlin\n# from meta-data\nHOSTNAME=web7\n# from network-config\n"
+                                     "NET0_INTERFACE=eth0\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24\nNET0_GATEWAY=192.0.2.1\n");
     assert_int_equal(unlinkat(tree.fd, "webops/config.env", 0), 0);
     put("media/sr/user-data", "HOSTNAME=own\nNET3_INTERFACE=eth5\n");
     discover(false, &found);
@@ -558,6 +584,7 @@ int main(void) {
         test(order_of_sources),
         test(metadata_only_late_and_only_there),
         test(esp_of_another_disk_is_not_ours),
+        test(esp_beside_the_mounted_state),
         test(remembered_with_exact_modes),
         test(secrets_directory_made_by_hand_becomes_private),
         test(invalid_sources_are_passed_over),
