@@ -36,7 +36,7 @@ def project(path, *, layers="base", image="debian-12", slot_size="640M", extra_l
     for name in ("images", "overlays"):
         shutil.copytree(ROOT / name, path / name, symlinks=True)
     (path / "profiles").mkdir()
-    if extra_layer:
+    if extra_layer is not None:
         layer = path / "overlays" / "extra"
         (layer / "files/etc").mkdir(parents=True)
         (layer / "files/etc/extra.conf").write_text("extra\n")

@@ -65,7 +65,7 @@ def test_veritysetup_verifies_the_slot(parts, report):
                  f"--data-blocks={slot['data_bytes'] // 4096}", f"--hash-offset={slot['data_bytes']}"]
     tool("veritysetup", "verify", parts["webops-a"], parts["webops-a"], slot["root_hash"], *arguments)
     # And it notices one flipped bit.
-    with open(parts["webops-a"], "r+b") as file:
+    with open(parts["webops-a"], "r+b", buffering=0) as file:
         file.seek(123456)
         byte = file.read(1)[0]
         file.seek(123456)
@@ -135,7 +135,7 @@ def test_other_outputs_hold_the_same_disk(image):
 
 
 def test_sbom_and_package_list_agree(image, report):
-    listed = {line.split()[0] for line in image.file(".packages").read_text().splitlines() if line.strip()}
+    listed = {line.split()[1] for line in image.file(".packages").read_text().splitlines() if line.strip()}
     sbom = json.loads(image.file(".spdx.json").read_text())
     named = {package["name"] for package in sbom["packages"]}
     inspected = {package["name"] for package in report["packages"]}
@@ -154,5 +154,6 @@ def test_inspect_refuses_a_flipped_bit(image, report):
         disk.write(bytes([byte ^ 0x80]))
     refused = webops_image("inspect", copy)
     copy.unlink()
-    assert refused.returncode == 1 and ("hash" in refused.stderr or "verif" in refused.stderr)
+    assert refused.returncode == 1
+    assert "block" in refused.stdout + refused.stderr, refused.stdout + refused.stderr
     assert "root" in good(webops_image("inspect", image.raw)).stdout.lower()

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "build" / "webops-image"
 OUT = ROOT / "out" / "tests"
 LOGS = ROOT / "out" / "qemu-logs"
-BOOT_SECONDS = 180
+BOOT_SECONDS = 420  # a boot takes 25 s on an idle machine without hardware virtualisation; others may be busy beside us
 PASSWORD = "correct horse battery"
 CANARY = "Canary7Xk29fQz7w"  # salt of the operator's password hash, so part of the secret file's text
 
@@ -87,7 +87,7 @@ class VM:
         deadline = time.monotonic() + timeout
         while True:
             for line in self.console(since).splitlines(keepends=True):
-                if text in line and line.endswith("\n"):
+                if text in line and line[-1] in "\r\n":
                     return line.strip()
                 for bad in never:
                     assert bad not in line, f"{self.name}: {line.strip()}"
@@ -106,7 +106,7 @@ class VM:
                 "-o", f"ControlPath={self.access.dir}/mux", "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
                 *arguments, f"{self.user}@127.0.0.1"]
 
-    def run(self, command, *, input="", check=True, timeout=60):
+    def run(self, command, *, input="", check=True, timeout=180):
         """A command of the operator's; returns a CompletedProcess with text."""
         result = subprocess.run([*self._ssh(), command], input=input, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
         assert not check or result.returncode == 0, f"{self.name}: `{command}` ended with {result.returncode}: {result.stdout}{result.stderr}"
@@ -115,7 +115,7 @@ class VM:
     def out(self, command, **options):
         return self.run(command, **options).stdout.strip()
 
-    def root(self, command, *, input="", check=True, timeout=60):
+    def root(self, command, *, input="", check=True, timeout=180):
         """A command as root through sudo, whose password goes over standard input."""
         return self.run(f"sudo -S -p '' sh -c {shlex.quote(command)}", input=f"{self.password}\n{input}", check=check, timeout=timeout)
 
