@@ -38,12 +38,15 @@ static int transfer(const char *url, int fd, struct err *err) {
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, 60L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
+    curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)DOWNLOAD_MAX_BYTES); // refused before the first byte when the size is told
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "webops-image/" WEBOPS_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, collect);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &target);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, why);
     CURLcode code = curl_easy_perform(easy);
     curl_easy_cleanup(easy);
+    if (code == CURLE_FILESIZE_EXCEEDED)
+        target.error = -EFBIG;
     if (target.error < 0)
         return err_sys(err, target.error, "cannot fetch %s", url);
     return code == CURLE_OK ? 0 : err_set(err, -EAGAIN, "cannot fetch %s: %s", url, why[0] ? why : curl_easy_strerror(code));

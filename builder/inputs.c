@@ -81,6 +81,10 @@ static int add_directory(struct inputs *inputs, const char *prefix, int dir_fd, 
     if (count < 0)
         return err_sys(err, -errno, "cannot list %s/%s", dir, relative);
     int r = 0;
+    if (!count && *relative) { // nothing in it stands for it
+        cleanup_free char *label = str_printf("%s%s", prefix, relative);
+        inputs_add(inputs, label, "d");
+    }
     for (int i = 0; i < count; i++) {
         if (r >= 0) {
             cleanup_free char *path = str_printf("%s%s%s", relative, *relative ? "/" : "", entries[i]->d_name);

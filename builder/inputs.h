@@ -25,7 +25,7 @@ void inputs_add_hash(struct inputs *inputs, const char *name, const void *data, 
 // Content of one file.
 int inputs_add_file(struct inputs *inputs, const char *name, const char *path, struct err *err) must_check nonnull(1, 2, 3, 4);
 // One input per file or symlink below `dir` (in byte order of their paths), named "<prefix><relative path>": type, executable bit, content.
-// Directories count by what they hold. A missing `dir` adds nothing.
+// A directory counts by what it holds, an empty one by its name. A missing `dir` adds nothing.
 int inputs_add_tree(struct inputs *inputs, const char *prefix, const char *dir, struct err *err) must_check nonnull(1, 2, 3, 4);
 // SHA-256 over all names and values in order, hex.
 void inputs_key(const struct inputs *inputs, char ret_key[INPUTS_KEY_CHARS + 1]) nonnull(1, 2);

@@ -23,7 +23,7 @@ static int find_profile(const char *profile, const struct recipe_paths *paths, c
     return 0;
 }
 
-// The directory above the one that holds the file: profiles/x.yaml → "." .
+// The directory above the one that holds the file: profiles/x.yaml → ".", ../x.yaml → "../..".
 static char *root_of(const char *path) {
     cleanup_free char *dir = str_dup(path);
     char *slash = strrchr(dir, '/');
@@ -31,8 +31,11 @@ static char *root_of(const char *path) {
         return str_dup("..");
     *slash = 0;
     slash = strrchr(dir, '/');
+    const char *last = slash ? slash + 1 : dir;
+    if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+        return str_printf("%s/..", dir);
     if (!slash)
-        return str_dup(strcmp(dir, ".") == 0 || strcmp(dir, "..") == 0 ? ".." : ".");
+        return str_dup(*dir ? "." : "/");
     if (slash == dir)
         return str_dup("/");
     *slash = 0;

@@ -259,6 +259,12 @@ static int check_image(const struct recipe_image *image, const struct place *pla
     if (r >= 0)
         r = check_choice(place, "backend", image->backend, backends, "apt");
     if (r >= 0)
+        r = check_name(place, "family", image->family);
+    if (r >= 0) // ends up in an option list of sources.list
+        r = check_name(place, "architecture", image->architecture);
+    if (r >= 0)
+        r = check_words(place, "kernel", &(struct strings){&image->kernel, 1});
+    if (r >= 0)
         r = check_words(place, "packages", &image->packages);
     if (r >= 0)
         r = check_words(place, "stand_ins", &image->stand_ins);
@@ -363,6 +369,8 @@ static int check_profile(struct recipe_profile *profile, const struct place *pla
     }
     if (r >= 0)
         r = check_words(place, "cmdline", &profile->cmdline);
+    if (r >= 0 && profile->kernel)
+        r = check_words(place, "kernel", &(struct strings){&profile->kernel, 1});
     for (unsigned i = 0; r >= 0 && i < profile->cmdline.count; i++)
         if (strncmp(profile->cmdline.items[i], "webops.slot=", 12) == 0)
             r = complain(place, "cmdline", "webops.slot= is written by the build");

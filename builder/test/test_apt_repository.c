@@ -1,103 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The apt backend against a small signed archive made here: fingerprint, resolving, layers, downloads, and every refusal that matters: wrong
 // key, missing package, damaged file, unreachable mirror, second version below.
-#include "builder/apt.h"
-#include "builder/deb.h"
-#include "builder/test/support.h"
-#include <time.h>
+#include "builder/test/archive.h"
 
-#define TEXT(s) ((char *)(uintptr_t)(s))
-
-struct archive_fixture {
-    struct scratch *scratch;
-    char *pool, *packages, *metadata, *mirror, *keyring;
-    struct apt_dirs dirs;
-    struct recipe_source source;
-    char *suites[1], *components[1], *base[1], *stand_ins[1];
-    struct recipe_image image;
+static const struct archive_package archive_packages[] = {
+    {"core", "1.0", "Essential: yes\nDepends: lib (>= 2)\n"},
+    {"lib", "2:2.5-1", ""},
+    {"kernel", "6", "Depends: generator | generator-provider\n"},
+    {"generator", "1", "Provides: generator-provider\n"},
+    {"web", "1", "Depends: lib, web-data\nRecommends: web-doc\n"},
+    {"web-data", "1", ""},
+    {"web-doc", "1", ""},
+    {"hostile", "1", "Conflicts: lib\n"},
 };
 
-static void run_tool(const char *const *argv) {
-    struct err err = {0};
-    struct run run = {.argv = argv};
-    assert_ok(run_quiet(&run, &err));
-}
-
-static char *make_dir(struct scratch *scratch, const char *name) {
-    struct err err = {0};
-    assert_ok(file_mkdirs(scratch->fd, name, 0700, &err));
-    return scratch_file(scratch, name);
-}
-
-// One package of the archive; `fields` are more control lines.
-static void add_package(struct archive_fixture *f, const char *name, const char *version, const char *fields, struct buf *index) {
-    cleanup_free char *tree = make_dir(f->scratch, "tree/DEBIAN"), *control = str_printf("%s/control", tree);
-    cleanup_free char *top = scratch_file(f->scratch, "tree"), *file = str_printf("%s_%s_amd64.deb", name, version);
-    cleanup_free char *path = str_printf("%s/%s", f->pool, file);
-    cleanup_buf struct buf text = {0}, read_back = {0};
-    struct err err = {0};
-    char sha256[65];
-    uint64_t size;
-    assert_int_equal(chmod(tree, 0755), 0);
-    buf_printf(&text, "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: x <x@x>\n%sDescription: test\n", name, version, fields);
-    put_file(control, buf_str(&text), text.size);
-    run_tool(RUN_ARGV("dpkg-deb", "--root-owner-group", "--build", top, path));
-    assert_ok(deb_control(AT_FDCWD, path, &read_back, &err));
-    assert_string_equal(buf_str(&read_back), buf_str(&text));
-    assert_ok(deb_hash(AT_FDCWD, path, sha256, &size, &err));
-    buf_printf(index, "%sFilename: pool/%s\nSize: %llu\nSHA256: %s\n\n", buf_str(&read_back), file, (unsigned long long)size, sha256);
-}
-
-static void sign(struct archive_fixture *f, const char *key) {
-    cleanup_free char *home = scratch_file(f->scratch, "gpg"), *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release");
-    cleanup_free char *signed_file = scratch_file(f->scratch, "mirror/debian/dists/test/InRelease");
-    run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", "", "-u", key,
-                      "--clearsign", "-o", signed_file, release));
-}
-
-static void write_release(struct archive_fixture *f, const struct buf *index, const char *key) {
-    cleanup_free char *packages = scratch_file(f->scratch, "mirror/debian/dists/test/main/binary-amd64/Packages");
-    cleanup_free char *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release");
-    struct err err = {0};
-    char sha256[65], date[64];
-    uint64_t size;
-    time_t now = time(NULL);
-    struct tm utc;
-    put_file(packages, buf_str(index), index->size);
-    assert_ok(deb_hash(AT_FDCWD, packages, sha256, &size, &err));
-    strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S UTC", gmtime_r(&now, &utc));
-    cleanup_free char *text =
-        str_printf("Origin: test\nSuite: test\nCodename: test\nDate: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n"
-                   " %s %llu main/binary-amd64/Packages\n",
-                   date, sha256, (unsigned long long)size);
-    put_file(release, text, strlen(text));
-    sign(f, key);
-}
-
-static void make_keys(struct archive_fixture *f) {
-    cleanup_free char *home = make_dir(f->scratch, "gpg");
-    static const char *const names[] = {"good", "bad"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        cleanup_free char *address = str_printf("%s@test.invalid", names[i]), *name = str_printf("%s.gpg", names[i]);
-        cleanup_free char *file = scratch_file(f->scratch, name);
-        run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key",
-                          address, "ed25519", "sign", "0"));
-        run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "-o", file, "--export", address));
-    }
-}
-
-static void make_archive(struct archive_fixture *f) {
-    cleanup_free char *dists = make_dir(f->scratch, "mirror/debian/dists/test/main/binary-amd64");
-    cleanup_buf struct buf index = {0};
-    add_package(f, "core", "1.0", "Essential: yes\nDepends: lib (>= 2)\n", &index);
-    add_package(f, "lib", "2:2.5-1", "", &index);
-    add_package(f, "kernel", "6", "Depends: generator | generator-provider\n", &index);
-    add_package(f, "generator", "1", "Provides: generator-provider\n", &index);
-    add_package(f, "web", "1", "Depends: lib, web-data\nRecommends: web-doc\n", &index);
-    add_package(f, "web-data", "1", "", &index);
-    add_package(f, "web-doc", "1", "", &index);
-    add_package(f, "hostile", "1", "Conflicts: lib\n", &index);
-    write_release(f, &index, "good@test.invalid");
+static int begin(void **state) {
+    (void)state;
+    archive_begin(archive_packages, ARRAY_SIZE(archive_packages));
+    return 0;
 }
 
 static int setup(void **state) {
@@ -105,11 +25,13 @@ static int setup(void **state) {
     void *scratch;
     scratch_setup(&scratch);
     f->scratch = scratch;
-    f->pool = make_dir(f->scratch, "mirror/debian/pool");
+    cleanup_free char *archive = scratch_file(archive_template.scratch, "mirror");
+    run_tool(RUN_ARGV("cp", "-a", archive, f->scratch->path));
+    f->pool = scratch_file(f->scratch, "mirror/debian/pool");
     f->packages = make_dir(f->scratch, "packages");
     f->metadata = make_dir(f->scratch, "metadata");
     f->mirror = str_printf("file://%s/mirror/debian", f->scratch->path);
-    f->keyring = scratch_file(f->scratch, "good.gpg");
+    f->keyring = scratch_file(archive_template.scratch, "good.gpg");
     f->dirs = (struct apt_dirs){f->metadata, f->packages};
     f->suites[0] = TEXT("test");
     f->components[0] = TEXT("main");
@@ -123,8 +45,6 @@ static int setup(void **state) {
                                      .source_count = 1,
                                      .packages = {f->base, 1},
                                      .stand_ins = {f->stand_ins, 1}};
-    make_keys(f);
-    make_archive(f);
     *state = f;
     return 0;
 }
@@ -132,8 +52,6 @@ static int setup(void **state) {
 static int teardown(void **state) {
     struct archive_fixture *f = *state;
     void *scratch = f->scratch;
-    cleanup_free char *home = scratch_file(f->scratch, "gpg");
-    run_tool(RUN_ARGV("gpgconf", "--homedir", home, "--kill", "all"));
     free(f->pool);
     free(f->packages);
     free(f->metadata);
@@ -217,7 +135,7 @@ static void test_missing_package(void **state) {
 
 static void test_wrong_key(void **state) {
     struct archive_fixture *f = *state;
-    sign(f, "bad@test.invalid");
+    archive_sign(f->scratch, "bad@test.invalid");
     expect_unresolved(f, "web", -EIO, "refreshing the package lists");
 }
 
@@ -267,7 +185,7 @@ static void test_fingerprint(void **state) {
     assert_ok(apt_fingerprint(&f->image, &f->dirs, 0, first, &err));
     assert_ok(apt_fingerprint(&f->image, &f->dirs, 0, second, &err));
     assert_string_equal(first, second);
-    sign(f, "bad@test.invalid"); // other bytes
+    archive_sign(f->scratch, "bad@test.invalid"); // other bytes
     assert_ok(apt_fingerprint(&f->image, &f->dirs, 3600, second, &err)); // not asked again
     assert_string_equal(first, second);
     assert_ok(apt_fingerprint(&f->image, &f->dirs, 0, second, &err));
@@ -329,5 +247,5 @@ int main(void) {
         with_archive(test_conflict_below),  with_archive(test_damaged_archive),    with_archive(test_fingerprint),
         with_archive(test_unreachable),     with_archive(test_stand_in),           with_archive(test_not_a_package),
     };
-    return cmocka_run_group_tests_name("apt_repository", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("apt_repository", tests, begin, archive_end);
 }

@@ -60,6 +60,17 @@ static void test_tree(void **state) {
     put(dir, "a", "one", 0644);
     tree_key(dir, now);
     assert_string_equal(first, now);
+    cleanup_free char *empty = str_printf("%s/sub/empty", dir);
+    assert_int_equal(mkdir(empty, 0755), 0);
+    tree_key(dir, now);
+    assert_string_not_equal(first, now);
+    put(dir, "sub/empty/c", "three", 0644);
+    cleanup_inputs struct inputs inputs = {0};
+    assert_int_equal(inputs_add_tree(&inputs, "", dir, &err), 0);
+    assert_int_equal(inputs.count, 4); // a directory that holds something has no line of its own
+    assert_int_equal(file_remove_tree(AT_FDCWD, empty, &err), 0);
+    tree_key(dir, now);
+    assert_string_equal(first, now);
     assert_int_equal(unlink(link), 0);
     assert_int_equal(symlink("b", link), 0);
     tree_key(dir, now);

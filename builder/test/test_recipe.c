@@ -56,6 +56,7 @@ static void test_profile_refused(void **state) {
     } table[] = {
         {"name", "name: Web Server", "p.yaml:1: name"},
         {"name", "name: ../x", "is not a name"},
+        {"kernel", "kernel: \"linux -o x\"", "kernel: entry 1 must be one word"},
         {"version", "version: \"a b\"", "p.yaml:2: version"},
         {"version", "version: a/b", "'/'"},
         {"sequence", "sequence: -1", "p.yaml:3"},

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which inputs change the key of which node: every recipe field, file and program against the graph of one small profile; and what a plan refuses.
+#include "builder/test/project.h"
+
+enum { BASE = 1, ONE = 2, TWO = 4, CONFIG = 8, INITRAMFS = 16, SLOT = 32, UKI = 64 };
+#define NODES 7
+static const char *const labels[NODES] = {"base tiny", "layer one", "layer two", "layer small", "initramfs", "slot image", "unified kernel image"};
+static char before[NODES][INPUTS_KEY_CHARS + 1];
+
+static void take_keys(char keys[NODES][INPUTS_KEY_CHARS + 1]) {
+    cleanup_build struct build build = {0};
+    struct err err = {0};
+    assert_ok(project_plan(false, &build, &err));
+    assert_int_equal(build.graph.count, NODES);
+    for (unsigned i = 0; i < NODES; i++) {
+        assert_string_equal(build.graph.nodes[i].label, labels[i]);
+        memcpy(keys[i], build.graph.nodes[i].key, sizeof(keys[i]));
+        assert_int_equal(strlen(keys[i]), INPUTS_KEY_CHARS);
+    }
+}
+
+static int begin(void **state) {
+    project_begin(state);
+    take_keys(before);
+    return 0;
+}
+
+static void expect_changed(const char *what, unsigned changed) {
+    char now[NODES][INPUTS_KEY_CHARS + 1];
+    take_keys(now);
+    for (unsigned i = 0; i < NODES; i++)
+        if ((strcmp(now[i], before[i]) != 0) != !!(changed & 1u << i))
+            fail_msg("%s: the key of '%s' %s", what, labels[i], changed & 1u << i ? "did not change" : "changed");
+}
+
+// `text` with the first `from` replaced; "" stands for the end of the text.
+static char *replaced(const char *text, const char *from, const char *to) {
+    const char *at = *from ? strstr(text, from) : text + strlen(text);
+    assert_non_null(at);
+    return str_printf("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+#define ABOVE_ONE (ONE | TWO | CONFIG | SLOT | UKI)
+#define ABOVE_TWO (TWO | CONFIG | SLOT | UKI)
+#define DIGEST "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define EVERYTHING (BASE | ABOVE_ONE | INITRAMFS)
+
+static void test_edits(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *from, *to;
+        unsigned changed;
+    } cases[] = {
+        {"profiles/small.yaml", "cmdline: [quiet]", "cmdline: [quiet, panic=5]", UKI},
+        {"profiles/small.yaml", "zstd_level: 3", "zstd_level: 4", EVERYTHING},
+        {"profiles/small.yaml", "modules:", "block_size: 256K\nmodules:", EVERYTHING},
+        {"profiles/small.yaml", "slot_size: 4M", "slot_size: 5M", SLOT | UKI},
+        {"profiles/small.yaml", "sequence: 4", "sequence: 5", SLOT | UKI},
+        {"profiles/small.yaml", "version: \"1.0\"", "version: \"1.1\"", SLOT | UKI},
+        {"profiles/small.yaml", "esp_size: 64M", "esp_size: 65M", 0},
+        {"profiles/small.yaml", "state_size: 32M", "state_size: 33M", 0},
+        {"profiles/small.yaml", "outputs: [zst]", "outputs: [qcow2]", 0},
+        {"profiles/small.yaml", "image: tiny", "image: tiny\nkernel: kernel-small", EVERYTHING},
+        {"profiles/small.yaml", "image: tiny", "image: tiny\nkernel: kernel", 0}, // names what it would be anyway
+        {"profiles/small.yaml", "modules: virtio", "modules: server", INITRAMFS | UKI},
+        {"profiles/small.env", "small", "other", CONFIG | SLOT | UKI},
+        {"images/modules/virtio.list", "", "virtio_net\n", INITRAMFS | UKI},
+        {"images/modules/server.list", "", "nvme\n", 0},
+        {"images/tiny.yaml", "name: Tiny 1", "name: Tiny 2", UKI},
+        {"images/tiny.yaml", "doc/*", "man/*", EVERYTHING},
+        {"images/tiny.yaml", "packages: [core]", "packages: [core, web]", EVERYTHING},
+        {"images/tiny.yaml", "packages: [core]", "# a comment\npackages: [core]", 0},
+        {"overlays/one/files/etc/motd", "hello", "Hello", ABOVE_ONE},
+        {"overlays/one/layer.yaml", "", "packages: {apt: [web]}\n", ABOVE_ONE},
+        {"overlays/one/layer.yaml", "summary: first", "summary: 1st", 0},
+        {"overlays/two/files/opt/x", "x", "y", ABOVE_TWO},
+        {"overlays/two/layer.yaml", "version: \"1\"", "version: \"2\"", SLOT | UKI},
+        {"overlays/two/layer.yaml", "a.service", "b.service", ABOVE_TWO},
+        {"overlays/two/layer.yaml", "mask:", "remove:\n  - /etc/motd\nmask:", ABOVE_TWO},
+        {"overlays/two/layer.yaml", "mask:", "enable:\n  - {unit: s.service, wants: t.target}\nmask:", ABOVE_TWO},
+        {"overlays/two/layer.yaml", "0600", "0640", ABOVE_TWO},
+        {"overlays/two/layer.yaml", "0600\"", "0600\", owner: \"web:web\"", ABOVE_TWO},
+        {"overlays/two/layer.yaml", "", "programs: [webops]\n", ABOVE_TWO},
+        {"overlays/two/layer.yaml", "", "fetch:\n  - {url: \"http://a.test/x\", sha256: " DIGEST ", path: /opt/f}\n", ABOVE_TWO},
+        {"programs/init", "", "2", INITRAMFS | UKI},
+        {"programs/webops", "", "2", ABOVE_ONE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_free char *old = project_get(cases[i].file), *new = replaced(old, cases[i].from, cases[i].to);
+        cleanup_free char *what = str_printf("%s: %s", cases[i].file, cases[i].to);
+        project_put(cases[i].file, new);
+        expect_changed(what, cases[i].changed);
+        project_put(cases[i].file, old);
+    }
+    expect_changed("nothing", 0);
+}
+
+// Names, types and modes of a tree count like its content.
+static void test_tree_edits(void **state) {
+    (void)state;
+    cleanup_free char *file = project_path("overlays/two/files/opt/x"), *other = project_path("overlays/two/files/opt/z");
+    cleanup_free char *empty = project_path("overlays/two/files/srv");
+    assert_int_equal(chmod(file, 0755), 0);
+    expect_changed("executable bit", ABOVE_TWO);
+    assert_int_equal(chmod(file, 0600), 0);
+    expect_changed("other mode bits", 0);
+    assert_int_equal(symlink("x", other), 0);
+    expect_changed("symlink", ABOVE_TWO);
+    assert_int_equal(unlink(other), 0);
+    assert_int_equal(mkdir(empty, 0755), 0);
+    expect_changed("empty directory", ABOVE_TWO);
+    assert_int_equal(rmdir(empty), 0);
+    expect_changed("as before", 0);
+}
+
+static void test_epoch(void **state) {
+    (void)state;
+    setenv("SOURCE_DATE_EPOCH", "1767225600", 1);
+    expect_changed("the default epoch", 0);
+    setenv("SOURCE_DATE_EPOCH", "1767225601", 1);
+    expect_changed("epoch", EVERYTHING);
+    setenv("SOURCE_DATE_EPOCH", "", 1);
+    expect_changed("no epoch", 0);
+    static const char *const bad[] = {"-1", "0", "315532799", "4294967296", "99999999999999999999", "12x", "now", "0x7fffffff"};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        cleanup_build struct build build = {0};
+        struct err err = {0};
+        setenv("SOURCE_DATE_EPOCH", bad[i], 1);
+        assert_int_equal(project_plan(false, &build, &err), -EINVAL);
+        assert_contains(err.text, "SOURCE_DATE_EPOCH must be");
+    }
+    unsetenv("SOURCE_DATE_EPOCH");
+}
+
+// Without the profile's configuration there is no layer for it, and what is below stays as it is.
+static void test_without_config(void **state) {
+    (void)state;
+    cleanup_free char *old = project_get("profiles/small.yaml"), *new = replaced(old, "config: small.env\n", "");
+    project_put("profiles/small.yaml", new);
+    cleanup_build struct build build = {0};
+    struct err err = {0};
+    assert_ok(project_plan(false, &build, &err));
+    assert_int_equal(build.graph.count, NODES - 1);
+    assert_int_equal(build.layer_count, 3);
+    assert_string_equal(build.graph.nodes[2].key, before[2]);
+    assert_string_equal(build.graph.nodes[3].label, "initramfs");
+    assert_string_equal(build.graph.nodes[3].key, before[4]);
+    assert_string_not_equal(build.slot->key, before[5]);
+    project_put("profiles/small.yaml", old);
+}
+
+// A layer that goes, or changes place, is another image, but a layer below it stays in the cache.
+static void test_order_of_layers(void **state) {
+    (void)state;
+    cleanup_free char *old = project_get("profiles/small.yaml"), *swapped = replaced(old, "[one, two]", "[two, one]");
+    cleanup_free char *single = replaced(old, "[one, two]", "[one]");
+    struct err err = {0};
+    project_put("profiles/small.yaml", single);
+    cleanup_build struct build alone = {0};
+    assert_ok(project_plan(false, &alone, &err));
+    assert_string_equal(alone.layers[1]->key, before[1]);
+    assert_string_not_equal(alone.layers[2]->key, before[3]);
+    project_put("profiles/small.yaml", swapped);
+    cleanup_build struct build other = {0};
+    assert_ok(project_plan(false, &other, &err));
+    assert_string_equal(other.layers[0]->key, before[0]);
+    assert_string_not_equal(other.layers[1]->key, before[2]);
+    assert_string_not_equal(other.layers[2]->key, before[1]);
+    project_put("profiles/small.yaml", old);
+}
+
+static void test_cmdline(void **state) {
+    (void)state;
+    char *words[] = {TEXT("console=ttyS0"), TEXT("quiet"), TEXT("panic=5")};
+    struct recipe_profile profile = {.cmdline = {words, 0}};
+    struct build build = {.recipe = {.profile = &profile}};
+    static const char *const expected[] = {"", "console=ttyS0", "console=ttyS0 quiet", "console=ttyS0 quiet panic=5"};
+    for (unsigned i = 0; i < ARRAY_SIZE(expected); i++) {
+        profile.cmdline.count = i;
+        cleanup_free char *have = build_cmdline_words(&build);
+        assert_string_equal(have, expected[i]);
+    }
+}
+
+static void test_offline(void **state) {
+    (void)state;
+    struct err err = {0};
+    cleanup_free char *cache = project_path("cache"), *empty = project_path("empty-cache");
+    setenv("WEBOPS_CACHE", empty, 1);
+    cleanup_build struct build first = {0};
+    assert_int_equal(project_plan(true, &first, &err), -EAGAIN);
+    assert_contains(err.text, "needs one online build before it");
+    setenv("WEBOPS_CACHE", cache, 1);
+    cleanup_build struct build second = {0};
+    assert_ok(project_plan(true, &second, &err));
+    assert_string_equal(second.uki->key, before[6]);
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *from, *to, *says;
+    } cases[] = {
+        {"profiles/small.yaml", "image: tiny", "image: huge", "huge"},
+        {"profiles/small.yaml", "[one, two]", "[one, three]", "three"},
+        {"profiles/small.yaml", "small.env", "none.env", "none.env"},
+        {"profiles/small.yaml", "image: tiny", "image: tiny\nkernel: no-such-kernel", "no-such-kernel"},
+        {"images/tiny.yaml", "[core]", "[core, no-such-package]", "no-such-package"},
+        {"images/tiny.yaml", "mirror/debian", "no-mirror/debian", "no-mirror/debian/dists/test/InRelease"},
+        {"images/tiny.yaml", "good.gpg", "none.gpg", "none.gpg"},
+        {"images/tiny.yaml", "good.gpg", "bad.gpg", "refreshing the package lists"},
+        {"overlays/two/layer.yaml", "", "packages: {apt: [no-such-package]}\n", "no-such-package"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_build struct build build = {0};
+        struct err err = {0};
+        cleanup_free char *old = project_get(cases[i].file), *new = replaced(old, cases[i].from, cases[i].to);
+        project_put(cases[i].file, new);
+        assert_true(project_plan(false, &build, &err) < 0);
+        assert_contains(err.text, cases[i].says);
+        project_put(cases[i].file, old);
+    }
+    expect_changed("after the failures", 0);
+}
+
+static void test_missing_program(void **state) {
+    (void)state;
+    static const char *const names[] = {"init", "webops"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        cleanup_build struct build build = {0};
+        struct err err = {0};
+        cleanup_free char *name = str_printf("programs/%s", names[i]), *path = project_path(name), *text = project_get(name);
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(project_plan(false, &build, &err), -ENOENT);
+        assert_contains(err.text, path);
+        project_put(name, text);
+    }
+}
+
+// A new release of a package in the archive: its layer and what stands on it are built again, with the package as the reason.
+static void test_archive_changes(void **state) {
+    (void)state;
+    cleanup_buf struct buf index = {0};
+    cleanup_free char *pool = project_path("mirror/debian/pool"), *metadata = project_path("cache/metadata");
+    struct err err = {0};
+    archive_add(pool, "core", "1.1", "Essential: yes\n", &index);
+    archive_add(pool, "kernel", "6", "", &index);
+    archive_release(archive_template.scratch, &index, "good@test.invalid");
+    expect_changed("asked a moment ago", 0);
+    run_tool(RUN_ARGV("find", metadata, "-name", "*.asked", "-delete"));
+    expect_changed("new release", EVERYTHING);
+    assert_ok(file_remove_tree(AT_FDCWD, pool, &err));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_edits),   cmocka_unit_test(test_tree_edits), cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_cmdline), cmocka_unit_test(test_without_config), cmocka_unit_test(test_order_of_layers),
+        cmocka_unit_test(test_offline), cmocka_unit_test(test_refused),    cmocka_unit_test(test_missing_program),
+        cmocka_unit_test(test_archive_changes),
+    };
+    return cmocka_run_group_tests_name("build", tests, begin, archive_end);
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Image definitions, field by field, as good ones and as bad ones with their line; borders of layers and profiles; where a profile's parts are
+// looked for, whatever way its path is written.
+#include "builder/recipe.h"
+#include "builder/test/support.h"
+
+static const char image_text[] = "id: d1\nname: D 1\nfamily: debian\nbackend: apt\narchitecture: amd64\nsources:\n  - archive: debian\n"
+                                 "    suites: [one, two]\n    components: [main]\n    keyring: /keys/a.gpg\nkernel: linux\npackages:\n  - core\n"
+                                 "stand_ins: [gen]\nexclude:\n  - /usr/share/doc/*\n";
+
+static char *replaced(const char *text, const char *from, const char *to) {
+    const char *at = strstr(text, from);
+    if (!at)
+        fail_msg("no '%s' in the text", from);
+    return str_printf("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+static int parse_image(const char *text, struct recipe_image **ret_image, struct err *err) {
+    return recipe_parse_image(text, strlen(text), "i.yaml", ret_image, err);
+}
+
+static void test_image(void **state) {
+    (void)state;
+    struct recipe_image *image = NULL;
+    struct err err = {0};
+    assert_ok(parse_image(image_text, &image, &err));
+    assert_string_equal(image->id, "d1");
+    assert_string_equal(image->name, "D 1");
+    assert_string_equal(image->family, "debian");
+    assert_string_equal(image->architecture, "amd64");
+    assert_string_equal(image->kernel, "linux");
+    assert_int_equal(image->source_count, 1);
+    assert_string_equal(image->sources[0].archive, "debian");
+    assert_null(image->sources[0].mirror);
+    assert_int_equal(image->sources[0].suites.count, 2);
+    assert_string_equal(image->sources[0].suites.items[1], "two");
+    assert_string_equal(image->sources[0].keyring, "/keys/a.gpg");
+    assert_int_equal(image->packages.count, 1);
+    assert_string_equal(image->stand_ins.items[0], "gen");
+    assert_string_equal(image->exclude.items[0], "/usr/share/doc/*");
+    recipe_image_free(image);
+}
+
+static void test_image_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *from, *to, *says;
+    } cases[] = {
+        {"id: d1", "id: D1", "i.yaml:1: id: 'D1' is not a name"},
+        {"id: d1", "id: ../d1", "i.yaml:1: id: "},
+        {"id: d1", "id: -d1", "i.yaml:1: id: "},
+        {"id: d1\n", "", "id"},
+        {"id: d1", "id: d1\nid: d2", "already seen: id"},
+        {"name: D 1", "nmae: D 1", "i.yaml:2: "},
+        {"family: debian", "family: \"De bian\"", "i.yaml:3: family: "},
+        {"backend: apt", "backend: dnf", "i.yaml:4: backend: 'dnf' is not one of apt"},
+        {"architecture: amd64", "architecture: \"amd64 trusted=yes\"", "i.yaml:5: architecture: "},
+        {"architecture: amd64", "architecture: \"amd64] http\"", "i.yaml:5: architecture: "},
+        {"  - archive: debian\n", "  - \n", "i.yaml:"},
+        {"[one, two]", "[]", "source 1 needs suites and components"},
+        {"[main]", "[]", "source 1 needs suites and components"},
+        {"    suites: [one, two]\n", "", "source 1 needs suites and components"},
+        {"[one, two]", "[\"one two\"]", "i.yaml:8: suites: entry 1 must be one word"},
+        {"[one, two]", "[one, \"\"]", "i.yaml:8: suites: entry 2"},
+        {"[main]", "[main, \"a\\nb\"]", "i.yaml:9: components: entry 2"},
+        {"/keys/a.gpg", "a.gpg", "i.yaml:10: keyring: 'a.gpg' is not an absolute path"},
+        {"/keys/a.gpg", "/keys/../a.gpg", "i.yaml:10: keyring: "},
+        {"/keys/a.gpg", "/keys//a.gpg", "i.yaml:10: keyring: "},
+        {"/keys/a.gpg", "/keys/..", "i.yaml:10: keyring: "},
+        {"/keys/a.gpg", "/keys/", "i.yaml:10: keyring: "},
+        {"    keyring: /keys/a.gpg\n", "", "keyring"},
+        {"kernel: linux\n", "", "kernel"},
+        {"kernel: linux", "kernel: \"linux -o x\"", "i.yaml:11: kernel: "},
+        {"kernel: linux", "kernel: [linux]", "i.yaml:11: "},
+        {"packages:\n  - core\n", "", "at least one package is needed"},
+        {"  - core\n", "  - \"a b\"\n", "i.yaml:12: packages: entry 1"},
+        {"  - core\n", "  - core\n  - $(x)\n", "i.yaml:12: packages: entry 2"},
+        {"[gen]", "[\"ge'n\"]", "i.yaml:14: stand_ins: entry 1"},
+        {"[gen]", "&a [gen]\nx: *a", "i.yaml:"},
+        {"sources:", "sources: []\nx:", "i.yaml:"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct recipe_image *image = NULL;
+        struct err err = {0};
+        cleanup_free char *text = replaced(image_text, cases[i].from, cases[i].to);
+        int r = parse_image(text, &image, &err);
+        if (r != -EINVAL)
+            fail_msg("%s: %d", cases[i].to, r);
+        assert_contains(err.text, cases[i].says);
+        assert_null(image);
+    }
+}
+
+// Every prefix of a recipe is loaded or refused, without reading past its end.
+static void test_every_prefix(void **state) {
+    (void)state;
+    for (size_t size = 0; size < strlen(image_text); size++) {
+        struct recipe_image *image = NULL;
+        struct err err = {0};
+        char *exact = mem_array(size ? size : 1, 1);
+        memcpy(exact, image_text, size);
+        int r = recipe_parse_image(exact, size, "i.yaml", &image, &err);
+        assert_true(r == 0 || (r == -EINVAL && strncmp(err.text, "i.yaml:", 7) == 0));
+        if (r == 0)
+            recipe_image_free(image);
+        free(exact);
+    }
+}
+
+static void test_too_large(void **state) {
+    (void)state;
+    struct recipe_image *image = NULL;
+    struct err err = {0};
+    cleanup_buf struct buf text = {0};
+    buf_add_str(&text, image_text);
+    while (text.size < RECIPE_MAX_BYTES)
+        buf_add_str(&text, "#");
+    assert_ok(parse_image(buf_str(&text), &image, &err));
+    recipe_image_free(image);
+    image = NULL;
+    buf_add_str(&text, "#");
+    assert_int_equal(parse_image(buf_str(&text), &image, &err), -EFBIG);
+    assert_null(image);
+}
+
+static void test_layer_borders(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *says; // NULL = good
+    } cases[] = {
+        {"modes:\n  - {path: /a, mode: \"07777\"}", NULL},
+        {"modes:\n  - {path: /a, mode: \"010000\"}", "mode: an octal mode"},
+        {"modes:\n  - {path: a, mode: \"0600\"}", "path: 'a' is not an absolute path"},
+        {"remove: [/a/b]", NULL},
+        {"remove: [/]", "remove: '/' is not an absolute path"},
+        {"remove: [/a/./b]", "remove: "},
+        {"mask: [a/b]", "mask: unit names have no '/'"},
+        {"enable:\n  - {unit: a/b, wants: c}", "enable: unit names have no '/'"},
+        {"enable:\n  - {unit: a, wants: c/d}", "enable: unit names have no '/'"},
+        {"enable:\n  - {unit: a}", "wants"},
+        {"programs: [webops, webops-fetch]", NULL},
+        {"programs: [init]", "programs: 'init' is not one of webops, webops-fetch"},
+        {"packages: {apt: [a], dnf: [b]}", "l.yaml:4: "},
+        {"packages: {}", NULL},
+        {"fetch:\n  - {url: \"https://a.test/x\", sha256: " "aaaa" ", path: /x}", "sha256: 64 lower-case hex digits"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct recipe_layer *layer = NULL;
+        struct err err = {0};
+        cleanup_free char *text = str_printf("name: l\nversion: \"1\"\nsummary: s\n%s\n", cases[i].line);
+        int r = recipe_parse_layer(text, strlen(text), "l.yaml", &layer, &err);
+        if (r != (cases[i].says ? -EINVAL : 0))
+            fail_msg("%s: %d %s", cases[i].line, r, err.text);
+        assert_contains(err.text, cases[i].says ?: "");
+        if (layer)
+            recipe_layer_free(layer);
+    }
+}
+
+static void test_fetch_urls(void **state) {
+    (void)state;
+    static const struct {
+        const char *url;
+        bool good;
+    } cases[] = {
+        {"https://a.test/x", true}, {"http://a.test/x", true}, {"file:///x", true}, {"file://x", false}, {"ftp://a.test/x", false},
+        {"HTTPS://a.test/x", false}, {"x", false}, {"", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct recipe_layer *layer = NULL;
+        struct err err = {0};
+        cleanup_free char *text = str_printf("name: l\nversion: \"1\"\nsummary: s\nfetch:\n  - url: \"%s\"\n    sha256: \"%064d\"\n    path: /x\n",
+                                             cases[i].url, 0);
+        assert_int_equal(recipe_parse_layer(text, strlen(text), "l.yaml", &layer, &err), cases[i].good ? 0 : -EINVAL);
+        if (layer) {
+            assert_string_equal(layer->fetch[0].url, cases[i].url);
+            recipe_layer_free(layer);
+        }
+    }
+}
+
+static void put(struct scratch *scratch, const char *name, const char *text) {
+    struct err err = {0};
+    cleanup_free char *dir = str_dup(name);
+    *strrchr(dir, '/') = 0;
+    assert_ok(file_mkdirs(scratch->fd, dir, 0755, &err));
+    assert_ok(file_publish(scratch->fd, name, text, strlen(text), 0644, &err));
+}
+
+// images/ and overlays/ are those beside the profile's directory, from wherever it is named.
+static void test_paths_of_a_profile(void **state) {
+    struct scratch *scratch = *state;
+    static const struct {
+        const char *from, *profile;
+    } cases[] = {
+        {"", "profiles/p.yaml"},        {"", "./profiles/p.yaml"},      {"profiles", "p.yaml"},          {"profiles", "./p.yaml"},
+        {"profiles", "../profiles/p.yaml"}, {"profiles/sub", "../p.yaml"}, {"profiles/sub/sub", "../../p.yaml"}, {"profiles/sub", "../sub/../p.yaml"},
+        {"", "profiles/./p.yaml"},      {"images", "../profiles/p.yaml"},
+    };
+    struct err err = {0};
+    put(scratch, "profiles/p.yaml", "name: p\nversion: 1\nsequence: 1\nimage: d1\nlayers: [l]\nkernel: other\n");
+    put(scratch, "images/d1.yaml", image_text);
+    put(scratch, "overlays/l/layer.yaml", "name: l\nversion: \"1\"\nsummary: s\n");
+    assert_ok(file_mkdirs(scratch->fd, "profiles/sub/sub", 0755, &err));
+    cleanup_fd int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct recipe recipe = {0};
+        cleanup_free char *from = str_printf("%s/%s", scratch->path, cases[i].from);
+        assert_int_equal(chdir(from), 0);
+        int r = recipe_load(cases[i].profile, &(struct recipe_paths){"/nonexistent"}, &recipe, &err);
+        assert_int_equal(fchdir(home), 0);
+        if (r < 0)
+            fail_msg("%s from %s/: %s", cases[i].profile, cases[i].from, err.text);
+        assert_int_equal(recipe.layer_count, 1);
+        assert_int_equal(recipe.image->packages.count, 2);
+        assert_string_equal(recipe.image->packages.items[1], "other"); // the profile's kernel, not the image's
+        recipe_done(&recipe);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_image),
+        cmocka_unit_test(test_image_refused),
+        cmocka_unit_test(test_every_prefix),
+        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_layer_borders),
+        cmocka_unit_test(test_fetch_urls),
+        cmocka_unit_test_setup_teardown(test_paths_of_a_profile, scratch_setup, scratch_teardown),
+    };
+    return cmocka_run_group_tests_name("recipe_parse", tests, NULL, NULL);
+}
