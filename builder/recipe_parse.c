@@ -220,6 +220,10 @@ static int check_words(const struct place *place, const char *key, const struct 
     return 0;
 }
 
+static int check_word(const struct place *place, const char *key, char *word) {
+    return check_words(place, key, &(struct strings){&word, 1});
+}
+
 static int check_choice(const struct place *place, const char *key, const char *value, const char *const *choices, const char *list) {
     for (; *choices; choices++)
         if (strcmp(value, *choices) == 0)
@@ -263,7 +267,7 @@ static int check_image(const struct recipe_image *image, const struct place *pla
     if (r >= 0) // ends up in an option list of sources.list
         r = check_name(place, "architecture", image->architecture);
     if (r >= 0)
-        r = check_words(place, "kernel", &(struct strings){&image->kernel, 1});
+        r = check_word(place, "kernel", image->kernel);
     if (r >= 0)
         r = check_words(place, "packages", &image->packages);
     if (r >= 0)
@@ -370,7 +374,7 @@ static int check_profile(struct recipe_profile *profile, const struct place *pla
     if (r >= 0)
         r = check_words(place, "cmdline", &profile->cmdline);
     if (r >= 0 && profile->kernel)
-        r = check_words(place, "kernel", &(struct strings){&profile->kernel, 1});
+        r = check_word(place, "kernel", profile->kernel);
     for (unsigned i = 0; r >= 0 && i < profile->cmdline.count; i++)
         if (strncmp(profile->cmdline.items[i], "webops.slot=", 12) == 0)
             r = complain(place, "cmdline", "webops.slot= is written by the build");

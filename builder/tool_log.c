@@ -73,7 +73,8 @@ void tool_log_append(int log_fd, struct err *err) {
 }
 
 static bool is_passed_on(const char *variable) {
-    static const char *const dropped[] = {"LANG=", "LANGUAGE=", "LC_", "TZ=", "SOURCE_DATE_EPOCH=", "APT_CONFIG=", "TMPDIR=", "DEBIAN_", "DEBCONF_", "DPKG_"};
+    static const char *const dropped[] = {
+        "LANG=", "LANGUAGE=", "LC_", "TZ=", "SOURCE_DATE_EPOCH=", "APT_CONFIG=", "TMPDIR=", "DEBIAN_", "DEBCONF_", "DPKG_"};
     for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
         if (strncmp(variable, dropped[i], strlen(dropped[i])) == 0)
             return false;

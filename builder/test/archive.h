@@ -104,7 +104,8 @@ static inline void archive_begin(const struct archive_package *packages, size_t 
     archive_template.scratch = scratch;
     archive_template.home = make_dir(scratch, "gpg");
     archive_make_keys();
-    cleanup_free char *dists = make_dir(scratch, "mirror/debian/dists/test/main/binary-amd64"), *pool = make_dir(scratch, "mirror/debian/pool");
+    cleanup_free char *dists = make_dir(scratch, "mirror/debian/dists/test/main/binary-amd64"),
+                      *pool = make_dir(scratch, "mirror/debian/pool");
     cleanup_buf struct buf index = {0};
     for (size_t i = 0; i < count; i++)
         archive_add(pool, packages[i].name, packages[i].version, packages[i].fields, &index);

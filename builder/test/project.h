@@ -19,7 +19,8 @@ static const struct project_file {
     {"images/modules/server.list", "ahci\n"},
     {"overlays/one/layer.yaml", "name: one\nversion: \"1\"\nsummary: first\nprograms: [webops]\n"},
     {"overlays/one/files/etc/motd", "hello\n"},
-    {"overlays/two/layer.yaml", "name: two\nversion: \"1\"\nsummary: second\nmask: [a.service]\nmodes:\n  - {path: /opt/x, mode: \"0600\"}\n"},
+    {"overlays/two/layer.yaml",
+     "name: two\nversion: \"1\"\nsummary: second\nmask: [a.service]\nmodes:\n  - {path: /opt/x, mode: \"0600\"}\n"},
     {"overlays/two/files/opt/x", "x\n"},
     {"profiles/small.yaml", "name: small\nversion: \"1.0\"\nsequence: 4\nimage: tiny\nlayers: [one, two]\nslot_size: 4M\nesp_size: 64M\n"
                             "state_size: 32M\nzstd_level: 3\nmodules: virtio\ncmdline: [quiet]\noutputs: [zst]\nconfig: small.env\n"},

@@ -4,7 +4,8 @@
 
 enum { BASE = 1, ONE = 2, TWO = 4, CONFIG = 8, INITRAMFS = 16, SLOT = 32, UKI = 64 };
 #define NODES 7
-static const char *const labels[NODES] = {"base tiny", "layer one", "layer two", "layer small", "initramfs", "slot image", "unified kernel image"};
+static const char *const labels[NODES] = {"base tiny", "layer one",  "layer two",           "layer small",
+                                          "initramfs", "slot image", "unified kernel image"};
 static char before[NODES][INPUTS_KEY_CHARS + 1];
 
 static void take_keys(char keys[NODES][INPUTS_KEY_CHARS + 1]) {
@@ -254,9 +255,9 @@ static void test_archive_changes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edits),   cmocka_unit_test(test_tree_edits), cmocka_unit_test(test_epoch),
-        cmocka_unit_test(test_cmdline), cmocka_unit_test(test_without_config), cmocka_unit_test(test_order_of_layers),
-        cmocka_unit_test(test_offline), cmocka_unit_test(test_refused),    cmocka_unit_test(test_missing_program),
+        cmocka_unit_test(test_edits),           cmocka_unit_test(test_tree_edits),     cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_cmdline),         cmocka_unit_test(test_without_config), cmocka_unit_test(test_order_of_layers),
+        cmocka_unit_test(test_offline),         cmocka_unit_test(test_refused),        cmocka_unit_test(test_missing_program),
         cmocka_unit_test(test_archive_changes),
     };
     return cmocka_run_group_tests_name("build", tests, begin, archive_end);

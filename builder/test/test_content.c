@@ -383,18 +383,34 @@ static void test_enabled_units_exist(void **state) {
 
 static void test_owners(void **state) {
     (void)state;
-    static const char passwd[] = "root:x:0:0:root:/root:/bin/bash\nwebx:x:1:1::/:/x\nweb:x:33:44:web:/var/www:/x\nodd:x:12z:1::/:\nshort\ncut:x:5";
+    static const char passwd[] =
+        "root:x:0:0:root:/root:/bin/bash\nwebx:x:1:1::/:/x\nweb:x:33:44:web:/var/www:/x\nodd:x:12z:1::/:\nshort\ncut:x:5";
     static const char group[] = "root:x:0:\nweb:x:55:\nadm:x:4:web\ncut:x:6";
     static const struct {
         const char *owner;
         bool good;
         unsigned uid, gid;
     } cases[] = {
-        {"root:root", true, 0, 0},   {"web:web", true, 33, 55},       {"web", true, 33, 55},       {"web:adm", true, 33, 4},
-        {"1000:1001", true, 1000, 1001}, {"1000", true, 1000, 1000},  {"web:7", true, 33, 7},      {"cut:cut", true, 5, 6},
-        {"odd:web", false, 0, 0},    {"short:web", false, 0, 0},      {"we:web", false, 0, 0},     {"web:we", false, 0, 0},
-        {":web", false, 0, 0},       {"web:", false, 0, 0},           {"", false, 0, 0},           {":", false, 0, 0},
-        {"-1:0", false, 0, 0},       {"4294967295:0", false, 0, 0},   {"99999999999999999999:0", false, 0, 0}, {"33x:0", false, 0, 0},
+        {"root:root", true, 0, 0},
+        {"web:web", true, 33, 55},
+        {"web", true, 33, 55},
+        {"web:adm", true, 33, 4},
+        {"1000:1001", true, 1000, 1001},
+        {"1000", true, 1000, 1000},
+        {"web:7", true, 33, 7},
+        {"cut:cut", true, 5, 6},
+        {"odd:web", false, 0, 0},
+        {"short:web", false, 0, 0},
+        {"we:web", false, 0, 0},
+        {"web:we", false, 0, 0},
+        {":web", false, 0, 0},
+        {"web:", false, 0, 0},
+        {"", false, 0, 0},
+        {":", false, 0, 0},
+        {"-1:0", false, 0, 0},
+        {"4294967295:0", false, 0, 0},
+        {"99999999999999999999:0", false, 0, 0},
+        {"33x:0", false, 0, 0},
         {"web:web:web", false, 0, 0},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -145,7 +145,8 @@ static void test_nobody_listens(void **state) {
 
 static void test_schemes(void **state) {
     (void)state;
-    static const char *const urls[] = {"ftp://127.0.0.1/x", "gopher://127.0.0.1/x", "dict://127.0.0.1/x", "nothing", "", "scp://127.0.0.1/x"};
+    static const char *const urls[] = {"ftp://127.0.0.1/x", "gopher://127.0.0.1/x", "dict://127.0.0.1/x", "nothing", "",
+                                       "scp://127.0.0.1/x"};
     for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
         struct err err = {0};
         assert_true(fetch(urls[i], HELLO, &err) < 0);

@@ -207,9 +207,9 @@ static void test_verify_installed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),       cmocka_unit_test(test_layouts),          cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_order),        cmocka_unit_test(test_refused),          cmocka_unit_test(test_bounded),
-        cmocka_unit_test(test_every_prefix), cmocka_unit_test(test_verify_stack),     cmocka_unit_test(test_verify_installed),
+        cmocka_unit_test(test_fields),       cmocka_unit_test(test_layouts),      cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_order),        cmocka_unit_test(test_refused),      cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_every_prefix), cmocka_unit_test(test_verify_stack), cmocka_unit_test(test_verify_installed),
     };
     return cmocka_run_group_tests_name("dpkg_status", tests, NULL, NULL);
 }

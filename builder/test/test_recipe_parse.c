@@ -4,9 +4,10 @@
 #include "builder/recipe.h"
 #include "builder/test/support.h"
 
-static const char image_text[] = "id: d1\nname: D 1\nfamily: debian\nbackend: apt\narchitecture: amd64\nsources:\n  - archive: debian\n"
-                                 "    suites: [one, two]\n    components: [main]\n    keyring: /keys/a.gpg\nkernel: linux\npackages:\n  - core\n"
-                                 "stand_ins: [gen]\nexclude:\n  - /usr/share/doc/*\n";
+static const char image_text[] =
+    "id: d1\nname: D 1\nfamily: debian\nbackend: apt\narchitecture: amd64\nsources:\n  - archive: debian\n"
+    "    suites: [one, two]\n    components: [main]\n    keyring: /keys/a.gpg\nkernel: linux\npackages:\n  - core\n"
+    "stand_ins: [gen]\nexclude:\n  - /usr/share/doc/*\n";
 
 static char *replaced(const char *text, const char *from, const char *to) {
     const char *at = strstr(text, from);
@@ -142,7 +143,10 @@ static void test_layer_borders(void **state) {
         {"programs: [init]", "programs: 'init' is not one of webops, webops-fetch"},
         {"packages: {apt: [a], dnf: [b]}", "l.yaml:4: "},
         {"packages: {}", NULL},
-        {"fetch:\n  - {url: \"https://a.test/x\", sha256: " "aaaa" ", path: /x}", "sha256: 64 lower-case hex digits"},
+        {"fetch:\n  - {url: \"https://a.test/x\", sha256: "
+         "aaaa"
+         ", path: /x}",
+         "sha256: 64 lower-case hex digits"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct recipe_layer *layer = NULL;
@@ -163,14 +167,14 @@ static void test_fetch_urls(void **state) {
         const char *url;
         bool good;
     } cases[] = {
-        {"https://a.test/x", true}, {"http://a.test/x", true}, {"file:///x", true}, {"file://x", false}, {"ftp://a.test/x", false},
-        {"HTTPS://a.test/x", false}, {"x", false}, {"", false},
+        {"https://a.test/x", true}, {"http://a.test/x", true},   {"file:///x", true}, {"file://x", false},
+        {"ftp://a.test/x", false},  {"HTTPS://a.test/x", false}, {"x", false},        {"", false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct recipe_layer *layer = NULL;
         struct err err = {0};
-        cleanup_free char *text = str_printf("name: l\nversion: \"1\"\nsummary: s\nfetch:\n  - url: \"%s\"\n    sha256: \"%064d\"\n    path: /x\n",
-                                             cases[i].url, 0);
+        cleanup_free char *text = str_printf(
+            "name: l\nversion: \"1\"\nsummary: s\nfetch:\n  - url: \"%s\"\n    sha256: \"%064d\"\n    path: /x\n", cases[i].url, 0);
         assert_int_equal(recipe_parse_layer(text, strlen(text), "l.yaml", &layer, &err), cases[i].good ? 0 : -EINVAL);
         if (layer) {
             assert_string_equal(layer->fetch[0].url, cases[i].url);
@@ -193,9 +197,16 @@ static void test_paths_of_a_profile(void **state) {
     static const struct {
         const char *from, *profile;
     } cases[] = {
-        {"", "profiles/p.yaml"},        {"", "./profiles/p.yaml"},      {"profiles", "p.yaml"},          {"profiles", "./p.yaml"},
-        {"profiles", "../profiles/p.yaml"}, {"profiles/sub", "../p.yaml"}, {"profiles/sub/sub", "../../p.yaml"}, {"profiles/sub", "../sub/../p.yaml"},
-        {"", "profiles/./p.yaml"},      {"images", "../profiles/p.yaml"},
+        {"", "profiles/p.yaml"},
+        {"", "./profiles/p.yaml"},
+        {"profiles", "p.yaml"},
+        {"profiles", "./p.yaml"},
+        {"profiles", "../profiles/p.yaml"},
+        {"profiles/sub", "../p.yaml"},
+        {"profiles/sub/sub", "../../p.yaml"},
+        {"profiles/sub", "../sub/../p.yaml"},
+        {"", "profiles/./p.yaml"},
+        {"images", "../profiles/p.yaml"},
     };
     struct err err = {0};
     put(scratch, "profiles/p.yaml", "name: p\nversion: 1\nsequence: 1\nimage: d1\nlayers: [l]\nkernel: other\n");

@@ -16,7 +16,8 @@ static void expect_line(const char *text, size_t size, const char *line) {
 
 static void test_ranks(void **state) {
     (void)state;
-    static const char *const telling[] = {"E: x", "dpkg: error: x", "tar: error: x", "ERROR: x", "FATAL x", "Err:1 x", "x failed", "cannot x"};
+    static const char *const telling[] = {"E: x",    "dpkg: error: x", "tar: error: x", "ERROR: x",
+                                          "FATAL x", "Err:1 x",        "x failed",      "cannot x"};
     for (size_t i = 0; i < ARRAY_SIZE(telling); i++) {
         cleanup_free char *text = str_printf("before\n%s\nafter\n", telling[i]);
         expect_line(text, strlen(text), telling[i]);
@@ -106,7 +107,8 @@ static unsigned count_of(char *const *env, const char *entry) {
 
 static void test_environment(void **state) {
     (void)state;
-    static const char *const dropped[] = {"LANG", "LANGUAGE", "LC_TIME", "SOURCE_DATE_EPOCH", "APT_CONFIG", "TMPDIR", "DEBIAN_PRIORITY", "DEBCONF_DEBUG", "DPKG_ROOT"};
+    static const char *const dropped[] = {"LANG",   "LANGUAGE",        "LC_TIME",       "SOURCE_DATE_EPOCH", "APT_CONFIG",
+                                          "TMPDIR", "DEBIAN_PRIORITY", "DEBCONF_DEBUG", "DPKG_ROOT"};
     static const char *const kept[] = {"LANGX", "XLANG", "MY_TMPDIR", "http_proxy"};
     for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
         setenv(dropped[i], "test-value", 1);
@@ -123,7 +125,8 @@ static void test_environment(void **state) {
         assert_int_equal(count_of(env, entry), 1);
         unsetenv(kept[i]);
     }
-    static const char *const always[] = {"LC_ALL=C.UTF-8", "TZ=UTC", "DEBIAN_FRONTEND=noninteractive", "APT_CONFIG=/ours", "SOURCE_DATE_EPOCH=1"};
+    static const char *const always[] = {"LC_ALL=C.UTF-8", "TZ=UTC", "DEBIAN_FRONTEND=noninteractive", "APT_CONFIG=/ours",
+                                         "SOURCE_DATE_EPOCH=1"};
     for (size_t i = 0; i < ARRAY_SIZE(always); i++)
         assert_int_equal(count_of(env, always[i]), 1);
 }
@@ -151,8 +154,9 @@ static void test_free_twice(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ranks),       cmocka_unit_test(test_shapes),        cmocka_unit_test(test_append),   cmocka_unit_test(test_append_much),
-        cmocka_unit_test(test_environment), cmocka_unit_test(test_one_time_zone), cmocka_unit_test(test_free_twice),
+        cmocka_unit_test(test_ranks),       cmocka_unit_test(test_shapes),      cmocka_unit_test(test_append),
+        cmocka_unit_test(test_append_much), cmocka_unit_test(test_environment), cmocka_unit_test(test_one_time_zone),
+        cmocka_unit_test(test_free_twice),
     };
     return cmocka_run_group_tests_name("tool_log", tests, NULL, NULL);
 }
