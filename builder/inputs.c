@@ -161,11 +161,26 @@ int inputs_parse(const char *text, struct inputs *ret_inputs, struct err *err) {
     return 0;
 }
 
-static const char *find_value(const struct inputs *inputs, const char *name) {
-    for (size_t i = 0; i < inputs->count; i++)
+static bool has_name(const struct inputs *inputs, const char *name, size_t count) {
+    for (size_t i = 0; i < count; i++)
         if (strcmp(inputs->items[i].name, name) == 0)
-            return inputs->items[i].value;
-    return NULL;
+            return true;
+    return false;
+}
+
+static bool has_pair(const struct inputs *inputs, const struct input *pair) {
+    for (size_t i = 0; i < inputs->count; i++)
+        if (strcmp(inputs->items[i].name, pair->name) == 0 && strcmp(inputs->items[i].value, pair->value) == 0)
+            return true;
+    return false;
+}
+
+// Whether `left` has a value under this name that `right` has not. A list is several inputs of one name.
+static bool has_more(const struct inputs *left, const struct inputs *right, const char *name) {
+    for (size_t i = 0; i < left->count; i++)
+        if (strcmp(left->items[i].name, name) == 0 && !has_pair(right, &left->items[i]))
+            return true;
+    return false;
 }
 
 #define NAMED_DIFFERENCES 3
@@ -183,17 +198,18 @@ char *inputs_difference(const struct inputs *before, const struct inputs *now) {
     struct buf buf = {0};
     unsigned changed = 0, added = 0, gone = 0;
     for (size_t i = 0; i < now->count; i++) {
-        const char *old = find_value(before, now->items[i].name);
-        if (old && strcmp(old, now->items[i].value) != 0)
-            add_difference(&buf, "changed: ", now->items[i].name, &changed);
+        const char *name = now->items[i].name;
+        if (!has_name(now, name, i) && has_name(before, name, before->count) &&
+            (has_more(now, before, name) || has_more(before, now, name)))
+            add_difference(&buf, "changed: ", name, &changed);
     }
     end_differences(&buf, changed);
     for (size_t i = 0; i < now->count; i++)
-        if (!find_value(before, now->items[i].name))
+        if (!has_name(now, now->items[i].name, i) && !has_name(before, now->items[i].name, before->count))
             add_difference(&buf, "new: ", now->items[i].name, &added);
     end_differences(&buf, added);
     for (size_t i = 0; i < before->count; i++)
-        if (!find_value(now, before->items[i].name))
+        if (!has_name(before, before->items[i].name, i) && !has_name(now, before->items[i].name, now->count))
             add_difference(&buf, "gone: ", before->items[i].name, &gone);
     end_differences(&buf, gone);
     return buf_take(&buf);

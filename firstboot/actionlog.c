@@ -36,7 +36,8 @@ static int append(int root_fd, const char *line, struct err *err) {
 
 void actionlog_write(int root_fd, const char *stage, const char *action, const char *object, const char *result) {
     struct actionlog_time now = actionlog_now();
-    json_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s}", "time", now.text, "stage", stage, "action", action, "object", object, "result", result);
+    json_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "time", now.text, "stage", stage, "action", action, "object", object, "result", result);
     if (!entry) {
         log_warn("an action could not be logged: not UTF-8");
         return;

@@ -105,8 +105,8 @@ static int apply_directory(int root_fd, const struct plan_entry *entry, struct e
 }
 
 static int apply_entry(struct apply *apply, const struct plan_entry *entry, struct err *err) {
-    static int (*const kinds[])(int, const struct plan_entry *, struct err *) = {
-        [PLAN_FILE] = apply_file, [PLAN_LINK] = apply_link, [PLAN_DIRECTORY] = apply_directory};
+    static int (*const kinds[])(int, const struct plan_entry *,
+                                struct err *) = {[PLAN_FILE] = apply_file, [PLAN_LINK] = apply_link, [PLAN_DIRECTORY] = apply_directory};
     int r = make_parent(apply->root_fd, entry->path, err);
     if (r >= 0)
         r = kinds[entry->kind](apply->root_fd, entry, err);

@@ -17,8 +17,8 @@
 const char *const drift_words[] = {[DRIFT_ADDED] = "added", [DRIFT_CHANGED] = "changed", [DRIFT_REMOVED] = "removed"};
 
 static const char *const expected[] = {
-    "etc/machine-id", "etc/adjtime", "etc/.pwd.lock", "etc/ld.so.cache", "etc/.updated", "etc/mtab", "etc/passwd-", "etc/group-", "etc/shadow-",
-    "etc/gshadow-", "etc/subuid*", "etc/subgid*", "etc/.#*", "etc/udev/hwdb.bin",
+    "etc/machine-id", "etc/adjtime", "etc/.pwd.lock", "etc/ld.so.cache", "etc/.updated", "etc/mtab", "etc/passwd-",
+    "etc/group-",     "etc/shadow-", "etc/gshadow-",  "etc/subuid*",     "etc/subgid*",  "etc/.#*",  "etc/udev/hwdb.bin",
 };
 
 struct walk {

@@ -28,7 +28,8 @@ static int read_accounts(int root_fd, struct facts_store *store, struct err *err
     const struct {
         const char *path;
         char **text;
-    } files[] = {{"etc/passwd", &store->passwd}, {"etc/group", &store->group}, {"etc/shadow", &store->shadow}, {"etc/gshadow", &store->gshadow}};
+    } files[] = {
+        {"etc/passwd", &store->passwd}, {"etc/group", &store->group}, {"etc/shadow", &store->shadow}, {"etc/gshadow", &store->gshadow}};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
         int r = file_read(root_fd, files[i].path, ACCOUNTS_MAX_BYTES, files[i].text, NULL, err);
         if (r == -ENOENT)
@@ -69,18 +70,25 @@ int facts_gather(int root_fd, const struct schema *schema, const struct config *
     cleanup_facts struct facts_store store = {0};
     int r = read_accounts(root_fd, &store, err);
     if (r >= 0)
-        r = read_secret(root_fd, schema_text(schema, config, "SSH_AUTHORIZED_KEYS_FILE"), "SSH_AUTHORIZED_KEYS_FILE", &store.authorized_keys, err);
+        r = read_secret(root_fd, schema_text(schema, config, "SSH_AUTHORIZED_KEYS_FILE"), "SSH_AUTHORIZED_KEYS_FILE",
+                        &store.authorized_keys, err);
     if (r >= 0)
-        r = read_secret(root_fd, schema_text(schema, config, "OPERATOR_PASSWORD_FILE"), "OPERATOR_PASSWORD_FILE", &store.password_hash, err);
+        r = read_secret(root_fd, schema_text(schema, config, "OPERATOR_PASSWORD_FILE"), "OPERATOR_PASSWORD_FILE", &store.password_hash,
+                        err);
     if (r < 0)
         return r;
     cleanup_free char *zone = str_printf("usr/share/zoneinfo/%s", schema_text(schema, config, "TIMEZONE"));
     struct stat st;
     store.facts = (struct facts){
-        .passwd = store.passwd, .group = store.group, .shadow = store.shadow, .gshadow = store.gshadow,
-        .authorized_keys = store.authorized_keys, .password_hash = store.password_hash,
+        .passwd = store.passwd,
+        .group = store.group,
+        .shadow = store.shadow,
+        .gshadow = store.gshadow,
+        .authorized_keys = store.authorized_keys,
+        .password_hash = store.password_hash,
         .has_zone = fstatat(root_fd, zone, &st, 0) == 0 && S_ISREG(st.st_mode),
-        .has_config = has_config, .hardware_watchdogs = count_hardware_watchdogs(root_fd),
+        .has_config = has_config,
+        .hardware_watchdogs = count_hardware_watchdogs(root_fd),
     };
     *ret_store = store;
     store = (struct facts_store){0};

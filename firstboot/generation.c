@@ -27,7 +27,8 @@ static int point_current(int root_fd, const char *target, struct err *err) {
     if (size == (ssize_t)strlen(target) && memcmp(now, target, (size_t)size) == 0)
         return 0;
     unlinkat(root_fd, DIRECTORY "/.current", 0);
-    if (symlinkat(target, root_fd, DIRECTORY "/.current") < 0 || renameat(root_fd, DIRECTORY "/.current", root_fd, DIRECTORY "/current") < 0)
+    if (symlinkat(target, root_fd, DIRECTORY "/.current") < 0 ||
+        renameat(root_fd, DIRECTORY "/.current", root_fd, DIRECTORY "/current") < 0)
         return err_sys(err, -errno, "cannot make the link /" DIRECTORY "/current");
     return 1;
 }

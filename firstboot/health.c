@@ -38,7 +38,8 @@ static bool run_failing(const struct health_check *checks, const struct health_c
     return health->failed && may_wait;
 }
 
-void health_run(const struct health_check *checks, const struct health_context *context, unsigned timeout_seconds, struct health *ret_health) {
+void health_run(const struct health_check *checks, const struct health_context *context, unsigned timeout_seconds,
+                struct health *ret_health) {
     struct health health = {0};
     while (checks[health.count].name)
         health.count++;
@@ -69,6 +70,7 @@ json_t *health_json(const struct health *health, const struct config *record) {
             json_object_set_new(check, "why", report_text(result->why.text));
         json_array_append_new(checks, check);
     }
-    return json_pack("{s:b, s:s, s:s, s:s, s:s, s:o}", "healthy", !health->failed, "time", now.text, "profile", bootrecord_text(record, "PROFILE"),
-                     "version", bootrecord_text(record, "VERSION"), "slot", bootrecord_text(record, "SLOT"), "checks", checks);
+    return json_pack("{s:b, s:s, s:s, s:s, s:s, s:o}", "healthy", !health->failed, "time", now.text, "profile",
+                     bootrecord_text(record, "PROFILE"), "version", bootrecord_text(record, "VERSION"), "slot",
+                     bootrecord_text(record, "SLOT"), "checks", checks);
 }

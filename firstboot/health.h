@@ -34,8 +34,8 @@ struct health {
 
 void health_done(struct health *health);
 // Repeats the failing checks every second, for at most `timeout_seconds` (0 = once).
-void health_run(const struct health_check *checks, const struct health_context *context, unsigned timeout_seconds, struct health *ret_health)
-    nonnull(1, 2, 4);
+void health_run(const struct health_check *checks, const struct health_context *context, unsigned timeout_seconds,
+                struct health *ret_health) nonnull(1, 2, 4);
 // A setting of the last `webops apply`, from its report.
 int health_setting(const struct health_context *context, const char *name, int fallback) nonnull(1, 2);
 // "healthy: quickstart 1.0 slot a, 9 checks" or "unhealthy: sshd: …".

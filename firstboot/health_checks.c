@@ -31,9 +31,9 @@ static int check_applied(const struct health_context *context, struct err *err) 
 static int check_units(const struct health_context *context, struct err *err) {
     (void)context;
     cleanup_free char *text = NULL;
-    const struct run list = {.argv = RUN_ARGV("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager",
-                                              "--state=failed,activating"),
-                             .timeout_ms = 30000};
+    const struct run list = {
+        .argv = RUN_ARGV("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend", "--no-pager", "--state=failed,activating"),
+        .timeout_ms = 30000};
     int r = run_capture(&list, 1 << 20, &text, NULL, err);
     return r < 0 ? r : units_judge(text, "webops-health.service", err);
 }
@@ -63,13 +63,16 @@ static int check_state(const struct health_context *context, struct err *err) {
     if (fstatvfs(fd, &fs) < 0)
         return err_sys(err, -errno, "cannot examine /var");
     uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
-    return free_bytes >= STATE_FREE_BYTES ? 0 : err_set(err, -ENOSPC, "only %llu KiB are free on state", (unsigned long long)(free_bytes >> 10));
+    return free_bytes >= STATE_FREE_BYTES
+               ? 0
+               : err_set(err, -ENOSPC, "only %llu KiB are free on state", (unsigned long long)(free_bytes >> 10));
 }
 
 // Connects and waits for the version line (RFC 4253, 4.2).
 static int check_sshd(const struct health_context *context, struct err *err) {
     int port = health_setting(context, "ssh_port", 22);
-    const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval limit = {.tv_sec = 10};
     char banner[4] = "";
     cleanup_fd int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -123,14 +126,9 @@ static int check_watchdog(const struct health_context *context, struct err *err)
 }
 
 const struct health_check health_base_checks[] = {
-    {"configuration", check_applied, false},
-    {"units", check_units, false},
-    {"verity", check_verity, true},
-    {"root", check_root, true},
-    {"state", check_state, false},
-    {"sshd", check_sshd, false},
-    {"firewall", check_firewall, false},
-    {"network", check_network, false},
-    {"watchdog", check_watchdog, false},
-    {0},
+    {"configuration", check_applied, false}, {"units", check_units, false},
+    {"verity", check_verity, true},          {"root", check_root, true},
+    {"state", check_state, false},           {"sshd", check_sshd, false},
+    {"firewall", check_firewall, false},     {"network", check_network, false},
+    {"watchdog", check_watchdog, false},     {0},
 };

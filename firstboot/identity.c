@@ -9,9 +9,7 @@
 
 #define TEMPORARY IDENTITY_SSH ".new"
 
-static const struct {
-    const char *type, *name;
-} keys[] = {{"ed25519", "ssh_host_ed25519_key"}, {"ecdsa", "ssh_host_ecdsa_key"}};
+static const struct { const char *type, *name; } keys[] = {{"ed25519", "ssh_host_ed25519_key"}, {"ecdsa", "ssh_host_ecdsa_key"}};
 
 static bool has_keys(int root_fd) {
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {

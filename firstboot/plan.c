@@ -10,9 +10,9 @@ static const struct {
     const char *name;
     render_fn *render;
 } renderers[] = {
-    {"hostname", render_hostname}, {"timezone", render_timezone}, {"chrony", render_chrony},     {"journal", render_journal},
-    {"network", render_network},   {"dns", render_dns},           {"ssh", render_ssh},           {"user", render_user},
-    {"sudo", render_sudo},         {"firewall", render_firewall}, {"limits", render_limits},     {"sysctl", render_sysctl},
+    {"hostname", render_hostname}, {"timezone", render_timezone}, {"chrony", render_chrony}, {"journal", render_journal},
+    {"network", render_network},   {"dns", render_dns},           {"ssh", render_ssh},       {"user", render_user},
+    {"sudo", render_sudo},         {"firewall", render_firewall}, {"limits", render_limits}, {"sysctl", render_sysctl},
     {"watchdog", render_watchdog}, {"swap", render_swap},         {"issue", render_issue},
 };
 

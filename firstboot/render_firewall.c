@@ -12,7 +12,7 @@ static const char input[] =
     "\tchain input {\n"
     "\t\ttype filter hook input priority filter; policy drop;\n"
     "\t\tct state vmap { established : accept, related : accept, invalid : drop }\n"
-    "\t\tiif lo accept\n"
+    "\t\tiifname lo accept\n"
     "\t\ticmp type { echo-request, destination-unreachable, time-exceeded, parameter-problem } accept\n"
     "\t\ticmpv6 type { echo-request, destination-unreachable, packet-too-big, time-exceeded, parameter-problem, nd-router-advert, "
     "nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } accept\n"
@@ -50,7 +50,8 @@ static void add_ssh_chains(const struct render *in, struct buf *buf) {
     buf_add_str(buf, "\t}\n\tchain ssh_limit {\n");
     if (rate > 0) {
         buf_printf(buf, "\t\tadd @ssh4 { ip saddr limit rate over %ld/minute burst %ld packets } drop\n", rate, rate);
-        buf_printf(buf, "\t\tadd @ssh6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over %ld/minute burst %ld packets } drop\n", rate, rate);
+        buf_printf(buf, "\t\tadd @ssh6 { ip6 saddr and ffff:ffff:ffff:ffff:: limit rate over %ld/minute burst %ld packets } drop\n", rate,
+                   rate);
     }
     buf_add_str(buf, "\t\taccept\n\t}\n");
 }

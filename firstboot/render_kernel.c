@@ -37,7 +37,8 @@ void render_sysctl(const struct render *in) {
 void render_limits(const struct render *in) {
     cleanup_buf struct buf limits = {0}, slice = {0};
     long processes = (long)render_integer(in, "LIMIT_NPROC");
-    buf_printf(&limits, "%s* soft nproc %ld\n* hard nproc %ld\nroot soft nproc unlimited\nroot hard nproc unlimited\n", header, processes, processes);
+    buf_printf(&limits, "%s* soft nproc %ld\n* hard nproc %ld\nroot soft nproc unlimited\nroot hard nproc unlimited\n", header, processes,
+               processes);
     render_file(in, "etc/security/limits.d/90-webops.conf", 0644, &limits);
     const char *memory = render_text(in, "USER_MEMORY_MAX");
     if (strcmp(memory, "100%") == 0)

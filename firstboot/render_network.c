@@ -60,7 +60,8 @@ static bool is_on_link(const char *addresses, const struct schema_cidr *gateway)
     size_t size;
     struct schema_cidr cidr;
     for (const char *cursor = addresses; (item = schema_next_word(&cursor, &size));)
-        if (schema_parse_cidr(item, size, &cidr) && cidr.prefix < (cidr.family == AF_INET ? 32U : 128U) && schema_cidr_contains(&cidr, gateway))
+        if (schema_parse_cidr(item, size, &cidr) && cidr.prefix < (cidr.family == AF_INET ? 32U : 128U) &&
+            schema_cidr_contains(&cidr, gateway))
             return false;
     return true;
 }

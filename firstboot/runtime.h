@@ -14,6 +14,6 @@ struct runtime_reaction {
     const char *const *argv;
 };
 // The reactions that `apply`'s changes call for: pointers into a fixed table, in its order. Returns their number. Pure.
-size_t runtime_plan_reactions(const struct apply *apply, bool is_early, const struct runtime_reaction **ret_reactions, size_t capacity)
-    must_check nonnull(1, 3);
+size_t runtime_plan_reactions(const struct apply *apply, bool is_early, const struct runtime_reaction **ret_reactions,
+                              size_t capacity) must_check nonnull(1, 3);
 void runtime_react(struct apply *apply, bool is_early, struct buf *errors) nonnull(1, 3);

@@ -12,9 +12,9 @@
 #define MAX_ERRORS 5
 
 static json_t *generation(const struct config *record) {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "profile", bootrecord_text(record, "PROFILE"), "version", bootrecord_text(record, "VERSION"),
-                     "sequence", bootrecord_text(record, "SEQUENCE"), "root_hash", bootrecord_text(record, "ROOT_HASH"), "slot_id",
-                     bootrecord_text(record, "SLOT_ID"));
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "profile", bootrecord_text(record, "PROFILE"), "version",
+                     bootrecord_text(record, "VERSION"), "sequence", bootrecord_text(record, "SEQUENCE"), "root_hash",
+                     bootrecord_text(record, "ROOT_HASH"), "slot_id", bootrecord_text(record, "SLOT_ID"));
 }
 
 static json_t *layers(const struct config *record) {
@@ -24,7 +24,8 @@ static json_t *layers(const struct config *record) {
         snprintf(name, sizeof(name), "LAYER%u_NAME", i);
         snprintf(version, sizeof(version), "LAYER%u_VERSION", i);
         if (config_find(record, name))
-            json_array_append_new(array, json_pack("{s:s, s:s}", "name", bootrecord_text(record, name), "version", bootrecord_text(record, version)));
+            json_array_append_new(
+                array, json_pack("{s:s, s:s}", "name", bootrecord_text(record, name), "version", bootrecord_text(record, version)));
     }
     return array;
 }
@@ -86,8 +87,9 @@ json_t *status_gather(int root_fd) {
     json_t *stage = json_object_get(report, "last");
     json_object_set(apply, "stage", stage ? stage : json_null());
     return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:O?, s:o, s:o}", "hostname", hostname, "generation", generation(&record), "slot",
-                     bootrecord_text(&record, "SLOT"), "layers", layers(&record), "config", pick(last, config_names, ARRAY_SIZE(config_names)),
-                     "apply", apply, "health", health, "drift", drift_count(root_fd), "errors", last_errors(root_fd));
+                     bootrecord_text(&record, "SLOT"), "layers", layers(&record), "config",
+                     pick(last, config_names, ARRAY_SIZE(config_names)), "apply", apply, "health", health, "drift", drift_count(root_fd),
+                     "errors", last_errors(root_fd));
 }
 
 static const char *text_of(const json_t *object, const char *name, const char *fallback) {
@@ -103,8 +105,8 @@ static void format_list(const json_t *array, const char *title, struct buf *text
 static void format_generation(const json_t *status, struct buf *text) {
     const json_t *made = json_object_get(status, "generation");
     buf_printf(text, "%-12s %s\n", "host", text_of(status, "hostname", "-"));
-    buf_printf(text, "%-12s %s %s, sequence %s, slot %s\n", "generation", text_of(made, "profile", "unknown"), text_of(made, "version", "-"),
-               text_of(made, "sequence", "-"), text_of(status, "slot", "-"));
+    buf_printf(text, "%-12s %s %s, sequence %s, slot %s\n", "generation", text_of(made, "profile", "unknown"),
+               text_of(made, "version", "-"), text_of(made, "sequence", "-"), text_of(status, "slot", "-"));
     buf_printf(text, "%-12s %s\n", "root hash", text_of(made, "root_hash", "-"));
     const json_t *array = json_object_get(status, "layers");
     for (size_t i = 0; i < json_array_size(array); i++)
@@ -128,7 +130,8 @@ static void format_health(const json_t *health, struct buf *text) {
 }
 
 void status_format(const json_t *status, struct buf *text) {
-    const json_t *config = json_object_get(status, "config"), *apply = json_object_get(status, "apply"), *drift = json_object_get(status, "drift");
+    const json_t *config = json_object_get(status, "config"), *apply = json_object_get(status, "apply"),
+                 *drift = json_object_get(status, "drift");
     format_generation(status, text);
     buf_printf(text, "%-12s %s\n", "config", text_of(config, "source", "none applied yet"));
     format_list(json_object_get(config, "problems"), "  refused", text);

@@ -148,29 +148,39 @@ static void collect_problems(const struct session *session, struct buf *text) {
     add_problems(text, session->found.source, &session->problems);
 }
 
+// The late stage finds what the early one found and said already.
+static bool was_said(const struct session *session, const char *problems) {
+    cleanup_json json_t *report = report_read(session->apply.root_fd, REPORT_PATH), *now = report_lines(problems);
+    return session->is_late && json_equal(json_object_get(json_object_get(report, "early"), "problems"), now);
+}
+
 static void tell_console(const struct session *session, const char *problems) {
+    if (was_said(session, problems))
+        problems = "";
     for (const char *line = problems; *line; line += strcspn(line, "\n") + 1)
         console_print("config: %.*s", (int)strcspn(line, "\n"), line);
     if (*problems)
         console_print("the configuration above is not applied; in force: %s", session->found.source);
     if (session->is_late && !has_config(session))
-        console_print("no config.env was found: nobody can log in. Provide it on the boot partition, on a volume labelled WEBOPS or CIDATA, "
-                      "as a NoCloud seed or as a QEMU/SMBIOS credential, and reboot.");
+        console_print(
+            "no config.env was found: nobody can log in. Provide it on the boot partition, on a volume labelled WEBOPS or CIDATA, "
+            "as a NoCloud seed or as a QEMU/SMBIOS credential, and reboot.");
 }
 
 // What health has to know of the configuration in force.
 static json_t *settings(const struct session *session) {
     const struct config *config = &session->found.config;
-    return json_pack("{s:I, s:I, s:b, s:b}", "health_timeout", (json_int_t)schema_integer(&schema_base, config, "HEALTH_TIMEOUT"), "ssh_port",
-                     (json_int_t)schema_integer(&schema_base, config, "SSH_PORT"), "firewall", schema_bool(&schema_base, config, "ENABLE_FIREWALL"),
-                     "watchdog", strcmp(schema_text(&schema_base, config, "WATCHDOG"), "off") != 0);
+    return json_pack("{s:I, s:I, s:b, s:b}", "health_timeout", (json_int_t)schema_integer(&schema_base, config, "HEALTH_TIMEOUT"),
+                     "ssh_port", (json_int_t)schema_integer(&schema_base, config, "SSH_PORT"), "firewall",
+                     schema_bool(&schema_base, config, "ENABLE_FIREWALL"), "watchdog",
+                     strcmp(schema_text(&schema_base, config, "WATCHDOG"), "off") != 0);
 }
 
 static int save_report(const struct session *session, const char *problems, struct err *err) {
     struct actionlog_time now = actionlog_now();
     json_t *stage = json_pack("{s:s, s:s, s:b, s:i, s:o, s:o, s:o}", "time", now.text, "source", session->found.source, "has_config",
-                              has_config(session), "changes", (int)session->apply.changed_count, "problems", report_lines(problems), "errors",
-                              report_lines(buf_str(&session->errors)), "settings", settings(session));
+                              has_config(session), "changes", (int)session->apply.changed_count, "problems", report_lines(problems),
+                              "errors", report_lines(buf_str(&session->errors)), "settings", settings(session));
     return report_save(session->apply.root_fd, session->apply.stage, stage, err);
 }
 

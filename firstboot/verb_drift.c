@@ -11,7 +11,8 @@
 static int print_json(const struct drift *drift) {
     cleanup_json json_t *array = json_array();
     for (size_t i = 0; i < drift->count; i++)
-        json_array_append_new(array, json_pack("{s:s, s:s+}", "kind", drift_words[drift->items[i].kind], "path", "/", drift->items[i].path));
+        json_array_append_new(array,
+                              json_pack("{s:s, s:s+}", "kind", drift_words[drift->items[i].kind], "path", "/", drift->items[i].path));
     cleanup_free char *text = json_dumps(array, JSON_INDENT(2));
     printf("%s\n", text);
     return drift->count > 0 ? EXIT_PERMANENT : EXIT_OK;

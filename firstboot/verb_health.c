@@ -44,7 +44,8 @@ static int check(int root_fd, bool is_boot, bool as_json, struct err *err) {
 int verb_health(const struct verb *self, int argc, char **argv) {
     bool is_boot = false, json = false;
     const struct opt options[] = {
-        {"boot", 0, OPT_FLAG, &is_boot, NULL, "Waits up to HEALTH_TIMEOUT for what is still starting; prints the result on the console, too."},
+        {"boot", 0, OPT_FLAG, &is_boot, NULL,
+         "Waits up to HEALTH_TIMEOUT for what is still starting; prints the result on the console, too."},
         {"json", 0, OPT_FLAG, &json, NULL, "Prints one JSON object."},
         {0},
     };

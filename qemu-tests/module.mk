@@ -28,7 +28,7 @@ check: ## everything: dependencies, programs, unit tests, lint, QEMU scenarios
 qemu: programs ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
 	$(PYTEST) $(PYTEST_ARGS) qemu-tests
 
-lint: ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling, formatting, house rules
+lint: programs ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling, formatting, house rules, documentation
 	scripts/lint
 
 format: ## rewrite all C files in the house's format
@@ -68,7 +68,7 @@ install: programs ## install to DESTDIR and PREFIX (/usr/local)
 	for program in webops webops-fetch init; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
 	for file in $$(git ls-files images overlays profiles 2>/dev/null || find images overlays profiles -type f -o -type l); do \
 	    mkdir -p $(SHARE)/$$(dirname $$file) && cp -P --preserve=mode $$file $(SHARE)/$$file || exit 1; done
-	for page in $(wildcard docs/man/*.[1-8]); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page) || exit 1; done
+	for page in $(wildcard man/*.[1-8]); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page) || exit 1; done
 
 clean: ## remove what was built (not the cache)
 	rm -rf $(O) out

@@ -148,6 +148,23 @@ static void test_long_difference(void **state) {
     assert_string_equal(text, "changed: f0, f1, f2 and 3 more");
 }
 
+// A list is several inputs of one name: the same list is no difference, and a changed one is named once.
+static void test_difference_of_lists(void **state) {
+    (void)state;
+    static const char *const lists[][3] = {{"a", "b", "c"}, {"a", "b", NULL}, {"a", "x", "c"}};
+    struct inputs inputs[3] = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        for (size_t j = 0; j < 3 && lists[i][j]; j++)
+            inputs_add(&inputs[i], "mask", lists[i][j]);
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        for (size_t j = 0; j < ARRAY_SIZE(lists); j++) {
+            cleanup_free char *text = inputs_difference(&inputs[i], &inputs[j]);
+            assert_string_equal(text, i == j ? "" : "changed: mask");
+        }
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        inputs_done(&inputs[i]);
+}
+
 static void test_damaged_list(void **state) {
     (void)state;
     static const char *const bad[] = {"no tab\n", "name\tvalue", "a\tb\nx"};
@@ -161,10 +178,14 @@ static void test_damaged_list(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tree),       cmocka_unit_test(test_tree_refuses),
-        cmocka_unit_test(test_known_hash), cmocka_unit_test(test_key_is_positional),
-        cmocka_unit_test(test_long_difference), cmocka_unit_test(test_round_trip_and_difference),
+        cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_tree_refuses),
+        cmocka_unit_test(test_known_hash),
+        cmocka_unit_test(test_key_is_positional),
+        cmocka_unit_test(test_long_difference),
+        cmocka_unit_test(test_round_trip_and_difference),
         cmocka_unit_test(test_damaged_list),
+        cmocka_unit_test(test_difference_of_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define SOURCE BOOT_ROOT "/usr/share/factory/var"
+#define IN_IMAGE "/usr/share/factory/var"
+#define SOURCE BOOT_ROOT IN_IMAGE
 #define TARGET BOOT_STATE "/var"
 
 struct copy {
@@ -215,7 +216,7 @@ int factory_apply(struct boot *boot, struct err *err) {
         return err_sys(err, -errno, "opening " TARGET);
     int r = factory_copy(from, to, &boot->factory, err);
     if (r < 0)
-        return err_prefix(err, r, "copying what is missing from %s to /var", SOURCE + strlen(BOOT_ROOT));
+        return err_prefix(err, r, "copying what is missing from " IN_IMAGE " to /var");
     if (boot->factory.copied || boot->factory.skipped)
         console_log(CONSOLE_INFO, "/var: %u missing entries created from the image, %u of special types left out", boot->factory.copied,
                     boot->factory.skipped);

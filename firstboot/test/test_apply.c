@@ -131,8 +131,13 @@ static void manifest_survives_its_text(void **state) {
 static void manifest_refuses_other_lines(void **state) {
     (void)state;
 #define HASH "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    static const char *const bad[] = {"x\n", "0644 " HASH " etc/x", "0684 " HASH " etc/x\n", "0644 " HASH "\n", "0644 " HASH " \n",
-                                      "0644 g3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 etc/x\n", "\n"};
+    static const char *const bad[] = {"x\n",
+                                      "0644 " HASH " etc/x",
+                                      "0684 " HASH " etc/x\n",
+                                      "0644 " HASH "\n",
+                                      "0644 " HASH " \n",
+                                      "0644 g3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 etc/x\n",
+                                      "\n"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         cleanup_manifest struct manifest manifest = {0};
         struct err err;
@@ -180,11 +185,17 @@ static void changed_paths_by_directory_and_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_everything_then_nothing), cmocka_unit_test(writes_only_what_differs),
-        cmocka_unit_test(replaces_a_link_and_a_file_in_the_way), cmocka_unit_test(removes_what_is_no_longer_planned),
-        cmocka_unit_test(one_failure_does_not_stop_the_rest), cmocka_unit_test(manifest_names_what_was_written),
-        cmocka_unit_test(manifest_survives_its_text), cmocka_unit_test(manifest_refuses_other_lines),
-        cmocka_unit_test(every_change_is_one_json_line), cmocka_unit_test(the_log_is_bounded), cmocka_unit_test(changed_paths_by_directory_and_name),
+        cmocka_unit_test(writes_everything_then_nothing),
+        cmocka_unit_test(writes_only_what_differs),
+        cmocka_unit_test(replaces_a_link_and_a_file_in_the_way),
+        cmocka_unit_test(removes_what_is_no_longer_planned),
+        cmocka_unit_test(one_failure_does_not_stop_the_rest),
+        cmocka_unit_test(manifest_names_what_was_written),
+        cmocka_unit_test(manifest_survives_its_text),
+        cmocka_unit_test(manifest_refuses_other_lines),
+        cmocka_unit_test(every_change_is_one_json_line),
+        cmocka_unit_test(the_log_is_bounded),
+        cmocka_unit_test(changed_paths_by_directory_and_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

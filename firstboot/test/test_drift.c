@@ -119,9 +119,15 @@ static void no_volatile_etc(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_differs), cmocka_unit_test(the_systems_own_files_are_no_drift), cmocka_unit_test(an_edit_is_seen),
-        cmocka_unit_test(a_mode_is_seen), cmocka_unit_test(another_link_is_seen), cmocka_unit_test(an_added_file_is_seen),
-        cmocka_unit_test(a_missing_rendered_file_is_seen), cmocka_unit_test(a_whiteout_is_a_removed_file), cmocka_unit_test(no_volatile_etc),
+        cmocka_unit_test(nothing_differs),
+        cmocka_unit_test(the_systems_own_files_are_no_drift),
+        cmocka_unit_test(an_edit_is_seen),
+        cmocka_unit_test(a_mode_is_seen),
+        cmocka_unit_test(another_link_is_seen),
+        cmocka_unit_test(an_added_file_is_seen),
+        cmocka_unit_test(a_missing_rendered_file_is_seen),
+        cmocka_unit_test(a_whiteout_is_a_removed_file),
+        cmocka_unit_test(no_volatile_etc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,7 +110,8 @@ static void units_are_judged(void **state) {
     assert_int_equal(units_judge("webops-health.service loaded activating start start webops: health\n", "webops-health.service", &err), 0);
     assert_int_equal(units_judge("  x.service loaded activating auto-restart X\n", "webops-health.service", &err), -EAGAIN);
     assert_string_equal(err.text, "x.service is still starting");
-    assert_int_equal(units_judge("a.service loaded activating start A\nb.service loaded failed failed B\n", "webops-health.service", &err), -EIO);
+    assert_int_equal(units_judge("a.service loaded activating start A\nb.service loaded failed failed B\n", "webops-health.service", &err),
+                     -EIO);
     assert_string_equal(err.text, "b.service has failed");
     assert_int_equal(units_judge("c.service not-found inactive dead C\n", "webops-health.service", &err), 0);
 }
@@ -118,7 +119,8 @@ static void units_are_judged(void **state) {
 static void settings_come_from_the_report(void **state) {
     (void)state;
     cleanup_json json_t *report = json_loads("{\"last\":\"late\",\"early\":{\"settings\":{\"ssh_port\":1}},"
-                                             "\"late\":{\"settings\":{\"ssh_port\":2222,\"firewall\":false}}}", 0, NULL);
+                                             "\"late\":{\"settings\":{\"ssh_port\":2222,\"firewall\":false}}}",
+                                             0, NULL);
     const struct health_context with = {.report = report};
     assert_int_equal(health_setting(&with, "ssh_port", 22), 2222);
     assert_int_equal(health_setting(&with, "firewall", 1), 0);
@@ -144,7 +146,8 @@ static void configuration_check(void **state) {
     struct err err;
     assert_int_equal(run_check("configuration", &root, NULL, &err), -ENOENT);
     assert_int_equal(run_check("configuration", &root, "{\"last\":\"early\",\"early\":{\"errors\":[]}}", &err), 0);
-    assert_int_equal(run_check("configuration", &root, "{\"last\":\"late\",\"early\":{},\"late\":{\"errors\":[\"swap: full\"]}}", &err), -EIO);
+    assert_int_equal(run_check("configuration", &root, "{\"last\":\"late\",\"early\":{},\"late\":{\"errors\":[\"swap: full\"]}}", &err),
+                     -EIO);
     assert_string_equal(err.text, "swap: full");
     // A refused configuration is no bad generation.
     assert_int_equal(run_check("configuration", &root, "{\"last\":\"early\",\"early\":{\"errors\":[],\"problems\":[\"x\"]}}", &err), 0);
@@ -184,10 +187,18 @@ static void checks_that_do_not_apply(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_pass), cmocka_unit_test(the_first_failure_is_named), cmocka_unit_test(waiting_helps),
-        cmocka_unit_test(passed_checks_are_not_repeated), cmocka_unit_test(a_final_failure_does_not_wait), cmocka_unit_test(time_runs_out),
-        cmocka_unit_test(units_are_judged), cmocka_unit_test(settings_come_from_the_report), cmocka_unit_test(configuration_check),
-        cmocka_unit_test(root_and_state_checks), cmocka_unit_test(watchdog_check), cmocka_unit_test(checks_that_do_not_apply),
+        cmocka_unit_test(all_pass),
+        cmocka_unit_test(the_first_failure_is_named),
+        cmocka_unit_test(waiting_helps),
+        cmocka_unit_test(passed_checks_are_not_repeated),
+        cmocka_unit_test(a_final_failure_does_not_wait),
+        cmocka_unit_test(time_runs_out),
+        cmocka_unit_test(units_are_judged),
+        cmocka_unit_test(settings_come_from_the_report),
+        cmocka_unit_test(configuration_check),
+        cmocka_unit_test(root_and_state_checks),
+        cmocka_unit_test(watchdog_check),
+        cmocka_unit_test(checks_that_do_not_apply),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,10 +40,11 @@ static char *written(const struct support_root *root, const char *config, const 
 
 static void nft_takes_every_ruleset(void **state) {
     (void)state;
-    static const char *const configs[] = {"", "ENABLE_FIREWALL=false\n", "SSH_RATE_LIMIT=0\n",
-                                          "FIREWALL_SSH_FROM='192.0.2.0/24 2001:db8::/32 198.51.100.7/32'\nFIREWALL_ALLOW_TCP='80 8000-8100'\n"
-                                          "FIREWALL_ALLOW_UDP=53\nSSH_PORT=2222\n",
-                                          "FIREWALL_SSH_FROM=2001:db8::/32\n"};
+    static const char *const configs[] = {
+        "", "ENABLE_FIREWALL=false\n", "SSH_RATE_LIMIT=0\n",
+        "FIREWALL_SSH_FROM='192.0.2.0/24 2001:db8::/32 198.51.100.7/32'\nFIREWALL_ALLOW_TCP='80 8000-8100'\n"
+        "FIREWALL_ALLOW_UDP=53\nSSH_PORT=2222\n",
+        "FIREWALL_SSH_FROM=2001:db8::/32\n"};
     cleanup_root struct support_root root = support_root_make();
     for (size_t i = 0; i < ARRAY_SIZE(configs); i++) {
         cleanup_free char *path = written(&root, configs[i], "etc/nftables.conf");
@@ -122,7 +123,8 @@ static void the_images_defaults_are_the_schemas(void **state) {
 
 static void modules_that_are_needed_are_not_blocked(void **state) {
     (void)state;
-    static const char *const needed[] = {"squashfs", "overlay", "ext4", "vfat", "iso9660", "isofs", "dm_verity", "dm-verity", "softdog", "usb-storage"};
+    static const char *const needed[] = {"squashfs", "overlay",   "ext4",      "vfat",    "iso9660",
+                                         "isofs",    "dm_verity", "dm-verity", "softdog", "usb-storage"};
     cleanup_free char *text = repository_file("overlays/hardening/files/etc/modprobe.d/webops-hardening.conf");
     assert_non_null(strstr(text, "install sctp /bin/false\n"));
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
@@ -133,9 +135,13 @@ static void modules_that_are_needed_are_not_blocked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_images_firewall_is_the_default), cmocka_unit_test(nft_takes_every_ruleset),
-        cmocka_unit_test(loading_twice_is_loading_once), cmocka_unit_test(sudo_takes_the_rule), cmocka_unit_test(sshd_takes_the_settings),
-        cmocka_unit_test(systemd_takes_the_units), cmocka_unit_test(the_images_defaults_are_the_schemas),
+        cmocka_unit_test(the_images_firewall_is_the_default),
+        cmocka_unit_test(nft_takes_every_ruleset),
+        cmocka_unit_test(loading_twice_is_loading_once),
+        cmocka_unit_test(sudo_takes_the_rule),
+        cmocka_unit_test(sshd_takes_the_settings),
+        cmocka_unit_test(systemd_takes_the_units),
+        cmocka_unit_test(the_images_defaults_are_the_schemas),
         cmocka_unit_test(modules_that_are_needed_are_not_blocked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

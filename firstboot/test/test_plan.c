@@ -9,10 +9,25 @@
 static void defaults_are_complete(void **state) {
     (void)state;
     static const char *const expected[] = {
-        "etc/chrony/chrony.conf", "etc/group", "etc/gshadow", "etc/hostname", "etc/hosts", "etc/issue.d/10-webops.issue", "etc/localtime",
-        "etc/nftables.conf", "etc/passwd", "etc/security/limits.d/90-webops.conf", "etc/shadow", "etc/ssh/authorized_keys.d/ops",
-        "etc/ssh/sshd_config.d/10-webops.conf", "etc/sudoers.d/90-webops", "etc/sysctl.d/90-webops.conf",
-        "etc/systemd/network/80-webops-dhcp.network", "etc/systemd/system/user-.slice.d/90-webops.conf", "etc/timezone", "home/ops",
+        "etc/chrony/chrony.conf",
+        "etc/group",
+        "etc/gshadow",
+        "etc/hostname",
+        "etc/hosts",
+        "etc/issue.d/10-webops.issue",
+        "etc/localtime",
+        "etc/nftables.conf",
+        "etc/passwd",
+        "etc/security/limits.d/90-webops.conf",
+        "etc/shadow",
+        "etc/ssh/authorized_keys.d/ops",
+        "etc/ssh/sshd_config.d/10-webops.conf",
+        "etc/sudoers.d/90-webops",
+        "etc/sysctl.d/90-webops.conf",
+        "etc/systemd/network/80-webops-dhcp.network",
+        "etc/systemd/system/user-.slice.d/90-webops.conf",
+        "etc/timezone",
+        "home/ops",
     };
     cleanup_plan struct plan plan = support_plan("");
     assert_int_equal(plan.count, ARRAY_SIZE(expected));
@@ -25,8 +40,9 @@ static void hostname_and_hosts(void **state) {
     cleanup_plan struct plan plan = support_plan("HOSTNAME=db1.example.org\n");
     assert_string_equal(support_content(&plan, "etc/hostname"), "db1.example.org\n");
     assert_string_equal(plan.hostname, "db1.example.org");
-    assert_string_equal(support_content(&plan, "etc/hosts"), "127.0.0.1 localhost\n127.0.1.1 db1.example.org db1\n"
-                                                             "::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n");
+    assert_string_equal(support_content(&plan, "etc/hosts"),
+                        "127.0.0.1 localhost\n127.0.1.1 db1.example.org db1\n"
+                        "::1 localhost ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\nff02::2 ip6-allrouters\n");
 }
 
 static void timezone_is_a_link(void **state) {
@@ -120,8 +136,13 @@ static void dns_for_all(void **state) {
 
 static void ssh_is_closed(void **state) {
     (void)state;
-    static const char *const lines[] = {"Port 2222\n", "AllowUsers web\n", "PasswordAuthentication no\n", "PermitRootLogin no\n", "MaxAuthTries 2\n",
-                                        "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\n", "HostKey /var/lib/webops/ssh/ssh_host_ed25519_key\n"};
+    static const char *const lines[] = {"Port 2222\n",
+                                        "AllowUsers web\n",
+                                        "PasswordAuthentication no\n",
+                                        "PermitRootLogin no\n",
+                                        "MaxAuthTries 2\n",
+                                        "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\n",
+                                        "HostKey /var/lib/webops/ssh/ssh_host_ed25519_key\n"};
     cleanup_plan struct plan plan = support_plan("SSH_PORT=2222\nOPERATOR_USER=web\n");
     const char *text = support_content(&plan, "etc/ssh/sshd_config.d/10-webops.conf");
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -201,9 +222,9 @@ static void limits_and_slice(void **state) {
 static void sysctls(void **state) {
     (void)state;
     cleanup_plan struct plan plan = support_plan("SWAPPINESS=1\nPANIC_TIMEOUT=7\nSYSCTL_HARDENING=false\n");
-    assert_string_equal(support_content(&plan, "etc/sysctl.d/90-webops.conf"),
-                        HEADER "kernel.panic = 7\nnet.ipv4.tcp_keepalive_intvl = 30\nnet.ipv4.tcp_keepalive_probes = 5\n"
-                               "net.ipv4.tcp_keepalive_time = 300\nvm.dirty_background_ratio = 5\nvm.dirty_ratio = 15\nvm.swappiness = 1\n");
+    assert_string_equal(support_content(&plan, "etc/sysctl.d/90-webops.conf"), HEADER
+                        "kernel.panic = 7\nnet.ipv4.tcp_keepalive_intvl = 30\nnet.ipv4.tcp_keepalive_probes = 5\n"
+                        "net.ipv4.tcp_keepalive_time = 300\nvm.dirty_background_ratio = 5\nvm.dirty_ratio = 15\nvm.swappiness = 1\n");
     assert_int_equal(plan.sysctl_count, 7);
     assert_string_equal(plan.sysctls[6].key, "vm.swappiness");
     assert_int_equal(plan.sysctls[6].value, 1);
@@ -276,9 +297,11 @@ static void firewall_off_removes_the_table(void **state) {
 // The schema would refuse these; the renderers must not need it.
 static void hostile_values_never_leave_their_line(void **state) {
     (void)state;
-    static const char *const keys[] = {"HOSTNAME", "TIMEZONE", "NTP_SERVERS", "JOURNAL_MAX_SIZE", "OPERATOR_USER", "DNS_SERVERS",
-                                       "DNS_SEARCH", "FIREWALL_SSH_FROM", "FIREWALL_ALLOW_TCP", "FIREWALL_ALLOW_UDP", "USER_MEMORY_MAX", "SSH_AUTHORIZED_KEYS"};
-    static const char *const values[] = {"a\nb=c", "x;y\n\taccept", "$(reboot)\n", "a`b`\n", "}\nflush ruleset\n{", "\x01", "a\"b\n", "a\\\nb"};
+    static const char *const keys[] = {"HOSTNAME",           "TIMEZONE",           "NTP_SERVERS",     "JOURNAL_MAX_SIZE",
+                                       "OPERATOR_USER",      "DNS_SERVERS",        "DNS_SEARCH",      "FIREWALL_SSH_FROM",
+                                       "FIREWALL_ALLOW_TCP", "FIREWALL_ALLOW_UDP", "USER_MEMORY_MAX", "SSH_AUTHORIZED_KEYS"};
+    static const char *const values[] = {"a\nb=c", "x;y\n\taccept", "$(reboot)\n", "a`b`\n", "}\nflush ruleset\n{",
+                                         "\x01",   "a\"b\n",        "a\\\nb"};
     for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
         for (size_t v = 0; v < ARRAY_SIZE(values); v++) {
             struct config_entry entry = {(char *)keys[k], (char *)values[v], 1};
@@ -298,15 +321,33 @@ static void hostile_values_never_leave_their_line(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_complete), cmocka_unit_test(hostname_and_hosts), cmocka_unit_test(timezone_is_a_link),
-        cmocka_unit_test(unknown_zone_costs_only_itself), cmocka_unit_test(chrony_lists_servers), cmocka_unit_test(journal_only_when_it_differs),
-        cmocka_unit_test(network_default_is_dhcp), cmocka_unit_test(network_static), cmocka_unit_test(network_host_route),
-        cmocka_unit_test(network_vlans_on_one_parent), cmocka_unit_test(network_vlan_beside_its_parent), cmocka_unit_test(dns_for_all),
-        cmocka_unit_test(ssh_is_closed), cmocka_unit_test(keys_from_both_places), cmocka_unit_test(key_file_with_control_characters),
-        cmocka_unit_test(operator_account), cmocka_unit_test(operator_with_password), cmocka_unit_test(operator_name_of_the_image),
-        cmocka_unit_test(no_sudo), cmocka_unit_test(limits_and_slice), cmocka_unit_test(sysctls), cmocka_unit_test(watchdog),
-        cmocka_unit_test(swap), cmocka_unit_test(issue_says_what_is_missing), cmocka_unit_test(firewall_default),
-        cmocka_unit_test(firewall_sources_and_ports), cmocka_unit_test(firewall_off_removes_the_table),
+        cmocka_unit_test(defaults_are_complete),
+        cmocka_unit_test(hostname_and_hosts),
+        cmocka_unit_test(timezone_is_a_link),
+        cmocka_unit_test(unknown_zone_costs_only_itself),
+        cmocka_unit_test(chrony_lists_servers),
+        cmocka_unit_test(journal_only_when_it_differs),
+        cmocka_unit_test(network_default_is_dhcp),
+        cmocka_unit_test(network_static),
+        cmocka_unit_test(network_host_route),
+        cmocka_unit_test(network_vlans_on_one_parent),
+        cmocka_unit_test(network_vlan_beside_its_parent),
+        cmocka_unit_test(dns_for_all),
+        cmocka_unit_test(ssh_is_closed),
+        cmocka_unit_test(keys_from_both_places),
+        cmocka_unit_test(key_file_with_control_characters),
+        cmocka_unit_test(operator_account),
+        cmocka_unit_test(operator_with_password),
+        cmocka_unit_test(operator_name_of_the_image),
+        cmocka_unit_test(no_sudo),
+        cmocka_unit_test(limits_and_slice),
+        cmocka_unit_test(sysctls),
+        cmocka_unit_test(watchdog),
+        cmocka_unit_test(swap),
+        cmocka_unit_test(issue_says_what_is_missing),
+        cmocka_unit_test(firewall_default),
+        cmocka_unit_test(firewall_sources_and_ports),
+        cmocka_unit_test(firewall_off_removes_the_table),
         cmocka_unit_test(hostile_values_never_leave_their_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -185,10 +185,17 @@ static void facts_of_a_root(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(services_hear_of_their_files), cmocka_unit_test(the_early_stage_disturbs_nobody), cmocka_unit_test(a_command_runs_once),
-        cmocka_unit_test(parameters_are_set_once), cmocka_unit_test(growth_is_needed_or_not), cmocka_unit_test(growth_reads_sysfs),
-        cmocka_unit_test(swap_file_follows_its_size), cmocka_unit_test(swap_never_fills_the_disk), cmocka_unit_test(swap_lines_are_whole_names),
-        cmocka_unit_test(host_keys_are_made_once), cmocka_unit_test(facts_of_a_root),
+        cmocka_unit_test(services_hear_of_their_files),
+        cmocka_unit_test(the_early_stage_disturbs_nobody),
+        cmocka_unit_test(a_command_runs_once),
+        cmocka_unit_test(parameters_are_set_once),
+        cmocka_unit_test(growth_is_needed_or_not),
+        cmocka_unit_test(growth_reads_sysfs),
+        cmocka_unit_test(swap_file_follows_its_size),
+        cmocka_unit_test(swap_never_fills_the_disk),
+        cmocka_unit_test(swap_lines_are_whole_names),
+        cmocka_unit_test(host_keys_are_made_once),
+        cmocka_unit_test(facts_of_a_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

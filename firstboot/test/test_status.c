@@ -35,11 +35,12 @@ static struct support_root full_root(void) {
     struct support_root root = support_root_make();
     struct err err;
     support_write(&root, BOOTRECORD_PATH, boot);
-    json_t *stage = json_pack("{s:s, s:s, s:b, s:i, s:[s], s:[]}", "time", "T1", "source", "seed cidata on sr0", "has_config", 1, "changes", 21,
-                              "problems", "state:3: X is wrong", "errors");
+    json_t *stage = json_pack("{s:s, s:s, s:b, s:i, s:[s], s:[]}", "time", "T1", "source", "seed cidata on sr0", "has_config", 1, "changes",
+                              21, "problems", "state:3: X is wrong", "errors");
     assert_int_equal(report_save(root.fd, "early", stage, &err), 0);
-    support_write(&root, "run/webops/health.json", "{\"healthy\":false,\"time\":\"T2\",\"checks\":["
-                                                   "{\"name\":\"sshd\",\"state\":\"failed\",\"why\":\"refused\"},{\"name\":\"root\",\"state\":\"passed\"}]}");
+    support_write(&root, "run/webops/health.json",
+                  "{\"healthy\":false,\"time\":\"T2\",\"checks\":["
+                  "{\"name\":\"sshd\",\"state\":\"failed\",\"why\":\"refused\"},{\"name\":\"root\",\"state\":\"passed\"}]}");
     support_write(&root, "run/webops/etc/upper/extra", "x");
     return root;
 }
@@ -61,9 +62,15 @@ static void a_full_status(void **state) {
 static void the_table_says_the_same(void **state) {
     (void)state;
     static const char *const lines[] = {
-        "generation   quickstart 1.2, sequence 7, slot b\n", "root hash    cafe\n",           "layers       debian-12 12\n",
-        "config       seed cidata on sr0\n",                 "  refused    state:3: X is wrong\n", "applied      T1, early, 21 changes\n",
-        "health       unhealthy, 2 checks, T2\n",            "             sshd: refused\n", "drift        1 files differ; see: webops drift\n",
+        "generation   quickstart 1.2, sequence 7, slot b\n",
+        "root hash    cafe\n",
+        "layers       debian-12 12\n",
+        "config       seed cidata on sr0\n",
+        "  refused    state:3: X is wrong\n",
+        "applied      T1, early, 21 changes\n",
+        "health       unhealthy, 2 checks, T2\n",
+        "             sshd: refused\n",
+        "drift        1 files differ; see: webops drift\n",
     };
     cleanup_root struct support_root root = full_root();
     cleanup_json json_t *status = status_gather(root.fd);
@@ -149,9 +156,11 @@ static void a_damaged_boot_record_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_empty_root_has_a_status), cmocka_unit_test(a_full_status), cmocka_unit_test(the_table_says_the_same),
-        cmocka_unit_test(the_last_errors_are_five), cmocka_unit_test(damaged_files_are_no_status), cmocka_unit_test(stages_are_kept_side_by_side),
-        cmocka_unit_test(lines_become_an_array), cmocka_unit_test(the_generation_is_published_once), cmocka_unit_test(a_damaged_boot_record_is_named),
+        cmocka_unit_test(an_empty_root_has_a_status),     cmocka_unit_test(a_full_status),
+        cmocka_unit_test(the_table_says_the_same),        cmocka_unit_test(the_last_errors_are_five),
+        cmocka_unit_test(damaged_files_are_no_status),    cmocka_unit_test(stages_are_kept_side_by_side),
+        cmocka_unit_test(lines_become_an_array),          cmocka_unit_test(the_generation_is_published_once),
+        cmocka_unit_test(a_damaged_boot_record_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
