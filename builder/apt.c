@@ -192,8 +192,8 @@ static int check_additive(const struct apt_set *set, const struct apt_set *const
         for (size_t j = 0; j < count; j++) {
             const struct apt_package *below = apt_set_find(parents[j], set->packages[i].name);
             if (below)
-                return err_set(err, -EINVAL, "package %s %s would replace version %s of a lower layer", below->name, set->packages[i].version,
-                               below->version);
+                return err_set(err, -EINVAL, "package %s %s would replace version %s of a lower layer", below->name,
+                               set->packages[i].version, below->version);
         }
     return 0;
 }
@@ -232,7 +232,8 @@ static bool is_cached(int packages_fd, const struct apt_package *package) {
     return false;
 }
 
-static int take_in(const struct apt_dirs *dirs, int packages_fd, const char *temporary, const struct apt_package *package, struct err *err) {
+static int take_in(const struct apt_dirs *dirs, int packages_fd, const char *temporary, const struct apt_package *package,
+                   struct err *err) {
     cleanup_free char *from = str_printf("%s/%s", temporary, package->file);
     char sha256[65];
     uint64_t size;
@@ -267,11 +268,11 @@ int apt_download(const struct recipe_image *image, const struct apt_dirs *dirs, 
     if (packages_fd < 0)
         return packages_fd;
     cleanup_list char **specifications = mem_array(set->count + 1, sizeof(*specifications));
-    cleanup_free const struct apt_package **missing = mem_array(set->count, sizeof(*missing));
+    cleanup_free size_t *missing = mem_array(set->count, sizeof(*missing));
     unsigned count = 0;
     for (size_t i = 0; i < set->count; i++)
         if (!is_cached(packages_fd, &set->packages[i])) {
-            missing[count] = &set->packages[i];
+            missing[count] = i;
             specifications[count++] = specification(&set->packages[i]);
         }
     if (ret_fetched)
@@ -283,7 +284,7 @@ int apt_download(const struct recipe_image *image, const struct apt_dirs *dirs, 
         return err_sys(err, -errno, "cannot make a directory in %s", dirs->packages);
     int r = fetch(image, dirs, specifications, count, temporary, err);
     for (unsigned i = 0; r >= 0 && i < count; i++)
-        r = take_in(dirs, packages_fd, temporary, missing[i], err);
+        r = take_in(dirs, packages_fd, temporary, &set->packages[missing[i]], err);
     struct err ignored;
     (void)!file_remove_tree(AT_FDCWD, temporary, &ignored);
     return r < 0 ? err_prefix(err, r, "image %s: downloading %u packages", image->id, count) : 0;

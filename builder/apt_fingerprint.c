@@ -133,7 +133,8 @@ static int finish_one(CURLMsg *message, struct err *err) {
     if (message->data.result == CURLE_OK)
         return save(release, err);
     const char *why = release->error[0] ? release->error : curl_easy_strerror(message->data.result);
-    return err_set(err, -EAGAIN, "cannot fetch %s: %s: check network and mirror, or build offline from what was fetched before", release->url, why);
+    return err_set(err, -EAGAIN, "cannot fetch %s: %s: check network and mirror, or build offline from what was fetched before",
+                   release->url, why);
 }
 
 static int request_all(struct releases *list, struct err *err) {

@@ -121,14 +121,12 @@ static bool parse_line(char *line, struct apt_package *p) {
 static void decode_percent(char *text) { // apt writes an epoch's colon as %3a
     char *to = text;
     for (const char *from = text; *from; from++) {
-        unsigned value;
-        if (from[0] == '%' && isxdigit((unsigned char)from[1]) && isxdigit((unsigned char)from[2]) && sscanf(from + 1, "%2x", &value) == 1 &&
-            value > ' ' && value < 0x7f) {
-            *to++ = (char)value;
-            from += 2;
-        } else {
-            *to++ = *from;
-        }
+        char digits[3] = {from[0] == '%' ? from[1] : 0, from[0] == '%' && from[1] ? from[2] : 0, 0};
+        char *end = digits;
+        unsigned long value = isxdigit((unsigned char)digits[0]) ? strtoul(digits, &end, 16) : 0;
+        bool decoded = end == digits + 2 && value > ' ' && value < 0x7f;
+        *to++ = decoded ? (char)value : *from;
+        from += decoded ? 2 : 0;
     }
     *to = 0;
 }

@@ -30,11 +30,11 @@ int apt_set_parse(const char *text, size_t size, struct apt_set *ret_set, struct
 // Reads what `apt-get --print-uris -o Acquire::ForceHash=SHA256` prints: 'URI' file size SHA256:hash. Other lines are refused.
 int apt_set_parse_uris(const char *text, size_t size, struct apt_set *ret_set, struct err *err) must_check nonnull(1, 3, 4);
 
-// Compares the packages that a dpkg status file calls installed with `set` and the sets below it (`parents`, bottom to top; a set above
+// Compares the packages that a dpkg status file (`text`) calls installed with `set` and the sets below it (`parents`, bottom to top; a set above
 // replaces packages of the ones below). -EINVAL names the first difference.
-int apt_set_verify_status(const struct apt_set *const *sets, size_t count, const char *status, size_t size, struct err *err) must_check
+int apt_set_verify_status(const struct apt_set *const *sets, size_t count, const char *text, size_t size, struct err *err) must_check
     nonnull(1, 3, 5);
 // Only that everything of `set` is installed in the right version.
-int apt_set_verify_installed(const struct apt_set *set, const char *status, size_t size, struct err *err) must_check nonnull(1, 2, 4);
+int apt_set_verify_installed(const struct apt_set *set, const char *text, size_t size, struct err *err) must_check nonnull(1, 2, 4);
 
 #define cleanup_apt_set cleanup(apt_set_done)

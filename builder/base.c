@@ -35,10 +35,23 @@ static int start_bootstrap(const struct base_request *request, const char *work,
     cleanup_free char *epoch = str_printf("%lld", (long long)request->format.epoch);
     // variant=essential: the essential packages first, the rest by apt from outside; measured 14.7 s against 18.1 s for variant=custom.
     // Excluded paths are dropped by the normaliser: --dpkgopt=path-exclude makes mmdebstrap filter every package in Python, +10 s.
-    const char *const argv[] = {"base", epoch, "mmdebstrap", "--mode=root", "--variant=essential", "--format=tar", include, architecture,
-                                "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Languages \"none\"",
-                                "--aptopt=APT::Sandbox::User \"root\"", "--aptopt=pkgCacheGen::ForceEssential \",\"",
-                                "--dpkgopt=force-unsafe-io", "", "-", source, NULL};
+    const char *const argv[] = {"base",
+                                epoch,
+                                "mmdebstrap",
+                                "--mode=root",
+                                "--variant=essential",
+                                "--format=tar",
+                                include,
+                                architecture,
+                                "--aptopt=APT::Install-Recommends \"false\"",
+                                "--aptopt=Acquire::Languages \"none\"",
+                                "--aptopt=APT::Sandbox::User \"root\"",
+                                "--aptopt=pkgCacheGen::ForceEssential \",\"",
+                                "--dpkgopt=force-unsafe-io",
+                                "",
+                                "-",
+                                source,
+                                NULL};
     return sandbox_start(work, tree_bytes(request->set), argv, ret_sandbox, err);
 }
 

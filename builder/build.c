@@ -128,7 +128,8 @@ static int resolve_now(struct build *build, unsigned index, struct err *err) {
     static const struct strings none = {0};
     for (unsigned i = 0; i < index; i++)
         parents[i] = &build->sets[i];
-    return apt_resolve(build->recipe.image, &build->apt_dirs, layer ? &layer->apt_packages : &none, parents, index, &build->sets[index], err);
+    return apt_resolve(build->recipe.image, &build->apt_dirs, layer ? &layer->apt_packages : &none, parents, index, &build->sets[index],
+                       err);
 }
 
 static int load_set(struct build *build, unsigned index, const char *key, struct err *err) {

@@ -77,7 +77,8 @@ static int only_entry(const char *dir, char **ret_path, struct err *err) {
         if (entry->d_name[0] == '.')
             continue;
         if (found)
-            return err_set(err, -EINVAL, "the base has more than one kernel in /usr/lib/modules; name one kernel package in the image definition");
+            return err_set(err, -EINVAL,
+                           "the base has more than one kernel in /usr/lib/modules; name one kernel package in the image definition");
         found = str_printf("%s/%s", dir, entry->d_name);
     }
     if (!found)

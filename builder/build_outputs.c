@@ -202,7 +202,8 @@ static int describe_file(struct outputs *outputs, const char *suffix, bool hashe
     char sha256[65];
     if (stat(path, &st) < 0)
         return err_sys(err, -errno, "cannot look at %s", path);
-    json_t *file = json_pack("{s:s, s:I, s:I}", "name", name, "bytes", (json_int_t)st.st_size, "stored_bytes", (json_int_t)st.st_blocks * 512);
+    json_t *file =
+        json_pack("{s:s, s:I, s:I}", "name", name, "bytes", (json_int_t)st.st_size, "stored_bytes", (json_int_t)st.st_blocks * 512);
     json_array_append_new(outputs->files, file);
     if (!hashed)
         return 0;
@@ -222,7 +223,8 @@ static int make_output(struct outputs *outputs, const struct output *output, str
 }
 
 // Hash of one file of a node, for people who compare builds.
-static int add_part(const struct build *build, const struct node *node, const char *file, const char *name, json_t *parts, struct err *err) {
+static int add_part(const struct build *build, const struct node *node, const char *file, const char *name, json_t *parts,
+                    struct err *err) {
     char sha256[65];
     struct stat st;
     cleanup_free char *path = graph_path(&build->cache, node, file);

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 
 #define MAX_DEPTH 64
@@ -103,7 +104,8 @@ static int plan_programs(const struct layer_request *request, struct content *co
         const char *name = request->layer->programs.items[i];
         cleanup_free char *source = str_printf("%s/%s", request->programs_dir ? request->programs_dir : ".", name);
         cleanup_free char *path = strcmp(name, "webops") == 0 ? str_dup("usr/sbin/webops") : str_printf("usr/lib/webops/%s", name);
-        r = strchr(name, '/') ? err_set(err, -EINVAL, "programs: %s is not a name", name) : add_source(content, "programs", path, source, 0755, err);
+        r = strchr(name, '/') ? err_set(err, -EINVAL, "programs: %s is not a name", name)
+                              : add_source(content, "programs", path, source, 0755, err);
     }
     return r;
 }
@@ -171,9 +173,12 @@ static int compare(const void *a, const void *b) {
     return strcmp(((const struct content_item *)a)->path, ((const struct content_item *)b)->path);
 }
 
+static int compare_key(const void *key, const void *item) {
+    return strcmp(key, ((const struct content_item *)item)->path);
+}
+
 static struct content_item *find(const struct content *content, const char *path) {
-    struct content_item key = {.path = (char *)(uintptr_t)path};
-    return content->count ? bsearch(&key, content->items, content->count, sizeof(*content->items), compare) : NULL;
+    return content->count ? bsearch(path, content->items, content->count, sizeof(*content->items), compare_key) : NULL;
 }
 
 static int apply_modes(const struct recipe_layer *layer, struct content *content, struct err *err) {
@@ -255,16 +260,23 @@ int content_check(struct content *content, struct index *below, struct err *err)
     return 0;
 }
 
+static bool parse_id(const char *text, unsigned *ret_id) {
+    char *end;
+    unsigned long id = *text >= '0' && *text <= '9' ? strtoul(text, &end, 10) : UINT_MAX;
+    *ret_id = (unsigned)id;
+    return id < UINT_MAX && (*end == 0 || *end == ':');
+}
+
 // The third field of the line "name:x:NUMBER:…", or the number itself.
 static bool find_id(const char *text, const char *name, size_t size, unsigned *ret_id) {
     cleanup_free char *number = str_printf("%.*s", (int)size, name);
-    if (size && strspn(number, "0123456789") == size && size < 10)
-        return sscanf(number, "%u", ret_id) == 1;
+    if (parse_id(number, ret_id))
+        return true;
     for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         if (!size || strncmp(line, name, size) != 0 || line[size] != ':')
             continue;
         const char *id = strchr(line + size + 1, ':');
-        return id && sscanf(id + 1, "%u", ret_id) == 1;
+        return id && parse_id(id + 1, ret_id);
     }
     return false;
 }

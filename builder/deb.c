@@ -94,8 +94,10 @@ int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err 
         return err_sys(err, -errno, "cannot make a directory in /tmp");
     cleanup_free char *control_dir = str_printf("%s/DEBIAN", temporary), *control = str_printf("%s/control", control_dir);
     cleanup_buf struct buf text = {0};
-    buf_printf(&text, "Package: " DEB_STAND_IN_PREFIX "%s\nVersion: 1\nArchitecture: all\nMaintainer: webops <root@localhost>\nProvides: %s\n"
-               "Section: misc\nPriority: optional\nDescription: stands in for %s, which this image does not need\n", name, name, name);
+    buf_printf(&text,
+               "Package: " DEB_STAND_IN_PREFIX "%s\nVersion: 1\nArchitecture: all\nMaintainer: webops <root@localhost>\nProvides: %s\n"
+               "Section: misc\nPriority: optional\nDescription: stands in for %s, which this image does not need\n",
+               name, name, name);
     int r = file_mkdirs(AT_FDCWD, control_dir, 0755, err);
     if (r >= 0 && (chmod(temporary, 0755) < 0 || chmod(control_dir, 0755) < 0))
         r = err_sys(err, -errno, "cannot prepare %s", temporary);
@@ -103,7 +105,8 @@ int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err 
         r = file_publish(AT_FDCWD, control, buf_str(&text), text.size, 0644, err);
     cleanup_tool_env char **env = tool_env((const char *const[]){"SOURCE_DATE_EPOCH=1", NULL});
     cleanup_free char *part = str_printf("%s.%d", path, getpid());
-    struct run build = {.argv = RUN_ARGV("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", temporary, part), .env = (const char *const *)env};
+    struct run build = {.argv = RUN_ARGV("dpkg-deb", "--root-owner-group", "-Zgzip", "--build", temporary, part),
+                        .env = (const char *const *)env};
     if (r >= 0)
         r = run_quiet(&build, err);
     if (r >= 0 && rename(part, path) < 0)
@@ -141,10 +144,11 @@ static int write_file(const char *dir, const char *name, const char *text, struc
 }
 
 static void format_config(const struct apt_root_options *o, const char *status, const char *archives, struct buf *text) {
-    buf_printf(text,
-               "Dir \"%s/\";\nDir::State \"state/\";\nDir::State::lists \"%s/lists/\";\nDir::State::status \"%s\";\nDir::Cache \"cache/\";\n"
-               "Dir::Cache::archives \"%s/\";\nDir::Etc::sourcelist \"%s/sources.list\";\n",
-               o->dir, o->dir, status, archives, o->dir);
+    buf_printf(
+        text,
+        "Dir \"%s/\";\nDir::State \"state/\";\nDir::State::lists \"%s/lists/\";\nDir::State::status \"%s\";\nDir::Cache \"cache/\";\n"
+        "Dir::Cache::archives \"%s/\";\nDir::Etc::sourcelist \"%s/sources.list\";\n",
+        o->dir, o->dir, status, archives, o->dir);
     static const char *const nowhere[] = {"sourceparts", "trusted", "trustedparts", "preferences", "preferencesparts",
                                           "main",        "parts",   "netrc",        "netrcparts"};
     for (size_t i = 0; i < ARRAY_SIZE(nowhere); i++)
@@ -154,7 +158,8 @@ static void format_config(const struct apt_root_options *o, const char *status, 
                "Dir::Log \"/dev/null\";\nAPT::Architecture \"%s\";\nAPT::Architectures { \"%s\"; };\nAPT::Install-Recommends \"false\";\n"
                "APT::Sandbox::User \"root\";\nAPT::Get::List-Cleanup \"false\";\npkgCacheGen::ForceEssential \",\";\n"
                "Acquire::Languages \"none\";\nAcquire::ForceHash \"SHA256\";\nAcquire::Retries \"2\";\nAcquire::http::Timeout \"20\";\n"
-               "Acquire::https::Timeout \"20\";\nDpkg::Use-Pty \"false\";\nDPkg::Options { \"--force-unsafe-io\"; \"--force-confdef\"; \"--force-confold\"; };\n",
+               "Acquire::https::Timeout \"20\";\nDpkg::Use-Pty \"false\";\nDPkg::Options { \"--force-unsafe-io\"; \"--force-confdef\"; "
+               "\"--force-confold\"; };\n",
                o->architecture, o->architecture);
     if (o->chroot)
         buf_printf(text, "DPkg::Chroot-Directory \"%s\";\nDebug::NoLocking \"true\";\n", o->chroot);

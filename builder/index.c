@@ -2,7 +2,7 @@
 // A sorted list of paths. Merging two follows the rules of overlayfs for lower and upper layers.
 #include "builder/index.h"
 #include <errno.h>
-#include <stdint.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -28,6 +28,10 @@ static int compare(const void *a, const void *b) {
     return strcmp(((const struct index_entry *)a)->path, ((const struct index_entry *)b)->path);
 }
 
+static int compare_key(const void *key, const void *entry) {
+    return strcmp(key, ((const struct index_entry *)entry)->path);
+}
+
 static void sort(struct index *index) {
     if (!index->sorted && index->count)
         qsort(index->entries, index->count, sizeof(*index->entries), compare);
@@ -36,8 +40,7 @@ static void sort(struct index *index) {
 
 const struct index_entry *index_find(struct index *index, const char *path) {
     sort(index);
-    struct index_entry key = {.path = (char *)(uintptr_t)path};
-    return index->count ? bsearch(&key, index->entries, index->count, sizeof(*index->entries), compare) : NULL;
+    return index->count ? bsearch(path, index->entries, index->count, sizeof(*index->entries), compare_key) : NULL;
 }
 
 bool index_is_whiteout(const struct index_entry *entry) {
@@ -86,13 +89,25 @@ void index_format(struct index *index, struct buf *ret_text) {
     }
 }
 
+// A number and the blank behind it; *ret_rest is what follows.
+static bool parse_number(const char *text, int base, unsigned *ret_value, const char **ret_rest) {
+    char *end;
+    unsigned long value = *text >= '0' && *text <= '9' ? strtoul(text, &end, base) : ULONG_MAX;
+    if (value > UINT_MAX || *end != ' ')
+        return false;
+    *ret_value = (unsigned)value;
+    *ret_rest = end + 1;
+    return true;
+}
+
 static bool parse_line(const char *line, size_t length, struct index *index) {
     cleanup_free char *text = str_printf("%.*s", (int)length, line);
+    const char *rest = text;
     unsigned mode, uid, gid;
-    int at = 0;
-    if (strlen(text) != length || sscanf(text, "%o %u %u%n", &mode, &uid, &gid, &at) != 3 || !at || text[at] != ' ')
+    if (strlen(text) != length || !parse_number(rest, 8, &mode, &rest) || !parse_number(rest, 10, &uid, &rest) ||
+        !parse_number(rest, 10, &gid, &rest))
         return false;
-    index_add(index, text + at + 1, mode, uid, gid);
+    index_add(index, rest, mode, uid, gid);
     return true;
 }
 

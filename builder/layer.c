@@ -114,9 +114,14 @@ static int look_up_owners(const struct layer_request *request, struct content *c
 }
 
 static int add_item(struct layer_output *output, const struct content_item *item, struct err *err) {
-    struct normalise_entry entry = {
-        .path = item->path, .mode = item->mode, .uid = item->uid, .gid = item->gid, .target = item->target, .data = item->data, .fd = -1,
-        .size = item->size};
+    struct normalise_entry entry = {.path = item->path,
+                                    .mode = item->mode,
+                                    .uid = item->uid,
+                                    .gid = item->gid,
+                                    .target = item->target,
+                                    .data = item->data,
+                                    .fd = -1,
+                                    .size = item->size};
     cleanup_fd int fd = item->source ? file_open(AT_FDCWD, item->source, O_RDONLY, 0, err) : -1;
     struct stat info;
     if (item->source && fd < 0)

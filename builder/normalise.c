@@ -90,10 +90,9 @@ static int save_kernel(struct normalise *n, struct archive *in, const char *path
 }
 
 // The files whose text is needed beside the layer.
-static int keep_copy(struct normalise *n, const struct normalise_out_entry *entry, struct archive *in, struct buf *ret_data, struct err *err) {
-    static const struct {
-        const char *path, *side;
-    } copies[] = {{"etc/passwd", LAYER_PASSWD}, {"etc/group", LAYER_GROUP}};
+static int keep_copy(struct normalise *n, const struct normalise_out_entry *entry, struct archive *in, struct buf *ret_data,
+                     struct err *err) {
+    static const struct { const char *path, *side; } copies[] = {{"etc/passwd", LAYER_PASSWD}, {"etc/group", LAYER_GROUP}};
     if (strcmp(entry->path, STATUS_PATH) == 0) {
         int r = slurp(in, entry->size, MAX_STATUS_BYTES, entry->path, ret_data, err);
         n->status.size = 0;
@@ -260,7 +259,8 @@ static int add_mount_points(struct normalise *n, struct err *err) {
     }
     struct normalise_entry entry = {.path = "etc/machine-id", .mode = S_IFREG | 0444, .fd = -1};
     int r = normalise_out_find(n, entry.path) ? 0 : normalise_add(n, &entry, err);
-    struct normalise_entry link = {.path = "usr/share/factory/var/lib/dpkg", .mode = S_IFLNK | 0777, .target = "/usr/lib/sysimage/dpkg", .fd = -1};
+    struct normalise_entry link = {
+        .path = "usr/share/factory/var/lib/dpkg", .mode = S_IFLNK | 0777, .target = "/usr/lib/sysimage/dpkg", .fd = -1};
     if (r >= 0 && normalise_out_find(n, "usr/lib/sysimage/dpkg"))
         r = normalise_add(n, &link, err);
     return r;

@@ -36,7 +36,7 @@ void normalise_override(struct normalise *normalise, const char *path) nonnull(1
 // characters or invalid UTF-8, and paths that leave the root are refused by name; FIFOs are kept.
 int normalise_stream(struct normalise *normalise, int in_fd, const char *name, struct err *err) must_check nonnull(1, 3, 4);
 // Adds one entry; directories that lead to it are added as they are below. A path whose parent is no directory is -ENOTDIR.
-int normalise_add(struct normalise *normalise, const struct normalise_entry *entry, struct err *err) must_check nonnull(1, 2, 3);
+int normalise_add(struct normalise *normalise, const struct normalise_entry *from, struct err *err) must_check nonnull(1, 2, 3);
 // Ends the stream: mount points of a base, whiteouts for what opaque directories hid. Closes nothing.
 int normalise_finish(struct normalise *normalise, struct err *err) must_check nonnull(1, 2);
 // What was written, and the dpkg status file seen ("" when none). Owned by `normalise`.

@@ -95,7 +95,8 @@ static void copy_xattrs(struct archive_entry *from, struct archive_entry *to) {
     struct xattr list[64];
     size_t count = 0;
     archive_entry_xattr_reset(from);
-    while (count < ARRAY_SIZE(list) && archive_entry_xattr_next(from, &list[count].name, &list[count].value, &list[count].size) == ARCHIVE_OK)
+    while (count < ARRAY_SIZE(list) &&
+           archive_entry_xattr_next(from, &list[count].name, &list[count].value, &list[count].size) == ARCHIVE_OK)
         if (list[count].name && is_kept_xattr(list[count].name))
             count++;
     if (count)
@@ -163,9 +164,9 @@ static int write_from_fd(struct normalise *n, const struct normalise_out_entry *
 static int write_entry(struct normalise *n, const struct normalise_out_entry *entry, struct archive *in, struct err *err) {
     int r = write_header(n, entry, err);
     if (r >= 0 && S_ISREG(entry->mode) && !entry->hardlink && entry->size)
-        r = in                 ? write_from_archive(n, entry->path, in, err)
-            : entry->fd >= 0   ? write_from_fd(n, entry, err)
-                               : write_bytes(n, entry->path, entry->data, (size_t)entry->size, err);
+        r = in               ? write_from_archive(n, entry->path, in, err)
+            : entry->fd >= 0 ? write_from_fd(n, entry, err)
+                             : write_bytes(n, entry->path, entry->data, (size_t)entry->size, err);
     if (r >= 0)
         remember(n, entry);
     return r;

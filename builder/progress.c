@@ -37,7 +37,8 @@ static void draw(const struct progress *progress) {
         bar[BAR_CELLS] = 0;
     }
     clear_line();
-    fprintf(stderr, "[%u/%u] %-28s %6.1f s %s", progress->number, progress->stages, progress->label, (double)(clock_ms() - progress->started_ms) / 1000, bar);
+    fprintf(stderr, "[%u/%u] %-28s %6.1f s %s", progress->number, progress->stages, progress->label,
+            (double)(clock_ms() - progress->started_ms) / 1000, bar);
     fflush(stderr);
 }
 

@@ -40,7 +40,8 @@ static char *root_of(const char *path) {
 }
 
 // The profile's own tree wins over the shipped one.
-static int find_part(const struct recipe *recipe, const struct recipe_paths *paths, const char *relative, char **ret_path, struct err *err) {
+static int find_part(const struct recipe *recipe, const struct recipe_paths *paths, const char *relative, char **ret_path,
+                     struct err *err) {
     cleanup_free char *own = str_printf("%s/%s", recipe->root, relative);
     cleanup_free char *shipped = str_printf("%s/%s", paths->data_dir, relative);
     if (file_exists(AT_FDCWD, own))
@@ -81,7 +82,8 @@ static int load_image(struct recipe *recipe, const struct recipe_paths *paths, s
     if (r >= 0)
         r = recipe_parse_image(text, size, recipe->image_path, &recipe->image, err);
     if (r >= 0 && strcmp(recipe->image->id, recipe->profile->image) != 0)
-        r = err_set(err, -EINVAL, "%s: id: '%s' must be the file's name, '%s'", recipe->image_path, recipe->image->id, recipe->profile->image);
+        r = err_set(err, -EINVAL, "%s: id: '%s' must be the file's name, '%s'", recipe->image_path, recipe->image->id,
+                    recipe->profile->image);
     return r;
 }
 

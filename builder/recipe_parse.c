@@ -19,12 +19,9 @@ static const cyaml_schema_value_t text_value = {CYAML_VALUE_STRING(CYAML_FLAG_PO
     CYAML_FIELD_SEQUENCE_COUNT(key, LIST, struct_, member.items, member.count, &text_value, 0, MAX_ITEMS)
 
 static const cyaml_schema_field_t source_fields[] = {
-    TEXT_FIELD("archive", struct recipe_source, archive),
-    OPTIONAL_TEXT_FIELD("mirror", struct recipe_source, mirror),
-    TEXTS_FIELD("suites", struct recipe_source, suites),
-    TEXTS_FIELD("components", struct recipe_source, components),
-    TEXT_FIELD("keyring", struct recipe_source, keyring),
-    CYAML_FIELD_END,
+    TEXT_FIELD("archive", struct recipe_source, archive), OPTIONAL_TEXT_FIELD("mirror", struct recipe_source, mirror),
+    TEXTS_FIELD("suites", struct recipe_source, suites),  TEXTS_FIELD("components", struct recipe_source, components),
+    TEXT_FIELD("keyring", struct recipe_source, keyring), CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t source_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_source, source_fields)};
 
@@ -203,7 +200,9 @@ static bool is_name(const char *text) {
 }
 
 static int check_name(const struct place *place, const char *key, const char *value) {
-    return is_name(value) ? 0 : complain(place, key, "'%s' is not a name (1 to 47 characters of a-z 0-9 - . , starting with a letter or digit)", value);
+    return is_name(value)
+               ? 0
+               : complain(place, key, "'%s' is not a name (1 to 47 characters of a-z 0-9 - . , starting with a letter or digit)", value);
 }
 
 static int check_version(const struct place *place, const char *value) {

@@ -17,11 +17,12 @@
 static uint64_t available_memory(void) {
     cleanup_file FILE *file = fopen("/proc/meminfo", "re");
     char line[256];
-    unsigned long long kib = 0;
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            break;
-    return (uint64_t)kib << 10;
+    static const char field[] = "MemAvailable:";
+    uint64_t kib = 0;
+    while (file && !kib && fgets(line, sizeof(line), file))
+        if (strncmp(line, field, strlen(field)) == 0)
+            kib = strtoull(line + strlen(field), NULL, 10);
+    return kib << 10;
 }
 
 static bool has_sub_ids(const char *path, const char *user, uid_t uid) {
@@ -42,23 +43,27 @@ static int check_unprivileged(struct err *err) {
     const char *name = user ? user->pw_name : "?";
     cleanup_free char *limit = NULL;
     struct err ignored;
-    if (file_read(AT_FDCWD, "/proc/sys/user/max_user_namespaces", 64, &limit, NULL, &ignored) >= 0 && atol(limit) == 0)
-        return err_set(err, -EPERM, "building packages without root needs user namespaces, and this machine allows none "
-                                    "(user.max_user_namespaces is 0): run as root, or set it");
+    if (file_read(AT_FDCWD, "/proc/sys/user/max_user_namespaces", 64, &limit, NULL, &ignored) >= 0 && strtoul(limit, NULL, 10) == 0)
+        return err_set(err, -EPERM,
+                       "building packages without root needs user namespaces, and this machine allows none "
+                       "(user.max_user_namespaces is 0): run as root, or set it");
     if (access("/usr/bin/newuidmap", X_OK) < 0 || access("/usr/bin/newgidmap", X_OK) < 0)
-        return err_set(err, -EPERM, "building packages without root needs newuidmap and newgidmap: install the package uidmap, or run as root");
+        return err_set(err, -EPERM,
+                       "building packages without root needs newuidmap and newgidmap: install the package uidmap, or run as root");
     static const char *const files[] = {"/etc/subuid", "/etc/subgid"};
     for (size_t i = 0; i < ARRAY_SIZE(files); i++)
         if (!has_sub_ids(files[i], name, getuid()))
-            return err_set(err, -EPERM, "building packages without root needs a range of ids for user %s in %s: add a line \"%s:100000:65536\", "
-                                        "or run as root", name, files[i], name);
+            return err_set(err, -EPERM,
+                           "building packages without root needs a range of ids for user %s in %s: add a line \"%s:100000:65536\", "
+                           "or run as root",
+                           name, files[i], name);
     return 0;
 }
 
 static const char **outer_argv(const char *self, const char *work, const char *memory, const char *const *argv) {
     // setpriv: when we are killed, unshare goes, and with it its child, process 1 of the namespace, and so everything.
-    static const char *const start[] = {"setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--ipc",
-                                        "--fork", "--kill-child", "--propagation", "private"};
+    static const char *const start[] = {"setpriv", "--pdeathsig", "KILL",         "unshare",       "--mount", "--pid",
+                                        "--ipc",   "--fork",      "--kill-child", "--propagation", "private"};
     static const char *const mapped[] = {"--map-root-user", "--map-auto"};
     size_t count = 0, more = 0;
     while (argv[more])

@@ -54,9 +54,11 @@ static int unpack_lower(unsigned number, const char *squashfs, struct buf *lower
 static bool is_mapped_user(void) { // the initial user namespace maps everything onto itself
     cleanup_free char *map = NULL;
     struct err ignored;
-    unsigned inside = 1, outside = 1;
-    return file_read(AT_FDCWD, "/proc/self/uid_map", 65536, &map, NULL, &ignored) >= 0 && sscanf(map, "%u %u", &inside, &outside) == 2 &&
-           outside != 0;
+    if (file_read(AT_FDCWD, "/proc/self/uid_map", 65536, &map, NULL, &ignored) < 0)
+        return false;
+    char *outside = map;
+    (void)strtoul(map, &outside, 10); // first id inside, then the id outside that it stands for
+    return strtoul(outside, NULL, 10) != 0;
 }
 
 static int mount_overlay(const char *lowerdir, struct err *err) {
@@ -128,10 +130,21 @@ static int install(const char *work, const char *repository, const char *archite
 }
 
 static int stream_upper(struct err *err) {
-    static const char *const argv[] = {"tar", "--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--format=pax",
-                                       "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime", "--warning=no-file-ignored",
-                                       "-C", "upper", "-cf", "-", ".", NULL};
-    execvp(argv[0], (char **)(uintptr_t)argv);
+    static const char *const argv[] = {"tar",
+                                       "--sort=name",
+                                       "--numeric-owner",
+                                       "--xattrs",
+                                       "--xattrs-include=*",
+                                       "--format=pax",
+                                       "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+                                       "--warning=no-file-ignored",
+                                       "-C",
+                                       "upper",
+                                       "-cf",
+                                       "-",
+                                       ".",
+                                       NULL};
+    execvp(argv[0], (char *const *)argv);
     return err_sys(err, -errno, "cannot start tar");
 }
 

@@ -19,10 +19,32 @@ static int start(struct squashfs *s, const struct layer_format *format, int read
     cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
     cleanup_tool_env char **env = tool_env((const char *const[]){NULL});
     // mksquashfs gives the root directory to whoever runs it and heeds neither -root-uid nor -p for a tar, so it runs as a mapped uid 0.
-    const char *const argv[] = {"unshare", "--map-root-user", "--", "mksquashfs", "-", s->path, "-tar", "-comp", "zstd",
-                                "-Xcompression-level", level, "-b", block, "-noappend",
-                                "-no-progress", "-quiet", "-mkfs-time", epoch, "-all-time", epoch, "-root-mode", "0755", "-root-time", epoch,
-                                "-xattrs", NULL};
+    const char *const argv[] = {"unshare",
+                                "--map-root-user",
+                                "--",
+                                "mksquashfs",
+                                "-",
+                                s->path,
+                                "-tar",
+                                "-comp",
+                                "zstd",
+                                "-Xcompression-level",
+                                level,
+                                "-b",
+                                block,
+                                "-noappend",
+                                "-no-progress",
+                                "-quiet",
+                                "-mkfs-time",
+                                epoch,
+                                "-all-time",
+                                epoch,
+                                "-root-mode",
+                                "0755",
+                                "-root-time",
+                                epoch,
+                                "-xattrs",
+                                NULL};
     struct run run = {
         .argv = argv + (geteuid() == 0 ? 3 : 0),
         .env = (const char *const *)env,

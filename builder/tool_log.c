@@ -21,7 +21,14 @@ static int line_rank(const char *line, size_t size) {
         const char *mark;
         int rank;
     } marks[] = {
-        {"No space left on device", 3}, {"E: ", 2}, {"dpkg: error", 2}, {"error:", 2}, {"ERROR", 2}, {"FATAL", 2}, {"Err:", 2}, {"failed", 2},
+        {"No space left on device", 3},
+        {"E: ", 2},
+        {"dpkg: error", 2},
+        {"error:", 2},
+        {"ERROR", 2},
+        {"FATAL", 2},
+        {"Err:", 2},
+        {"failed", 2},
         {"cannot", 2},
     };
     for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
@@ -74,7 +81,8 @@ static bool is_passed_on(const char *variable) {
 }
 
 char **tool_env(const char *const *extra) {
-    static const char *const always[] = {"LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "TZ=UTC", NULL};
+    static const char *const always[] = {"LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "TZ=UTC",
+                                         NULL};
     size_t count = 0, capacity = ARRAY_SIZE(always);
     for (char **v = environ; *v; v++)
         capacity++;

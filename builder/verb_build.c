@@ -3,7 +3,6 @@
 #include "builder/build.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
-#include "common/log.h"
 #include <jansson.h>
 #include <sys/stat.h>
 
@@ -33,26 +32,34 @@ static void print_result(const struct build *build, bool changed) {
            (double)st.st_size / (1 << 20));
 }
 
-int verb_build(const struct verb *self, int argc, char **argv) {
-    struct build_options build_options = {.out_dir = "out"};
+// Shared with `plan`, which stops where `build` goes on.
+int build_verb_start(const struct verb *self, int argc, char **argv, struct build *build) {
+    struct build_options chosen = {.out_dir = "out"};
     const struct opt options[] = {
-        {"output", 'o', OPT_TEXT, &build_options.out_dir, "DIR", "Where the finished images go (default: out)."},
-        {"offline", 0, OPT_FLAG, &build_options.offline, NULL, "Ask no mirror: use package lists and packages in the cache."},
-        {"json", 0, OPT_FLAG, &build_options.json, NULL, "Print progress and result as JSON, one event per line."},
+        {"output", 'o', OPT_TEXT, &chosen.out_dir, "DIR", "Where the finished images go (default: out)."},
+        {"offline", 0, OPT_FLAG, &chosen.offline, NULL, "Ask no mirror: use package lists and packages in the cache."},
+        {"json", 0, OPT_FLAG, &chosen.json, NULL, "Print JSON: progress and result as one event per line, or the plan."},
         {0},
     };
     char **args;
     int count;
-    int r = opt_parse(self, options, argc, argv, &args, &count);
-    if (r >= 0)
-        return r;
-    build_options.profile = args[0];
-    cleanup_build struct build build;
+    int code = opt_parse(self, options, argc, argv, &args, &count);
+    if (code >= 0)
+        return code;
+    chosen.profile = args[0];
     struct err err = {0};
-    r = build_plan(&build_options, &build, &err);
-    bool changed = r >= 0 && !(everything_cached(&build) && build_outputs_current(&build));
-    if (r >= 0 && changed)
-        r = build_apply(&build, &err);
+    int r = build_plan(&chosen, build, &err);
+    return r < 0 ? verb_failed(r, &err) : -1;
+}
+
+int verb_build(const struct verb *self, int argc, char **argv) {
+    cleanup_build struct build build = {0};
+    int code = build_verb_start(self, argc, argv, &build);
+    if (code >= 0)
+        return code;
+    struct err err = {0};
+    bool changed = !(everything_cached(&build) && build_outputs_current(&build));
+    int r = changed ? build_apply(&build, &err) : 0;
     if (r < 0)
         return verb_failed(r, &err);
     print_result(&build, changed);

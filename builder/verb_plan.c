@@ -3,7 +3,6 @@
 #include "builder/build.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
-#include "common/log.h"
 #include <jansson.h>
 
 static void print_json(const struct build *build, bool current) {
@@ -30,25 +29,11 @@ static void print_table(const struct build *build, bool current) {
 }
 
 int verb_plan(const struct verb *self, int argc, char **argv) {
-    struct build_options build_options = {.out_dir = "out"};
-    const struct opt options[] = {
-        {"output", 'o', OPT_TEXT, &build_options.out_dir, "DIR", "Directory of the finished images (default: out)."},
-        {"offline", 0, OPT_FLAG, &build_options.offline, NULL, "Ask no mirror: use the package lists in the cache."},
-        {"json", 0, OPT_FLAG, &build_options.json, NULL, "Print JSON."},
-        {0},
-    };
-    char **args;
-    int count;
-    int r = opt_parse(self, options, argc, argv, &args, &count);
-    if (r >= 0)
-        return r;
-    build_options.profile = args[0];
-    cleanup_build struct build build;
-    struct err err = {0};
-    r = build_plan(&build_options, &build, &err);
-    if (r < 0)
-        return verb_failed(r, &err);
+    cleanup_build struct build build = {0};
+    int code = build_verb_start(self, argc, argv, &build);
+    if (code >= 0)
+        return code;
     bool current = build_outputs_current(&build);
-    (build_options.json ? print_json : print_table)(&build, current);
+    (build.options.json ? print_json : print_table)(&build, current);
     return EXIT_OK;
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops-image run: boots an image in QEMU without writing to it, waits for its health, and leaves nothing behind.
 #include "builder/machine.h"
+#include "builder/timeline.h"
 #include "builder/verbs.h"
 #include "builder/vm.h"
 #include "common/buf.h"
+#include "common/file.h"
 #include "common/log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -13,7 +16,7 @@
 
 struct run_options {
     struct machine_request request;
-    const char *wait, *serial;
+    const char *wait, *serial, *timeline;
     long timeout_s;
     bool uefi, headless, json, stop, print_command;
 };
@@ -24,6 +27,8 @@ static int check_options(struct run_options *options, struct err *err) {
         return err_set(err, -EINVAL, "--bios and --uefi exclude each other");
     if (options->wait && strcmp(options->wait, "healthy") != 0)
         return err_set(err, -EINVAL, "--wait knows only: healthy");
+    if (options->timeline && !options->wait)
+        return err_set(err, -EINVAL, "--timeline needs --wait healthy");
     if (options->stop && !options->wait)
         return err_set(err, -EINVAL, "--stop needs --wait healthy");
     if (request->memory_mib < 128 || request->cpus < 1)
@@ -59,7 +64,8 @@ static void report_start(const struct run_options *options, const struct machine
 }
 
 // 0 once the machine is healthy (or nothing was to be waited for).
-static int wait_healthy(const struct run_options *options, struct vm *vm, struct err *err) {
+static int wait_healthy(const struct run_options *options, struct vm *vm, struct timeline *timeline, struct err *err) {
+    timeline_add(timeline, "firmware", 0);
     while (options->wait && vm->watch.stage != BOOT_HEALTHY) {
         int event = vm_wait(vm, options->timeout_s * 1000, err);
         double seconds = (double)vm_elapsed_ms(vm) / 1000;
@@ -72,11 +78,21 @@ static int wait_healthy(const struct run_options *options, struct vm *vm, struct
         if (event == VM_TIMEOUT)
             return err_set(err, -ETIMEDOUT, "not healthy within %ld s (stage: %s, boots: %u)", options->timeout_s,
                            boot_stage_name(vm->watch.stage), vm->watch.boots);
+        timeline_add(timeline, boot_stage_name(vm->watch.stage), vm_elapsed_ms(vm));
         log_info("%5.1f s  %s", seconds, vm->watch.stage >= BOOT_HEALTHY ? vm->watch.verdict : boot_stage_name(vm->watch.stage));
         if (vm->watch.stage == BOOT_UNHEALTHY)
             return err_set(err, -EIO, "the machine reports: %s", vm->watch.verdict);
     }
     return 0;
+}
+
+static int save_timeline(const struct run_options *options, const struct qemu_options *machine, const struct timeline *timeline,
+                         struct err *err) {
+    cleanup_buf struct buf svg = {0};
+    cleanup_free char *title =
+        str_printf("Power-on to healthy, %s, %s", machine->firmware == QEMU_UEFI ? "UEFI" : "BIOS", machine->accel->name);
+    timeline_format(timeline, title, &svg);
+    return file_publish(AT_FDCWD, options->timeline, buf_str(&svg), svg.size, 0644, err);
 }
 
 static int stay(struct vm *vm, struct err *err) {
@@ -94,12 +110,15 @@ static int run_machine(const struct run_options *options, const struct machine *
         return 0;
     }
     cleanup_vm struct vm vm = VM_INIT;
+    struct timeline timeline = {0};
     vm.echo = !options->headless && !options->json;
     int r = vm_start(&vm, (const char *const *)argv, machine->serial, machine->qmp, err);
     if (r < 0)
         return r;
     report_start(options, machine, &vm);
-    r = wait_healthy(options, &vm, err);
+    r = wait_healthy(options, &vm, &timeline, err);
+    if (r == 0 && options->timeline)
+        r = save_timeline(options, &machine->options, &timeline, err);
     if (r == 0 && !options->stop)
         r = stay(&vm, err);
     vm_stop(&vm, GRACE_MS);
@@ -123,6 +142,7 @@ int verb_run(const struct verb *self, int argc, char **argv) {
         {"keep", 0, OPT_TEXT, &o.request.keep, "FILE", "keep what the machine writes in this overlay disk, and go on with it next time"},
         {"wait", 0, OPT_TEXT, &o.wait, "healthy", "fail unless the machine reports healthy in time"},
         {"timeout", 0, OPT_NUMBER, &o.timeout_s, "SECONDS", "how long to wait (180)"},
+        {"timeline", 0, OPT_TEXT, &o.timeline, "FILE", "draw the boot as SVG once the machine is healthy"},
         {"stop", 0, OPT_FLAG, &o.stop, NULL, "power the machine off once it is healthy"},
         {"json", 0, OPT_FLAG, &o.json, NULL, "print one line of JSON (pid, port, console, control socket) once it runs"},
         {"print-command", 0, OPT_FLAG, &o.print_command, NULL, "print QEMU's command line and start nothing"},

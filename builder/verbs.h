@@ -3,7 +3,11 @@
 #pragma once
 #include "common/opt.h"
 
+struct build;
+
 int verb_build(const struct verb *self, int argc, char **argv);
+// Parses the options that build and plan share, and plans. Returns -1 to go on, else an exit code.
+int build_verb_start(const struct verb *self, int argc, char **argv, struct build *build) must_check;
 int verb_plan(const struct verb *self, int argc, char **argv);
 int verb_inspect(const struct verb *self, int argc, char **argv);
 int verb_run(const struct verb *self, int argc, char **argv);

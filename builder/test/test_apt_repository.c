@@ -51,8 +51,8 @@ static void add_package(struct archive_fixture *f, const char *name, const char 
 static void sign(struct archive_fixture *f, const char *key) {
     cleanup_free char *home = scratch_file(f->scratch, "gpg"), *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release");
     cleanup_free char *signed_file = scratch_file(f->scratch, "mirror/debian/dists/test/InRelease");
-    run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", "", "-u", key, "--clearsign", "-o",
-                      signed_file, release));
+    run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--yes", "--pinentry-mode", "loopback", "--passphrase", "", "-u", key,
+                      "--clearsign", "-o", signed_file, release));
 }
 
 static void write_release(struct archive_fixture *f, const struct buf *index, const char *key) {
@@ -66,8 +66,10 @@ static void write_release(struct archive_fixture *f, const struct buf *index, co
     put_file(packages, buf_str(index), index->size);
     assert_ok(deb_hash(AT_FDCWD, packages, sha256, &size, &err));
     strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S UTC", gmtime_r(&now, &utc));
-    cleanup_free char *text = str_printf("Origin: test\nSuite: test\nCodename: test\nDate: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n"
-                                         " %s %llu main/binary-amd64/Packages\n", date, sha256, (unsigned long long)size);
+    cleanup_free char *text =
+        str_printf("Origin: test\nSuite: test\nCodename: test\nDate: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n"
+                   " %s %llu main/binary-amd64/Packages\n",
+                   date, sha256, (unsigned long long)size);
     put_file(release, text, strlen(text));
     sign(f, key);
 }
@@ -78,8 +80,8 @@ static void make_keys(struct archive_fixture *f) {
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         cleanup_free char *address = str_printf("%s@test.invalid", names[i]), *name = str_printf("%s.gpg", names[i]);
         cleanup_free char *file = scratch_file(f->scratch, name);
-        run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key", address, "ed25519",
-                          "sign", "0"));
+        run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "--pinentry-mode", "loopback", "--passphrase", "", "--quick-gen-key",
+                          address, "ed25519", "sign", "0"));
         run_tool(RUN_ARGV("gpg", "--homedir", home, "--batch", "-o", file, "--export", address));
     }
 }
@@ -113,10 +115,14 @@ static int setup(void **state) {
     f->components[0] = TEXT("main");
     f->base[0] = TEXT("kernel");
     f->stand_ins[0] = TEXT("generator");
-    f->source = (struct recipe_source){.archive = TEXT("debian"), .mirror = f->mirror, .suites = {f->suites, 1}, .components = {f->components, 1},
-                                       .keyring = f->keyring};
-    f->image = (struct recipe_image){.id = TEXT("tiny"), .architecture = TEXT("amd64"), .sources = &f->source, .source_count = 1,
-                                     .packages = {f->base, 1}, .stand_ins = {f->stand_ins, 1}};
+    f->source = (struct recipe_source){
+        .archive = TEXT("debian"), .mirror = f->mirror, .suites = {f->suites, 1}, .components = {f->components, 1}, .keyring = f->keyring};
+    f->image = (struct recipe_image){.id = TEXT("tiny"),
+                                     .architecture = TEXT("amd64"),
+                                     .sources = &f->source,
+                                     .source_count = 1,
+                                     .packages = {f->base, 1},
+                                     .stand_ins = {f->stand_ins, 1}};
     make_keys(f);
     make_archive(f);
     *state = f;
@@ -303,7 +309,8 @@ static void test_stand_in(void **state) {
 static void test_not_a_package(void **state) {
     struct archive_fixture *f = *state;
     cleanup_free char *path = scratch_file(f->scratch, "x.deb");
-    static const char *const bad[] = {"", "hello", "!<arch>\n", "!<arch>\ndebian-binary   0           0     0     100644  4         `\n2.0\n"};
+    static const char *const bad[] = {"", "hello", "!<arch>\n",
+                                      "!<arch>\ndebian-binary   0           0     0     100644  4         `\n2.0\n"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
         cleanup_buf struct buf control = {0};
         struct err err = {0};
@@ -317,10 +324,10 @@ static void test_not_a_package(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        with_archive(test_resolve_base), with_archive(test_layer_and_download), with_archive(test_local_repository),
-        with_archive(test_missing_package), with_archive(test_wrong_key), with_archive(test_unsigned), with_archive(test_conflict_below),
-        with_archive(test_damaged_archive), with_archive(test_fingerprint), with_archive(test_unreachable), with_archive(test_stand_in),
-        with_archive(test_not_a_package),
+        with_archive(test_resolve_base),    with_archive(test_layer_and_download), with_archive(test_local_repository),
+        with_archive(test_missing_package), with_archive(test_wrong_key),          with_archive(test_unsigned),
+        with_archive(test_conflict_below),  with_archive(test_damaged_archive),    with_archive(test_fingerprint),
+        with_archive(test_unreachable),     with_archive(test_stand_in),           with_archive(test_not_a_package),
     };
     return cmocka_run_group_tests_name("apt_repository", tests, NULL, NULL);
 }

@@ -79,7 +79,7 @@ static void test_round_trip(void **state) {
 }
 
 #define STATUS                                                                                                                             \
-    "Package: a\nStatus: install ok installed\nInstalled-Size: 12\nArchitecture: all\nVersion: 1\nDescription: x\n y\n .\n Version: 9\n\n"  \
+    "Package: a\nStatus: install ok installed\nInstalled-Size: 12\nArchitecture: all\nVersion: 1\nDescription: x\n y\n .\n Version: 9\n\n" \
     "Package: zlib\nStatus: install ok installed\nArchitecture: amd64\nSource: zlib-src (1:2.0-1)\nVersion: 1:2.0-1+b1\n"
 
 static void test_status(void **state) {
@@ -111,7 +111,8 @@ static void expect_difference(const char *uris, const char *status, const char *
 static void test_verify(void **state) {
     (void)state;
     expect_difference(URIS, STATUS, NULL);
-    expect_difference(URIS, "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n", "zlib was resolved but not installed");
+    expect_difference(URIS, "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n",
+                      "zlib was resolved but not installed");
     expect_difference("'u' a_1_all.deb 5 SHA256:" HASH "\n", STATUS, "zlib 1:2.0-1+b1 was installed but not resolved");
     expect_difference("'u' a_2_all.deb 5 SHA256:" HASH "\n", "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n",
                       "version 1 was installed, 2 was resolved");
@@ -123,7 +124,10 @@ static struct recipe_source debian(char *mirror) {
     suites[0] = TEXT("bookworm");
     suites[1] = TEXT("bookworm-updates");
     components[0] = TEXT("main");
-    return (struct recipe_source){.archive = TEXT("debian"), .mirror = mirror, .suites = {suites, 2}, .components = {components, 1},
+    return (struct recipe_source){.archive = TEXT("debian"),
+                                  .mirror = mirror,
+                                  .suites = {suites, 2},
+                                  .components = {components, 1},
                                   .keyring = TEXT("/keys/debian.gpg")};
 }
 
@@ -167,7 +171,7 @@ static void test_bad_sources(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uris),   cmocka_unit_test(test_bad_uris), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_status),
+        cmocka_unit_test(test_uris),   cmocka_unit_test(test_bad_uris), cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_status),
         cmocka_unit_test(test_verify), cmocka_unit_test(test_sources),  cmocka_unit_test(test_bad_sources),
     };
     return cmocka_run_group_tests_name("apt_set", tests, NULL, NULL);

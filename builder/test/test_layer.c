@@ -26,7 +26,8 @@ static void put(const char *dir, const char *path, const char *text, mode_t mode
 
 static void add_base(struct layer_output *output, const char *path, mode_t mode, const char *text) {
     struct err err = {0};
-    struct normalise_entry entry = {.path = path, .mode = mode, .data = text, .target = text, .size = S_ISREG(mode) ? strlen(text) : 0, .fd = -1};
+    struct normalise_entry entry = {
+        .path = path, .mode = mode, .data = text, .target = text, .size = S_ISREG(mode) ? strlen(text) : 0, .fd = -1};
     assert_ok(normalise_add(output->normalise, &entry, &err));
 }
 
@@ -312,10 +313,18 @@ static void test_damaged_info(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        with_fixture(test_everything),      with_fixture(test_file_over_directory), with_fixture(test_directory_over_file),
-        with_fixture(test_directory_over_symlink), with_fixture(test_escapes),      with_fixture(test_twice),
-        with_fixture(test_special_file),    with_fixture(test_unknown_names),       with_fixture(test_same_bytes),
-        with_fixture(test_download),        with_fixture(test_download_refused),    with_fixture(test_damaged_info),
+        with_fixture(test_everything),
+        with_fixture(test_file_over_directory),
+        with_fixture(test_directory_over_file),
+        with_fixture(test_directory_over_symlink),
+        with_fixture(test_escapes),
+        with_fixture(test_twice),
+        with_fixture(test_special_file),
+        with_fixture(test_unknown_names),
+        with_fixture(test_same_bytes),
+        with_fixture(test_download),
+        with_fixture(test_download_refused),
+        with_fixture(test_damaged_info),
     };
     return cmocka_run_group_tests_name("layer", tests, NULL, NULL);
 }

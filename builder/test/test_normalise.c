@@ -206,9 +206,13 @@ static void test_rules(void **state) {
 static void test_renames(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"var", "usr/share/factory/var"},          {"var/lib", "usr/share/factory/var/lib"},
-        {"var/lib/dpkg", "usr/lib/sysimage/dpkg"}, {"var/lib/dpkg/info/a.list", "usr/lib/sysimage/dpkg/info/a.list"},
-        {"var/lib/dpkgx", "usr/share/factory/var/lib/dpkgx"}, {"variable", "variable"}, {"etc/var", "etc/var"},
+        {"var", "usr/share/factory/var"},
+        {"var/lib", "usr/share/factory/var/lib"},
+        {"var/lib/dpkg", "usr/lib/sysimage/dpkg"},
+        {"var/lib/dpkg/info/a.list", "usr/lib/sysimage/dpkg/info/a.list"},
+        {"var/lib/dpkgx", "usr/share/factory/var/lib/dpkgx"},
+        {"variable", "variable"},
+        {"etc/var", "etc/var"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *have = normalise_rename(cases[i][0]);
@@ -218,8 +222,10 @@ static void test_renames(void **state) {
 
 static void test_clean_path(void **state) {
     (void)state;
-    static const char *const good[][2] = {{"./etc/x", "etc/x"}, {"etc/", "etc"}, {"./", ""}, {".", ""}, {"././a", "a"}, {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"}};
-    static const char *const bad[] = {"/etc", "../x", "a/../b", "a//b", "a/./b", "a\nb", "a\x7f", "\xff", "\xc0\xaf", "\xed\xa0\x80", "a/.."};
+    static const char *const good[][2] = {
+        {"./etc/x", "etc/x"}, {"etc/", "etc"}, {"./", ""}, {".", ""}, {"././a", "a"}, {"gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f"}};
+    static const char *const bad[] = {"/etc",  "../x", "a/../b",   "a//b",         "a/./b", "a\nb",
+                                      "a\x7f", "\xff", "\xc0\xaf", "\xed\xa0\x80", "a/.."};
     struct err err;
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
         cleanup_free char *path = str_dup(good[i][0]);
@@ -420,7 +426,8 @@ static void test_truncated(void **state) {
 
 static void test_add_and_override(void **state) {
     struct world *world = *state;
-    static const struct given given[] = {{"etc/a", S_IFREG | 0644, "package", NULL, NULL, 0}, {"etc/b", S_IFREG | 0644, "b", NULL, NULL, 0}, {0}};
+    static const struct given given[] = {
+        {"etc/a", S_IFREG | 0644, "package", NULL, NULL, 0}, {"etc/b", S_IFREG | 0644, "b", NULL, NULL, 0}, {0}};
     cleanup_fd int in = make_tar(given, 1);
     cleanup_normalise struct normalise *n = NULL;
     struct err err = {0};

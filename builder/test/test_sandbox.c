@@ -28,7 +28,8 @@ static void test_output(void **state) {
     struct scratch *scratch = *state;
     struct err err = {0};
     struct sandbox sandbox;
-    if (!start(scratch->path, 0, RUN_ARGV("base", "77", "sh", "-c", "id -u; pwd; echo $TMPDIR $SOURCE_DATE_EPOCH; echo noise >&2; umask"), &sandbox))
+    if (!start(scratch->path, 0, RUN_ARGV("base", "77", "sh", "-c", "id -u; pwd; echo $TMPDIR $SOURCE_DATE_EPOCH; echo noise >&2; umask"),
+               &sandbox))
         return;
     cleanup_free char *text = read_out(&sandbox), *expected = str_printf("0\n%s\n%s 77\n0022\n", scratch->path, scratch->path);
     assert_ok(sandbox_wait(&sandbox, &err));
@@ -84,7 +85,8 @@ static void test_bad_job(void **state) {
 static void test_abort(void **state) {
     struct scratch *scratch = *state;
     struct sandbox sandbox;
-    if (!start(scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", "(while :; do date +%N > beat; sleep 0.02; done) & echo up; wait"), &sandbox))
+    if (!start(scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", "(while :; do date +%N > beat; sleep 0.02; done) & echo up; wait"),
+               &sandbox))
         return;
     char up[3];
     assert_int_equal(read(sandbox.out_fd, up, sizeof(up)), 3);
@@ -105,7 +107,8 @@ static void test_killed_builder(void **state) {
     if (builder == 0) {
         struct err err = {0};
         struct sandbox sandbox;
-        int r = sandbox_start(scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", "while :; do date +%N > beat; sleep 0.02; done"), &sandbox, &err);
+        int r = sandbox_start(scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", "while :; do date +%N > beat; sleep 0.02; done"),
+                              &sandbox, &err);
         pause();
         _exit(r < 0);
     }

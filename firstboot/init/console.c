@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/reboot.h>
 
 #define LINE_BYTES 960
@@ -25,17 +26,31 @@ void console_open(void) {
     write_to("/proc/sys/kernel/printk_devkmsg", "on\n", 3);
 }
 
-void console_log(int level, const char *fmt, ...) {
-    char line[LINE_BYTES];
-    int head = snprintf(line, sizeof(line), "<%d>webops-init: ", level);
-    va_list args;
-    va_start(args, fmt);
-    int length = vsnprintf(line + head, sizeof(line) - (size_t)head, fmt, args);
-    va_end(args);
+static void log_args(int level, const char *fmt, va_list args, char line[LINE_BYTES]) {
+    int head = snprintf(line, LINE_BYTES, "<%d>webops-init: ", level);
+    int length = vsnprintf(line + head, LINE_BYTES - (size_t)head, fmt, args);
     if (length < 0)
         return;
     size_t size = (size_t)(head + length);
-    write_to("/dev/kmsg", line, size < sizeof(line) ? size : sizeof(line) - 1);
+    write_to("/dev/kmsg", line, size < LINE_BYTES ? size : LINE_BYTES - 1);
+}
+
+void console_log(int level, const char *fmt, ...) {
+    char line[LINE_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    log_args(level, fmt, args, line);
+    va_end(args);
+}
+
+void console_say(const char *fmt, ...) {
+    char line[LINE_BYTES], shown[LINE_BYTES + 4];
+    va_list args;
+    va_start(args, fmt);
+    log_args(CONSOLE_DEBUG, fmt, args, line);
+    va_end(args);
+    int length = snprintf(shown, sizeof(shown), "\r\n%s\r\n", strchr(line, '>') + 1);
+    write_to("/dev/console", shown, (size_t)length < sizeof(shown) ? (size_t)length : sizeof(shown) - 1);
 }
 
 _Noreturn void console_fail(const char *step, const struct err *err) {

@@ -64,7 +64,7 @@ static int become_init(struct err *err) {
 }
 
 int switch_apply(struct boot *boot, struct err *err) {
-    console_log(CONSOLE_INFO, "%s %s from slot %c: starting its init after %llu ms", boot->header.profile, boot->header.version,
+    console_say("%s %s from slot %c: starting its init after %llu ms", boot->header.profile, boot->header.version,
                 boot->disk.slot.role == FIND_SLOT_A ? 'a' : 'b', (unsigned long long)(sys_now_ms() - boot->start_ms));
     int r = move_mounts(err);
     if (r < 0)
