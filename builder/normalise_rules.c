@@ -82,7 +82,7 @@ const struct normalise_mount_point normalise_mount_points[] = {
 
 char *normalise_printable(const char *text) {
     struct buf out = {0};
-    for (size_t i = 0; text[i] && i < 200; i++) {
+    for (size_t i = 0; i < 200 && text[i]; i++) {
         unsigned char c = (unsigned char)text[i];
         if (isprint(c) && c < 0x80)
             buf_add(&out, &text[i], 1);

@@ -78,7 +78,15 @@ void accounts_shadow(const char *text, const struct account *account, struct buf
     buf_printf(ret_text, "%s:%s:::::::\n", account->name, account->password_hash ? account->password_hash : "!*");
 }
 
-// Puts the operator as the one member into the operator's groups; `fields` come before the list of members.
+// A line with less than the four fields of group(5) is no group; it stays as it is.
+static bool has_members(struct line line) {
+    unsigned colons = 0;
+    for (size_t i = 0; i < line.size; i++)
+        colons += line.text[i] == ':';
+    return colons >= 3;
+}
+
+// Puts the operator as the one member into the operator's groups.
 static void copy_groups(const char *text, const struct account *account, bool has_number, struct buf *buf) {
     cleanup_buf struct buf others = {0};
     copy_others(text, account, has_number, account->gid, &others);
@@ -86,7 +94,7 @@ static void copy_groups(const char *text, const struct account *account, bool ha
     for (const char *cursor = buf_str(&others); next_line(&cursor, &line);) {
         bool is_ours = false;
         for (size_t i = 0; i < ARRAY_SIZE(operator_groups); i++)
-            is_ours = is_ours || is_text(field(line, 0), operator_groups[i]);
+            is_ours = is_ours || (has_members(line) && is_text(field(line, 0), operator_groups[i]));
         if (is_ours)
             line.size = (size_t)(field(line, 3).text - line.text);
         buf_add(buf, line.text, line.size);

@@ -130,10 +130,12 @@ static void carry_out(struct session *session) {
     note(session, apply_plan(&session->apply, &plan, &err), "write", "etc", &err);
     if (!session->is_early) // the room for it comes with growth
         note(session, swap_apply(root_fd, plan.swap_bytes, session->is_live, &err), "write", SWAP_PATH, &err);
-    if (!session->is_live)
-        return;
-    runtime_apply(&session->apply, &plan, &session->errors);
-    runtime_react(&session->apply, session->is_early, &session->errors);
+    if (session->is_live)
+        runtime_apply(&session->apply, &plan, &session->errors);
+    // Said before services are told: journald may be one of them.
+    log_info("configuration: %s; %zu changes", session->found.source, session->apply.changed_count);
+    if (session->is_live)
+        runtime_react(&session->apply, session->is_early, &session->errors);
 }
 
 static void add_problems(struct buf *text, const char *source, const struct config_problems *problems) {
@@ -210,7 +212,6 @@ static int run_session(struct session *session, struct err *err) {
     config_problems_log(&session->problems, session->found.source);
     if (session->is_live && !session->is_manual)
         tell_console(session, buf_str(&problems));
-    log_info("configuration: %s; %zu changes", session->found.source, session->apply.changed_count);
     note(session, save_report(session, buf_str(&problems), &failure), "write", REPORT_PATH, &failure);
     // A bad configuration must not make a unit fail: health would take it for a bad generation.
     bool is_refused = problems.size > 0 && session->is_manual;

@@ -217,7 +217,7 @@ def test_reboot_keeps_identity_and_data_but_not_drift(machine):
 
 def test_broken_config_keeps_the_last_good_one(machine):
     good = machine.root_out("cat /webops/config.env")
-    machine.root("printf 'HOSTNAME=other\\nHOSTNME=typo\\nTIMEZONE=Mars/Olympus\\nCANARY_PASSWORD=" + CANARY + "\\n' >/webops/config.env; sync")
+    machine.root("printf 'HOSTNAME=other\\nHOSTNME=typo\\nENABLE_FIREWALL=maybe\\nCANARY_PASSWORD=" + CANARY + "\\n' >/webops/config.env; sync")
     checked = machine.root("webops validate", check=False)
     assert checked.returncode == 1
     complaint = checked.stdout + checked.stderr

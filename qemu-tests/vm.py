@@ -101,10 +101,11 @@ class VM:
     # SSH: one connection for all commands, because the machine limits the rate of new ones
 
     def _ssh(self, *arguments):
-        return ["ssh", "-p", str(self.facts["ssh_port"]), "-i", self.access.key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
+        # What is given first counts for ssh.
+        return ["ssh", *arguments, "-p", str(self.facts["ssh_port"]), "-i", self.access.key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
                 "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20",
                 "-o", f"ControlPath={self.access.dir}/mux", "-o", "ControlMaster=auto", "-o", "ControlPersist=600",
-                *arguments, f"{self.user}@127.0.0.1"]
+                f"{self.user}@127.0.0.1"]
 
     def run(self, command, *, input="", check=True, timeout=180):
         """A command of the operator's; returns a CompletedProcess with text."""
