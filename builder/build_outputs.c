@@ -45,6 +45,7 @@ static void outputs_key(const struct build *build, char ret_key[INPUTS_KEY_CHARS
     inputs_add(&inputs, "systemd-boot", build->tools[TOOL_SYSTEMD_BOOT].sha256);
     inputs_add(&inputs, "grub boot.img", build->tools[TOOL_GRUB_BOOT].sha256);
     inputs_add(&inputs, "grub-mkimage", build->tools[TOOL_GRUB_MKIMAGE].sha256);
+    inputs_add(&inputs, "image family", build->recipe.image->family); // in the SBOM
     for (unsigned i = 0; i < profile->outputs.count; i++)
         inputs_add(&inputs, "output", profile->outputs.items[i]);
     inputs_key(&inputs, ret_key);
