@@ -45,8 +45,8 @@ void cache_abort(struct cache_entry *entry) nonnull(1);
 // A temporary directory beside the cache's own, swept like them; the caller removes it with cache_abort().
 int cache_scratch(const struct cache *cache, struct cache_entry *ret_entry, struct err *err) must_check nonnull(1, 2, 3);
 
-int cache_save_last(const struct cache *cache, const char *profile, const char *label, const struct inputs *inputs, struct err *err)
-    must_check nonnull(1, 2, 3, 4, 5);
+int cache_save_last(const struct cache *cache, const char *profile, const char *label, const struct inputs *inputs,
+                    struct err *err) must_check nonnull(1, 2, 3, 4, 5);
 // False when nothing was recorded (or it cannot be read).
 bool cache_load_last(const struct cache *cache, const char *profile, const char *label, struct inputs *ret_inputs) nonnull(1, 2, 3, 4);
 

@@ -91,7 +91,8 @@ struct recipe_paths {
 void recipe_done(struct recipe *recipe);
 // `profile` is a path to a YAML file, or a name looked up as profiles/<name>.yaml in the working directory and in paths->data_dir.
 // Errors are FILE:LINE: what was expected. -ENOENT names the places that were searched.
-int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) must_check nonnull(1, 2, 3, 4);
+int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) must_check
+    nonnull(1, 2, 3, 4);
 
 // Single files, from their text; `name` is for messages. The structs are freed by the functions below.
 int recipe_parse_image(const char *text, size_t size, const char *name, struct recipe_image **ret_image, struct err *err) must_check;

@@ -11,9 +11,11 @@
 // openat() with O_CLOEXEC and an error text. Returns the descriptor or -errno.
 int file_open(int dir_fd, const char *path, int flags, mode_t mode, struct err *err) must_check nonnull(2, 5);
 // Reads a whole file of at most `max_bytes`; a larger one is -EFBIG. *ret_data is NUL-terminated behind *ret_size; the caller frees it.
-int file_read(int dir_fd, const char *path, size_t max_bytes, char **ret_data, size_t *ret_size, struct err *err) must_check nonnull(2, 4, 6);
+int file_read(int dir_fd, const char *path, size_t max_bytes, char **ret_data, size_t *ret_size, struct err *err) must_check
+    nonnull(2, 4, 6);
 // The same for an open descriptor, from its present offset; `name` is for messages.
-int file_read_fd(int fd, const char *name, size_t max_bytes, char **ret_data, size_t *ret_size, struct err *err) must_check nonnull(2, 4, 6);
+int file_read_fd(int fd, const char *name, size_t max_bytes, char **ret_data, size_t *ret_size, struct err *err) must_check
+    nonnull(2, 4, 6);
 // Writes all of `data` at the present offset, whatever write(2) takes at a time.
 int file_write_all(int fd, const char *name, const void *data, size_t size, struct err *err) must_check nonnull(2, 5);
 // Replaces or creates `path` atomically and durably: temporary file beside it, fsync, rename, fsync of the directory. The mode is

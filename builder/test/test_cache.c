@@ -250,8 +250,8 @@ static void test_graph_failure(void **state) {
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_publish), TEST(test_abort), TEST(test_damage), TEST(test_killed_builder), TEST(test_two_builders),
-        TEST(test_graph), TEST(test_graph_failure),
+        TEST(test_publish),      TEST(test_abort), TEST(test_damage),        TEST(test_killed_builder),
+        TEST(test_two_builders), TEST(test_graph), TEST(test_graph_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

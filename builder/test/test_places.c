@@ -64,6 +64,7 @@ static void test_not_found(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overrides), cmocka_unit_test(test_cache_order), cmocka_unit_test(test_not_found)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_overrides), cmocka_unit_test(test_cache_order),
+                                       cmocka_unit_test(test_not_found)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,10 +117,11 @@ static void test_missing_and_empty(void **state) {
 
 static void test_layer(void **state) {
     (void)state;
-    static const char text[] = "name: base\nversion: 1.0\nsummary: x\npackages:\n  apt: [less, sudo]\nenable:\n  - {unit: a.service, wants: "
-                               "multi-user.target}\nmask: [b.timer]\nremove: [/etc/motd]\nmodes:\n  - {path: /etc/x, mode: 0640, owner: "
-                               "\"root:adm\"}\nprograms: [webops]\nfetch:\n  - {url: \"https://example.org/x\", sha256: "
-                               "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, path: /usr/bin/x, mode: 0755}\n";
+    static const char text[] =
+        "name: base\nversion: 1.0\nsummary: x\npackages:\n  apt: [less, sudo]\nenable:\n  - {unit: a.service, wants: "
+        "multi-user.target}\nmask: [b.timer]\nremove: [/etc/motd]\nmodes:\n  - {path: /etc/x, mode: 0640, owner: "
+        "\"root:adm\"}\nprograms: [webops]\nfetch:\n  - {url: \"https://example.org/x\", sha256: "
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, path: /usr/bin/x, mode: 0755}\n";
     struct recipe_layer *layer = NULL;
     struct err err = {0};
     if (recipe_parse_layer(text, strlen(text), "l.yaml", &layer, &err) < 0)

@@ -122,7 +122,8 @@ static void a_broken_configuration_keeps_the_last_good_one(void **state) {
     assert_int_equal(call_quiet(&apply_verb, option, "--stage=early"), EXIT_OK); // never a failed unit
     cleanup_free char *hostname = support_read(&root, "etc/hostname"), *log = support_read(&root, REPORT_PATH);
     assert_string_equal(hostname, "good\n");
-    cleanup_json json_t *problems = last_report(&root, "problems"), *source = last_report(&root, "source"), *errors = last_report(&root, "errors");
+    cleanup_json json_t *problems = last_report(&root, "problems"), *source = last_report(&root, "source"),
+                        *errors = last_report(&root, "errors");
     assert_int_equal(json_array_size(problems), 2);
     assert_non_null(strstr(json_string_value(json_array_get(problems, 0)), ":2: HOSTNAM"));
     assert_non_null(strstr(json_string_value(json_array_get(problems, 1)), ":3: SWAPPINESS"));
@@ -139,7 +140,8 @@ static void no_configuration_at_all(void **state) {
     assert_int_equal(call_quiet(&apply_verb, option, "--stage=early"), EXIT_OK);
     cleanup_json json_t *has_config = last_report(&root, "has_config");
     assert_true(json_is_false(has_config));
-    cleanup_free char *issue = support_read(&root, "etc/issue.d/10-webops.issue"), *network = support_read(&root, "etc/systemd/network/80-webops-dhcp.network");
+    cleanup_free char *issue = support_read(&root, "etc/issue.d/10-webops.issue"),
+                      *network = support_read(&root, "etc/systemd/network/80-webops-dhcp.network");
     assert_non_null(strstr(issue, "no config.env was found"));
     assert_non_null(strstr(network, "DHCP=yes"));
 }
@@ -188,7 +190,8 @@ static void a_secret_stays_where_it_belongs(void **state) {
     assert_int_equal(file_publish(root.fd, "webops/secrets/p.secret", hash, strlen(hash), 0600, &err), 0);
     cleanup_free char *option = root_option(&root);
     assert_int_equal(call_quiet(&apply_verb, option, NULL), EXIT_OK);
-    static const char *const public[] = {"etc/passwd", "etc/sudoers.d/90-webops", ACTIONLOG_PATH, REPORT_PATH, MANIFEST_PATH, "var/lib/webops/config.good"};
+    static const char *const public[] = {"etc/passwd",  "etc/sudoers.d/90-webops",   ACTIONLOG_PATH, REPORT_PATH,
+                                         MANIFEST_PATH, "var/lib/webops/config.good"};
     for (size_t i = 0; i < ARRAY_SIZE(public); i++) {
         cleanup_free char *text = support_read(&root, public[i]);
         assert_null(strstr(text, "canary"));
@@ -270,11 +273,19 @@ static void two_at_once_do_not_mix(void **state) {
 int main(void) {
     log_init("test", LOG_LEVEL_ERROR, false);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(apply_twice), cmocka_unit_test(early_then_late), cmocka_unit_test(a_changed_configuration),
-        cmocka_unit_test(a_broken_configuration_keeps_the_last_good_one), cmocka_unit_test(no_configuration_at_all),
-        cmocka_unit_test(a_value_that_this_machine_cannot_have), cmocka_unit_test(settings_for_health),
-        cmocka_unit_test(a_failure_is_an_error_of_the_machine), cmocka_unit_test(a_secret_stays_where_it_belongs), cmocka_unit_test(wrong_arguments),
-        cmocka_unit_test(status_prints_table_and_json), cmocka_unit_test(drift_prints_and_tells_by_its_exit), cmocka_unit_test(version_is_one_line),
+        cmocka_unit_test(apply_twice),
+        cmocka_unit_test(early_then_late),
+        cmocka_unit_test(a_changed_configuration),
+        cmocka_unit_test(a_broken_configuration_keeps_the_last_good_one),
+        cmocka_unit_test(no_configuration_at_all),
+        cmocka_unit_test(a_value_that_this_machine_cannot_have),
+        cmocka_unit_test(settings_for_health),
+        cmocka_unit_test(a_failure_is_an_error_of_the_machine),
+        cmocka_unit_test(a_secret_stays_where_it_belongs),
+        cmocka_unit_test(wrong_arguments),
+        cmocka_unit_test(status_prints_table_and_json),
+        cmocka_unit_test(drift_prints_and_tells_by_its_exit),
+        cmocka_unit_test(version_is_one_line),
         cmocka_unit_test(two_at_once_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
