@@ -29,7 +29,7 @@ static void test_fields(void **state) {
         {"Version: 1\nStatus: install ok half-configured\n", "1", "p", 0, false},
         {"Version: 1\nStatus: hold ok installed\n", "1", "p", 0, false},
         {"Version: 1\nStatus: install ok installed!\n", "1", "p", 0, false},
-        {"Version: 1\nStatus: install ok installe\n", "1", "p", 0, false},
+        {"Version: 1\nStatus: install ok install\n", "1", "p", 0, false},
         {"Status: deinstall ok config-files\n", "", "p", 0, false},
         {"Version: 1\n", "1", "p", 0, false},
         {"Version: 1\n" OK "Description: x\n Version: 9\n Package: other\n .\n Source: no\n", "1", "p", 0, true},

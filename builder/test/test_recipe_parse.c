@@ -52,7 +52,7 @@ static void test_image_refused(void **state) {
         {"id: d1", "id: -d1", "i.yaml:1: id: "},
         {"id: d1\n", "", "id"},
         {"id: d1", "id: d1\nid: d2", "already seen: id"},
-        {"name: D 1", "nmae: D 1", "Unexpected key: nmae"},
+        {"name: D 1", "nick: D 1", "Unexpected key: nick"},
         {"family: debian", "family: \"De bian\"", "i.yaml:3: family: "},
         {"backend: apt", "backend: dnf", "i.yaml:4: backend: 'dnf' is not one of apt"},
         {"architecture: amd64", "architecture: \"amd64 trusted=yes\"", "i.yaml:5: architecture: "},
