@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A web server over a directory on a free port of the loopback interface, for tests of what downloads. Stopped by its process id.
+// A web server over a directory on a free port of the loopback interface, for tests of what downloads. Stopped by its process id;
+// ends with the test program in any case.
 #pragma once
 #include "builder/test/support.h"
 #include <poll.h>
@@ -15,7 +16,8 @@ static inline void http_server_start(const char *dir, struct http_server *ret_se
     int pipes[2];
     char line[256];
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-    struct run run = {.argv = RUN_ARGV("/usr/bin/python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", dir, "0"),
+    struct run run = {.argv = RUN_ARGV("setpriv", "--pdeathsig", "KILL", "/usr/bin/python3", "-u", "-m", "http.server", "--bind",
+                                       "127.0.0.1", "--directory", dir, "0"),
                       .out = pipes[1],
                       .error = open("/dev/null", O_WRONLY | O_CLOEXEC)};
     assert_ok(run_start(&run, &ret_server->pid, &err));
