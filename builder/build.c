@@ -207,30 +207,10 @@ void build_done(struct build *build) {
     *build = (struct build){.cache = {.dir_fd = -1}};
 }
 
-// After a layer turned out damaged while it was copied: remove every entry whose squashfs is not what its description says.
-static bool drop_damaged(struct build *build) {
-    bool dropped = false;
-    for (unsigned i = 0; i < build->layer_count; i++) {
-        struct node *node = build->layers[i];
-        struct err err = {0};
-        struct layer_info info;
-        char sha256[65] = "";
-        cleanup_free char *dir = graph_path(&build->cache, node, "");
-        cleanup_free char *squashfs = graph_path(&build->cache, node, LAYER_SQUASHFS);
-        if (layer_info_load(dir, &info, &err) >= 0 && inputs_hash_file(squashfs, sha256, &err) >= 0 && strcmp(sha256, info.sha256) == 0)
-            continue;
-        log_warn("cache entry %s-%s is damaged and will be built again", node->kind, node->key);
-        dropped |= cache_drop(&build->cache, node->kind, node->key, &err) >= 0;
-    }
-    return dropped;
-}
-
 int build_apply(struct build *build, struct err *err) {
     const char *profile = build->recipe.profile->name;
     int64_t started = clock_ms();
     cleanup_progress struct progress *progress = progress_new(build->graph.count + build_output_stages(build), build->options.json);
     int r = graph_run(&build->graph, &build->cache, profile, progress, err);
-    if (r == -EBADMSG && drop_damaged(build))
-        r = graph_run(&build->graph, &build->cache, profile, progress, err);
     return r < 0 ? r : build_outputs(build, progress, (double)(clock_ms() - started) / 1000, err);
 }

@@ -13,7 +13,7 @@
 
 #define MAX_LIST_BYTES (8 << 20)
 #define RECORD_INPUTS "inputs"
-#define RECORD_SIZES "sizes"
+#define RECORD_FILES "files"
 
 static int lock_file(int dir_fd, const char *path, int operation, struct err *err) {
     cleanup_fd int fd = file_open(dir_fd, path, O_RDWR | O_CREAT, 0600, err);
@@ -81,39 +81,52 @@ int cache_drop(const struct cache *cache, const char *kind, const char *key, str
     return file_remove_tree(cache->dir_fd, name, err);
 }
 
-// Each line of `sizes` is "bytes name".
-static int check_sizes(int node_fd, char *text, struct err *err) {
-    char *rest = NULL;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char *end;
-        unsigned long long bytes = strtoull(line, &end, 10);
-        struct stat st;
-        if (*end != ' ')
-            return err_set(err, -EBADMSG, "its list of sizes is damaged");
-        if (fstatat(node_fd, end + 1, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            return err_sys(err, -errno, "%s", end + 1);
-        if ((unsigned long long)st.st_size != bytes)
-            return err_set(err, -EBADMSG, "%s has %lld bytes instead of %llu", end + 1, (long long)st.st_size, bytes);
-    }
-    return 0;
+// Each line of the record is "bytes sha256 name".
+static int check_file(int node_fd, char *line, bool hashes, struct err *err) {
+    char *hash = strchr(line, ' '), *name = hash ? strchr(hash + 1, ' ') : NULL;
+    if (!name || name - hash != 1 + INPUTS_KEY_CHARS)
+        return err_set(err, -EBADMSG, "its list of files is damaged");
+    *hash++ = *name++ = 0;
+    char actual[INPUTS_KEY_CHARS + 1];
+    struct stat st;
+    if (fstatat(node_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(err, -errno, "%s", name);
+    if (st.st_size != strtoll(line, NULL, 10))
+        return err_set(err, -EBADMSG, "%s has %lld bytes instead of %s", name, (long long)st.st_size, line);
+    if (!hashes)
+        return 0;
+    int r = inputs_hash_file_at(node_fd, name, actual, err);
+    return r >= 0 && strcmp(actual, hash) != 0 ? err_set(err, -EBADMSG, "%s has changed since it was built", name) : r;
 }
 
-bool cache_has(const struct cache *cache, const char *kind, const char *key) {
+static int check_files(int node_fd, char *text, bool hashes, struct err *err) {
+    char *rest = NULL;
+    int r = 0;
+    for (char *line = strtok_r(text, "\n", &rest); r >= 0 && line; line = strtok_r(NULL, "\n", &rest))
+        r = check_file(node_fd, line, hashes, err);
+    return r;
+}
+
+static bool look_up(const struct cache *cache, const char *kind, const char *key, bool hashes) {
     struct err err = {0};
     cleanup_free char *name = str_printf("nodes/%s-%s", kind, key);
     cleanup_fd int node_fd = openat(cache->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (node_fd < 0)
         return false;
-    cleanup_free char *sizes = NULL;
-    int r = file_read(node_fd, RECORD_SIZES, MAX_LIST_BYTES, &sizes, NULL, &err);
+    cleanup_free char *files = NULL;
+    int r = file_read(node_fd, RECORD_FILES, MAX_LIST_BYTES, &files, NULL, &err);
     if (r >= 0)
-        r = check_sizes(node_fd, sizes, &err);
+        r = check_files(node_fd, files, hashes, &err);
     if (r >= 0)
         return true;
     log_warn("cache entry %s is damaged (%s) and will be built again", name, err.text);
     if (cache_drop(cache, kind, key, &err) < 0)
         log_warn("%s", err.text);
     return false;
+}
+
+bool cache_has(const struct cache *cache, const char *kind, const char *key) {
+    return look_up(cache, kind, key, false);
 }
 
 static int make_temporary(const struct cache *cache, struct cache_entry *entry, struct err *err) {
@@ -149,7 +162,7 @@ int cache_begin(const struct cache *cache, const char *kind, const char *key, st
     cleanup_fd int node_lock = lock_file(cache->dir_fd, lock, LOCK_EX, err);
     if (node_lock < 0)
         return err_prefix(err, node_lock, "cache %s", cache->path);
-    if (cache_has(cache, kind, key))
+    if (look_up(cache, kind, key, true))
         return 1;
     struct cache_entry entry = {.lock_fd = -1, .node_lock_fd = -1};
     int r = make_temporary(cache, &entry, err);
@@ -181,8 +194,8 @@ void cache_abort(struct cache_entry *entry) {
     release(entry);
 }
 
-// Flushes each file and lists it as "bytes name".
-static int seal(int dir_fd, struct buf *sizes, struct err *err) {
+// Flushes each file and lists it.
+static int seal(int dir_fd, struct buf *files, struct err *err) {
     cleanup_dir DIR *dir = fdopendir(dup(dir_fd));
     if (!dir)
         return err_sys(err, -errno, "cannot list a cache entry");
@@ -196,13 +209,17 @@ static int seal(int dir_fd, struct buf *sizes, struct err *err) {
         if (fstat(fd, &st) < 0 || fsync(fd) < 0)
             return err_sys(err, -errno, "cannot flush %s", file->d_name);
         assert(S_ISREG(st.st_mode)); // builders leave plain files only
-        buf_printf(sizes, "%lld %s\n", (long long)st.st_size, file->d_name);
+        char hash[INPUTS_KEY_CHARS + 1];
+        int r = inputs_hash_file_at(dir_fd, file->d_name, hash, err);
+        if (r < 0)
+            return r;
+        buf_printf(files, "%lld %s %s\n", (long long)st.st_size, hash, file->d_name);
     }
     return 0;
 }
 
 static int publish(const struct cache *cache, const struct cache_entry *entry, const struct inputs *inputs, struct err *err) {
-    cleanup_buf struct buf sizes = {0};
+    cleanup_buf struct buf files = {0};
     cleanup_free char *text = inputs_format(inputs);
     cleanup_free char *target = str_printf("nodes/%s", entry->name);
     cleanup_fd int dir_fd = file_open(AT_FDCWD, entry->dir, O_RDONLY | O_DIRECTORY, 0, err);
@@ -210,9 +227,9 @@ static int publish(const struct cache *cache, const struct cache_entry *entry, c
     if (r >= 0)
         r = file_publish(dir_fd, RECORD_INPUTS, text, strlen(text), 0644, err);
     if (r >= 0)
-        r = seal(dir_fd, &sizes, err);
+        r = seal(dir_fd, &files, err);
     if (r >= 0)
-        r = file_publish(dir_fd, RECORD_SIZES, buf_str(&sizes), sizes.size, 0644, err);
+        r = file_publish(dir_fd, RECORD_FILES, buf_str(&files), files.size, 0644, err);
     if (r >= 0 && renameat(AT_FDCWD, entry->dir, cache->dir_fd, target) < 0)
         r = err_sys(err, -errno, "cannot rename %s to %s", entry->dir, target);
     return r;

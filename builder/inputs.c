@@ -51,6 +51,11 @@ static int hash_fd(int fd, const char *path, char ret_hex[65], struct err *err) 
     return r;
 }
 
+int inputs_hash_file_at(int dir_fd, const char *path, char ret_hex[65], struct err *err) {
+    cleanup_fd int fd = file_open(dir_fd, path, O_RDONLY | O_NOFOLLOW, 0, err);
+    return fd < 0 ? fd : hash_fd(fd, path, ret_hex, err);
+}
+
 int inputs_hash_file(const char *path, char ret_hex[65], struct err *err) {
     cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
     return fd < 0 ? fd : hash_fd(fd, path, ret_hex, err);

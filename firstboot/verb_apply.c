@@ -164,9 +164,9 @@ static void tell_console(const struct session *session, const char *problems) {
     if (*problems)
         console_print("the configuration above is not applied; in force: %s", session->found.source);
     if (session->is_late && !has_config(session))
-        console_print(
-            "no config.env was found: nobody can log in. Provide it on the boot partition, on a volume labelled WEBOPS or CIDATA, "
-            "as a NoCloud seed or as a QEMU/SMBIOS credential, and reboot.");
+        console_print("no config.env was found: nobody can log in. Provide one with SSH_AUTHORIZED_KEYS on the boot partition, on a volume "
+                      "labelled WEBOPS or CIDATA, "
+                      "as a NoCloud seed or as a QEMU/SMBIOS credential, and reboot.");
 }
 
 // What health has to know of the configuration in force.

@@ -98,10 +98,24 @@ static void test_damage(void **state) {
     assert_int_equal(unlink(path), 0);
     assert_false(cache_has(&room->cache, "kind", "k3"));
     build_one(&room->cache, "k3");
-    cleanup_free char *sizes = cache_path(&room->cache, "kind", "k3", "sizes");
-    assert_int_equal(file_publish(AT_FDCWD, sizes, "garbage\n", 8, 0644, &err), 0);
+    cleanup_free char *files = cache_path(&room->cache, "kind", "k3", "files");
+    assert_int_equal(file_publish(AT_FDCWD, files, "garbage\n", 8, 0644, &err), 0);
     assert_false(cache_has(&room->cache, "kind", "k3"));
     assert_int_equal(cache_drop(&room->cache, "kind", "never", &err), 0);
+}
+
+// A byte that changed without changing the size is noticed by whoever is about to use the entry.
+static void test_silent_damage(void **state) {
+    struct room *room = *state;
+    struct cache_entry entry;
+    struct err err = {0};
+    build_one(&room->cache, "k6");
+    cleanup_free char *path = cache_path(&room->cache, "kind", "k6", "data");
+    assert_int_equal(cache_begin(&room->cache, "kind", "k6", &entry, &err), 1);
+    assert_int_equal(file_publish(AT_FDCWD, path, "jello", 5, 0644, &err), 0);
+    assert_int_equal(cache_begin(&room->cache, "kind", "k6", &entry, &err), 0);
+    assert_false(file_exists(AT_FDCWD, path));
+    cache_abort(&entry);
 }
 
 static unsigned count_entries(const char *path) {
@@ -250,8 +264,8 @@ static void test_graph_failure(void **state) {
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_publish),      TEST(test_abort), TEST(test_damage),        TEST(test_killed_builder),
-        TEST(test_two_builders), TEST(test_graph), TEST(test_graph_failure),
+        TEST(test_publish),        TEST(test_abort),        TEST(test_damage), TEST(test_silent_damage),
+        TEST(test_killed_builder), TEST(test_two_builders), TEST(test_graph),  TEST(test_graph_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
