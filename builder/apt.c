@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resolving and downloading with apt itself, in an apt root of our own below the metadata directory, one per image, locked while in use.
 #include "builder/apt.h"
+#include "builder/digest.h"
 #include "builder/deb.h"
 #include "builder/tool_log.h"
 #include "common/file.h"
@@ -44,7 +45,7 @@ static int make_stand_ins(const struct recipe_image *image, const char *dir, str
         r = deb_stand_in(packages, image->stand_ins.items[i], &package->file, err);
         cleanup_free char *path = r < 0 ? NULL : str_printf("%s/%s", packages, package->file);
         if (r >= 0)
-            r = deb_hash(AT_FDCWD, path, sha256, &package->size_bytes, err);
+            r = digest_file(AT_FDCWD, path, sha256, &package->size_bytes, err);
         if (r >= 0)
             package->sha256 = str_dup(sha256);
     }
@@ -226,7 +227,7 @@ static bool is_cached(int packages_fd, const struct apt_package *package) {
     struct err ignored;
     if (!file_exists(packages_fd, package->file))
         return false;
-    if (deb_hash(packages_fd, package->file, sha256, &size, &ignored) >= 0 && strcmp(sha256, package->sha256) == 0)
+    if (digest_file(packages_fd, package->file, sha256, &size, &ignored) >= 0 && strcmp(sha256, package->sha256) == 0)
         return true;
     unlinkat(packages_fd, package->file, 0);
     return false;
@@ -237,7 +238,7 @@ static int take_in(const struct apt_dirs *dirs, int packages_fd, const char *tem
     cleanup_free char *from = str_printf("%s/%s", temporary, package->file);
     char sha256[65];
     uint64_t size;
-    int r = deb_hash(AT_FDCWD, from, sha256, &size, err);
+    int r = digest_file(AT_FDCWD, from, sha256, &size, err);
     if (r < 0)
         return r;
     if (strcmp(sha256, package->sha256) != 0)

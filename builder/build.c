@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans and carries out one build. What the nodes do is build_nodes.c's, what lands in the output directory build_outputs.c's.
 #include "builder/build.h"
+#include "builder/digest.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/file.h"
@@ -45,7 +46,7 @@ static int find_tools(struct build *build, struct err *err) {
         tool->path = tools[i].paths[0] ?: build->init_path;
         if (tools[i].paths[1] && !file_exists(AT_FDCWD, tool->path))
             tool->path = tools[i].paths[1];
-        int r = inputs_hash_file(tool->path, tool->sha256, err);
+        int r = digest_file(AT_FDCWD, tool->path, tool->sha256, NULL, err);
         if (r < 0)
             return err_prefix(err, r, "%s is needed for building (install %s)", tool->name, tools[i].package);
     }

@@ -2,6 +2,7 @@
 // The files of a finished build: made in a hidden directory beside their final place, renamed one by one, build.json last. A build.json
 // that names the present key and files of the right size means that there is nothing to do.
 #include "builder/bill.h"
+#include "builder/digest.h"
 #include "builder/build.h"
 #include "builder/disk.h"
 #include "builder/output.h"
@@ -208,7 +209,7 @@ static int describe_file(struct outputs *outputs, const char *suffix, bool hashe
     json_array_append_new(outputs->files, file);
     if (!hashed)
         return 0;
-    int r = inputs_hash_file(path, sha256, err);
+    int r = digest_file(AT_FDCWD, path, sha256, NULL, err);
     if (r >= 0)
         json_object_set_new(file, "sha256", json_string(sha256));
     return r;
@@ -229,7 +230,7 @@ static int add_part(const struct build *build, const struct node *node, const ch
     char sha256[65];
     struct stat st;
     cleanup_free char *path = graph_path(&build->cache, node, file);
-    int r = inputs_hash_file(path, sha256, err);
+    int r = digest_file(AT_FDCWD, path, sha256, NULL, err);
     if (r < 0)
         return r;
     if (stat(path, &st) < 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entries appear under their final name whole or not at all; locks make two builds of one node one.
 #include "builder/cache.h"
+#include "builder/digest.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -95,7 +96,7 @@ static int check_file(int node_fd, char *line, bool hashes, struct err *err) {
         return err_set(err, -EBADMSG, "%s has %lld bytes instead of %s", name, (long long)st.st_size, line);
     if (!hashes)
         return 0;
-    int r = inputs_hash_file_at(node_fd, name, actual, err);
+    int r = digest_file(node_fd, name, actual, NULL, err);
     return r >= 0 && strcmp(actual, hash) != 0 ? err_set(err, -EBADMSG, "%s has changed since it was built", name) : r;
 }
 
@@ -210,7 +211,7 @@ static int seal(int dir_fd, struct buf *files, struct err *err) {
             return err_sys(err, -errno, "cannot flush %s", file->d_name);
         assert(S_ISREG(st.st_mode)); // builders leave plain files only
         char hash[INPUTS_KEY_CHARS + 1];
-        int r = inputs_hash_file_at(dir_fd, file->d_name, hash, err);
+        int r = digest_file(dir_fd, file->d_name, hash, NULL, err);
         if (r < 0)
             return r;
         buf_printf(files, "%lld %s %s\n", (long long)st.st_size, hash, file->d_name);

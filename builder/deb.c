@@ -70,22 +70,6 @@ int deb_control(int dir_fd, const char *path, struct buf *ret_control, struct er
     return r < 0 ? r : parse_control_tar(path, &tar, ret_control, err);
 }
 
-int deb_hash(int dir_fd, const char *path, char ret_sha256[65], uint64_t *ret_size, struct err *err) {
-    cleanup_fd int fd = file_open(dir_fd, path, O_RDONLY, 0, err);
-    struct stat info;
-    uint8_t digest[DIGEST_BYTES];
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &info) < 0)
-        return err_sys(err, -errno, "cannot look at %s", path);
-    int r = digest_range(fd, path, 0, (uint64_t)info.st_size, digest, err);
-    if (r < 0)
-        return r;
-    *ret_size = (uint64_t)info.st_size;
-    hex_format(digest, DIGEST_BYTES, ret_sha256);
-    return 0;
-}
-
 int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err *err) {
     cleanup_free char *file = str_printf(DEB_STAND_IN_PREFIX "%s_1_all.deb", name);
     cleanup_free char *path = str_printf("%s/%s", dir, file);

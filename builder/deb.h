@@ -7,8 +7,6 @@
 
 // The control paragraph of a .deb (deb(5): ar with control.tar.{gz,xz,zst}), ending in one newline. At most 1 MiB.
 int deb_control(int dir_fd, const char *path, struct buf *ret_control, struct err *err) must_check nonnull(2, 3, 4);
-// SHA-256 (hex) and size of a file.
-int deb_hash(int dir_fd, const char *path, char ret_sha256[65], uint64_t *ret_size, struct err *err) must_check nonnull(2, 3, 4, 5);
 
 #define DEB_STAND_IN_PREFIX "webops-stand-in-"
 // Writes an empty package that provides `name` into directory `dir` (absolute); the same bytes every time. *ret_file is its file name.

@@ -2,6 +2,8 @@
 // Bulk SHA-256 and positioned copies between files. Knows nothing of what the bytes mean.
 #include "builder/digest.h"
 #include "common/buf.h"
+#include "common/slot.h"
+#include "common/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -92,5 +94,22 @@ int digest_copy_plain(int from, const char *name, uint64_t offset, uint64_t leng
         if (copied <= 0) // other file systems on either side, an old kernel, or the end of the file: the plain loop tells which
             return digest_copy_dense(from, name, (uint64_t)in, length - ((uint64_t)in - offset), to, (uint64_t)out, err);
     }
+    return 0;
+}
+
+int digest_file(int dir_fd, const char *path, char ret_sha256[2 * DIGEST_BYTES + 1], uint64_t *ret_size, struct err *err) {
+    cleanup_fd int fd = file_open(dir_fd, path, O_RDONLY, 0, err);
+    struct stat st;
+    uint8_t digest[DIGEST_BYTES];
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return err_sys(err, -errno, "cannot look at %s", path);
+    int r = digest_range(fd, path, 0, (uint64_t)st.st_size, digest, err);
+    if (r < 0)
+        return r;
+    if (ret_size)
+        *ret_size = (uint64_t)st.st_size;
+    hex_format(digest, DIGEST_BYTES, ret_sha256);
     return 0;
 }

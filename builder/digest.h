@@ -23,3 +23,6 @@ int digest_copy_dense(int from, const char *name, uint64_t offset, uint64_t leng
 // pread()/pwrite() of all bytes; a short read is -ENODATA.
 int pread_all(int fd, const char *name, void *data, size_t size, uint64_t offset, struct err *err) must_check nonnull(2, 3, 6);
 int pwrite_all(int fd, const char *name, const void *data, size_t size, uint64_t offset, struct err *err) must_check nonnull(2, 3, 6);
+// SHA-256 (64 hex digits and NUL) of a whole file, and its size in bytes (ret_size may be NULL).
+int digest_file(int dir_fd, const char *path, char ret_sha256[2 * DIGEST_BYTES + 1], uint64_t *ret_size, struct err *err) must_check
+    nonnull(2, 3, 5);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One libcurl transfer into a temporary file, hashed afterwards, renamed when it is what was asked for.
 #include "builder/download.h"
+#include "builder/digest.h"
 #include "builder/deb.h"
 #include "common/file.h"
 #include <curl/curl.h>
@@ -56,7 +57,7 @@ static int transfer(const char *url, int fd, struct err *err) {
 static int check_hash(const char *path, const struct recipe_fetch *fetch, struct err *err) {
     char sha256[65];
     uint64_t size;
-    int r = deb_hash(AT_FDCWD, path, sha256, &size, err);
+    int r = digest_file(AT_FDCWD, path, sha256, &size, err);
     if (r >= 0 && strcmp(sha256, fetch->sha256) != 0)
         r = err_set(err, -EBADMSG, "%s: has SHA-256 %s, the recipe says %s", fetch->url, sha256, fetch->sha256);
     return r;

@@ -40,30 +40,9 @@ void inputs_add_hash(struct inputs *inputs, const char *name, const void *data, 
     inputs_add(inputs, name, hex);
 }
 
-static int hash_fd(int fd, const char *path, char ret_hex[65], struct err *err) {
-    struct stat st;
-    uint8_t digest[DIGEST_BYTES];
-    if (fstat(fd, &st) < 0)
-        return err_sys(err, -errno, "cannot look at %s", path);
-    int r = digest_range(fd, path, 0, (uint64_t)st.st_size, digest, err);
-    if (r >= 0)
-        hex_format(digest, sizeof(digest), ret_hex);
-    return r;
-}
-
-int inputs_hash_file_at(int dir_fd, const char *path, char ret_hex[65], struct err *err) {
-    cleanup_fd int fd = file_open(dir_fd, path, O_RDONLY | O_NOFOLLOW, 0, err);
-    return fd < 0 ? fd : hash_fd(fd, path, ret_hex, err);
-}
-
-int inputs_hash_file(const char *path, char ret_hex[65], struct err *err) {
-    cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
-    return fd < 0 ? fd : hash_fd(fd, path, ret_hex, err);
-}
-
 int inputs_add_file(struct inputs *inputs, const char *name, const char *path, struct err *err) {
     char hex[65];
-    int r = inputs_hash_file(path, hex, err);
+    int r = digest_file(AT_FDCWD, path, hex, NULL, err);
     if (r >= 0)
         inputs_add(inputs, name, hex);
     return r;
@@ -119,16 +98,16 @@ static int add_entry(struct inputs *inputs, const char *prefix, int dir_fd, cons
     }
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
         return err_set(err, -EINVAL, "%s/%s is neither a file, a directory nor a symbolic link", dir, relative);
-    cleanup_fd int fd = file_open(dir_fd, name, O_RDONLY | O_NOFOLLOW, 0, err);
-    if (fd < 0)
-        return err_prefix(err, fd, "%s", dir);
-    if (S_ISDIR(st.st_mode))
-        return add_directory(inputs, prefix, fd, dir, relative, err);
+    if (S_ISDIR(st.st_mode)) {
+        cleanup_fd int fd = file_open(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, err);
+        return fd < 0 ? err_prefix(err, fd, "%s", dir) : add_directory(inputs, prefix, fd, dir, relative, err);
+    }
     char value[67] = {st.st_mode & 0111 ? 'x' : 'f', ' '};
-    int r = hash_fd(fd, relative, value + 2, err);
-    if (r >= 0)
-        inputs_add(inputs, label, value);
-    return r;
+    int r = digest_file(dir_fd, name, value + 2, NULL, err);
+    if (r < 0)
+        return err_prefix(err, r, "%s/%s", dir, relative);
+    inputs_add(inputs, label, value);
+    return 0;
 }
 
 int inputs_add_tree(struct inputs *inputs, const char *prefix, const char *dir, struct err *err) {

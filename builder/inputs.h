@@ -36,8 +36,4 @@ int inputs_parse(const char *text, struct inputs *ret_inputs, struct err *err) m
 // The first differences between what was built last and now, as one line ("changed: a, b; new: c; gone: d"); the caller frees.
 char *inputs_difference(const struct inputs *before, const struct inputs *now) nonnull(1, 2);
 
-// SHA-256 of a whole file in hex; the _at form follows no symbolic link at the end of `path`.
-int inputs_hash_file_at(int dir_fd, const char *path, char ret_hex[65], struct err *err) must_check nonnull(2, 3, 4);
-int inputs_hash_file(const char *path, char ret_hex[65], struct err *err) must_check nonnull(1, 2, 3);
-
 #define cleanup_inputs cleanup(inputs_done)

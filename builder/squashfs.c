@@ -86,22 +86,6 @@ int squashfs_start(const char *path, const struct layer_format *format, struct s
     return r;
 }
 
-static int hash_file(const char *path, uint64_t *ret_bytes, char ret_sha256[65], struct err *err) {
-    cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
-    struct stat info;
-    uint8_t digest[DIGEST_BYTES];
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, &info) < 0)
-        return err_sys(err, -errno, "cannot look at %s", path);
-    int r = digest_range(fd, path, 0, (uint64_t)info.st_size, digest, err);
-    if (r < 0)
-        return r;
-    *ret_bytes = (uint64_t)info.st_size;
-    hex_format(digest, DIGEST_BYTES, ret_sha256);
-    return 0;
-}
-
 int squashfs_finish(struct squashfs *s, uint64_t *ret_bytes, char ret_sha256[65], struct err *err) {
     close(take_fd(&s->in_fd));
     struct run run = {.argv = RUN_ARGV("mksquashfs")};
@@ -111,7 +95,7 @@ int squashfs_finish(struct squashfs *s, uint64_t *ret_bytes, char ret_sha256[65]
         tool_log_append(s->log_fd, err);
         (void)err_prefix(err, r, "writing %s", s->path);
     } else {
-        r = hash_file(s->path, ret_bytes, ret_sha256, err);
+        r = digest_file(AT_FDCWD, s->path, ret_sha256, ret_bytes, err);
     }
     if (r < 0)
         unlink(s->path);

@@ -3,6 +3,7 @@
 // test works on a copy (archive_setup).
 #pragma once
 #include "builder/apt.h"
+#include "builder/digest.h"
 #include "builder/deb.h"
 #include "builder/test/support.h"
 #include <time.h>
@@ -51,7 +52,7 @@ static inline void archive_add(const char *pool, const char *name, const char *v
     run_tool(RUN_ARGV("dpkg-deb", "-Znone", "--root-owner-group", "--build", top, path));
     assert_ok(deb_control(AT_FDCWD, path, &read_back, &err));
     assert_string_equal(buf_str(&read_back), buf_str(&text));
-    assert_ok(deb_hash(AT_FDCWD, path, sha256, &size, &err));
+    assert_ok(digest_file(AT_FDCWD, path, sha256, &size, &err));
     buf_printf(index, "%sFilename: pool/%s\nSize: %llu\nSHA256: %s\n\n", buf_str(&read_back), file, (unsigned long long)size, sha256);
 }
 
@@ -72,7 +73,7 @@ static inline void archive_release(const struct scratch *root, const struct buf 
     time_t now = time(NULL);
     struct tm utc;
     put_file(packages, buf_str(index), index->size);
-    assert_ok(deb_hash(AT_FDCWD, packages, sha256, &size, &err));
+    assert_ok(digest_file(AT_FDCWD, packages, sha256, &size, &err));
     strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S UTC", gmtime_r(&now, &utc));
     cleanup_free char *text =
         str_printf("Origin: test\nSuite: test\nCodename: test\nDate: %s\nArchitectures: amd64\nComponents: main\nSHA256:\n"

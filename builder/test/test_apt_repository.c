@@ -2,6 +2,7 @@
 // The apt backend against a small signed archive made here: fingerprint, resolving, layers, downloads, and every refusal that matters: wrong
 // key, missing package, damaged file, unreachable mirror, second version below.
 #include "builder/test/archive.h"
+#include "builder/digest.h"
 
 static const struct archive_package archive_packages[] = {
     {"core", "1.0", "Essential: yes\nDepends: lib (>= 2)\n"},
@@ -219,7 +220,7 @@ static void test_stand_in(void **state) {
         umask(before);
         assert_string_equal(file, "webops-stand-in-thing_1_all.deb");
         cleanup_free char *path = str_printf("%s/%s", f->packages, file);
-        assert_ok(deb_hash(AT_FDCWD, path, i ? second : first, &size, &err));
+        assert_ok(digest_file(AT_FDCWD, path, i ? second : first, &size, &err));
     }
     assert_string_equal(first, second);
 }

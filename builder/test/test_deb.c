@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // .deb files as dpkg-deb makes them, in each compression; what is no .deb; repositories and private apt configurations made of them.
 #include "builder/deb.h"
+#include "builder/digest.h"
 #include "builder/test/support.h"
 
 #define TEXT(s) ((char *)(uintptr_t)(s))
@@ -69,7 +70,7 @@ static void test_not_there(void **state) {
     uint64_t size;
     assert_int_equal(deb_control(AT_FDCWD, path, &control, &err), -ENOENT);
     assert_contains(err.text, path);
-    assert_int_equal(deb_hash(AT_FDCWD, path, sha256, &size, &err), -ENOENT);
+    assert_int_equal(digest_file(AT_FDCWD, path, sha256, &size, &err), -ENOENT);
     assert_contains(err.text, path);
     assert_int_equal(deb_control(AT_FDCWD, scratch->path, &control, &err), -EINVAL); // a directory
 }
@@ -81,10 +82,10 @@ static void test_hash(void **state) {
     char sha256[65];
     uint64_t size = 9;
     put_file(path, "hello", 5);
-    assert_ok(deb_hash(AT_FDCWD, path, sha256, &size, &err));
+    assert_ok(digest_file(AT_FDCWD, path, sha256, &size, &err));
     assert_string_equal(sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
     assert_int_equal(size, 5);
-    assert_ok(deb_hash(scratch->fd, "x", sha256, &size, &err));
+    assert_ok(digest_file(scratch->fd, "x", sha256, &size, &err));
 }
 
 // dpkg-deb reads the stand-in back; nothing but the package itself is left behind.

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names, words, paths, choices: what a well-formed recipe must also be. No file access.
+#include "builder/recipe_check.h"
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+// The line on which `key:` stands first, for messages about values that are well-formed YAML; 1 when it is not there.
+static unsigned line_of(const char *text, const char *key) {
+    unsigned line = 1;
+    for (const char *c = text; *c; line++) {
+        const char *word = c + strspn(c, " -");
+        if (strncmp(word, key, strlen(key)) == 0 && word[strlen(key)] == ':')
+            return line;
+        c += strcspn(c, "\n");
+        c += *c == '\n';
+    }
+    return 1;
+}
+
+int recipe_complain(const struct recipe_place *place, const char *key, const char *format, ...) {
+    char what[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    return err_set(place->err, -EINVAL, "%s:%u: %s: %s", place->name, line_of(place->text, key), key, what);
+}
+
+static bool is_name(const char *text) {
+    size_t length = strlen(text);
+    return length > 0 && length < 48 && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-.") == length && *text != '-' && *text != '.';
+}
+
+static int check_name(const struct recipe_place *place, const char *key, const char *value) {
+    return is_name(value)
+               ? 0
+               : recipe_complain(place, key, "'%s' is not a name (1 to 47 characters of a-z 0-9 - . , starting with a letter or digit)",
+                                 value);
+}
+
+static int check_version(const struct recipe_place *place, const char *value) {
+    size_t length = strlen(value);
+    for (const char *c = value; *c; c++)
+        if (*c <= ' ' || *c > '~' || *c == '/' || *c == '"')
+            return recipe_complain(place, "version", "'%s' may hold printable characters only, without blanks, '/' and '\"'", value);
+    return length < 48 ? 0 : recipe_complain(place, "version", "more than 47 characters");
+}
+
+static int check_words(const struct recipe_place *place, const char *key, const struct strings *words) {
+    for (unsigned i = 0; i < words->count; i++)
+        if (!*words->items[i] || strpbrk(words->items[i], " \t\r\n\"'\\$`"))
+            return recipe_complain(place, key, "entry %u must be one word without quotes and blanks", i + 1);
+    return 0;
+}
+
+static int check_word(const struct recipe_place *place, const char *key, char *word) {
+    return check_words(place, key, &(struct strings){&word, 1});
+}
+
+static int check_choice(const struct recipe_place *place, const char *key, const char *value, const char *const *choices,
+                        const char *list) {
+    for (; *choices; choices++)
+        if (strcmp(value, *choices) == 0)
+            return 0;
+    return recipe_complain(place, key, "'%s' is not one of %s", value, list);
+}
+
+bool recipe_parse_size(const char *text, uint64_t *ret_bytes) {
+    static const char units[] = "KMGT";
+    uint64_t value = 0;
+    const char *c = text;
+    for (; *c >= '0' && *c <= '9'; c++)
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(*c - '0'), &value))
+            return false;
+    if (c == text || value == 0)
+        return false;
+    const char *unit = *c ? strchr(units, *c) : NULL;
+    if (*c && (!unit || c[1]))
+        return false;
+    for (const char *u = units; unit && u <= unit; u++)
+        if (__builtin_mul_overflow(value, 1024, &value))
+            return false;
+    *ret_bytes = value;
+    return true;
+}
+
+static int check_path(const struct recipe_place *place, const char *key, const char *path) {
+    if (path[0] != '/' || strstr(path, "/../") || strstr(path, "//") || strstr(path, "/./") || path[strlen(path) - 1] == '/' ||
+        (strlen(path) >= 3 && strcmp(path + strlen(path) - 3, "/..") == 0))
+        return recipe_complain(place, key, "'%s' is not an absolute path without '..', '//' and a '/' at its end", path);
+    return 0;
+}
+
+int recipe_check_image(const struct recipe_image *image, const struct recipe_place *place) {
+    static const char *const backends[] = {"apt", NULL};
+    int r = check_name(place, "id", image->id);
+    if (r >= 0)
+        r = check_choice(place, "backend", image->backend, backends, "apt");
+    if (r >= 0)
+        r = check_name(place, "family", image->family);
+    if (r >= 0) // ends up in an option list of sources.list
+        r = check_name(place, "architecture", image->architecture);
+    if (r >= 0)
+        r = check_word(place, "kernel", image->kernel);
+    if (r >= 0)
+        r = check_words(place, "packages", &image->packages);
+    if (r >= 0)
+        r = check_words(place, "stand_ins", &image->stand_ins);
+    if (r >= 0 && !image->packages.count)
+        r = recipe_complain(place, "packages", "at least one package is needed");
+    for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
+        const struct recipe_source *source = &image->sources[i];
+        r = check_words(place, "suites", &source->suites);
+        if (r >= 0)
+            r = check_words(place, "components", &source->components);
+        if (r >= 0 && (!source->suites.count || !source->components.count))
+            r = recipe_complain(place, "sources", "source %u needs suites and components", i + 1);
+        if (r >= 0)
+            r = check_path(place, "keyring", source->keyring);
+    }
+    return r;
+}
+
+static int check_fetch(const struct recipe_fetch *fetch, const struct recipe_place *place) {
+    if (strlen(fetch->sha256) != 64 || strspn(fetch->sha256, "0123456789abcdef") != 64)
+        return recipe_complain(place, "sha256", "64 lower-case hex digits are expected; every download is pinned");
+    if (strncmp(fetch->url, "https://", 8) != 0 && strncmp(fetch->url, "http://", 7) != 0 && strncmp(fetch->url, "file:///", 8) != 0)
+        return recipe_complain(place, "url", "an http, https or file address is expected");
+    return check_path(place, "path", fetch->path);
+}
+
+int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_place *place) {
+    static const char *const programs[] = {"webops", "webops-fetch", NULL};
+    int r = check_name(place, "name", layer->name);
+    if (r >= 0)
+        r = check_version(place, layer->version);
+    if (r >= 0)
+        r = check_words(place, "packages", &layer->apt_packages);
+    for (unsigned i = 0; r >= 0 && i < layer->fetch_count; i++)
+        r = check_fetch(&layer->fetch[i], place);
+    for (unsigned i = 0; r >= 0 && i < layer->enable_count; i++)
+        if (strchr(layer->enable[i].unit, '/') || strchr(layer->enable[i].wants, '/'))
+            r = recipe_complain(place, "enable", "unit names have no '/'");
+    for (unsigned i = 0; r >= 0 && i < layer->mask.count; i++)
+        if (strchr(layer->mask.items[i], '/'))
+            r = recipe_complain(place, "mask", "unit names have no '/'");
+    for (unsigned i = 0; r >= 0 && i < layer->remove.count; i++)
+        r = check_path(place, "remove", layer->remove.items[i]);
+    for (unsigned i = 0; r >= 0 && i < layer->mode_count; i++) {
+        r = check_path(place, "path", layer->modes[i].path);
+        if (r >= 0 && layer->modes[i].mode > 07777)
+            r = recipe_complain(place, "mode", "an octal mode such as 0640 is expected");
+    }
+    for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++)
+        r = check_choice(place, "programs", layer->programs.items[i], programs, "webops, webops-fetch");
+    return r;
+}
+
+int recipe_check_profile(struct recipe_profile *profile, const struct recipe_place *place) {
+    static const char *const outputs[] = {"qcow2", "zst", NULL};
+    static const char *const modules[] = {"virtio", "server", NULL};
+    int r = check_name(place, "name", profile->name);
+    if (r >= 0)
+        r = check_version(place, profile->version);
+    if (r >= 0)
+        r = check_name(place, "image", profile->image);
+    // libcyaml lets strtoull() wrap a minus sign around.
+    if (r >= 0 && (profile->sequence < 1 || profile->sequence > INT64_MAX))
+        r = recipe_complain(place, "sequence", "a number from 1 on is expected");
+    if (r >= 0 && profile->layers.count > 15)
+        r = recipe_complain(place, "layers", "%u layers, at most 15 are possible on top of the base", profile->layers.count);
+    for (unsigned i = 0; r >= 0 && i < profile->layers.count; i++) {
+        r = check_name(place, "layers", profile->layers.items[i]);
+        for (unsigned j = 0; r >= 0 && j < i; j++)
+            if (strcmp(profile->layers.items[i], profile->layers.items[j]) == 0)
+                r = recipe_complain(place, "layers", "'%s' stands twice", profile->layers.items[i]);
+    }
+    if (r >= 0)
+        r = check_words(place, "cmdline", &profile->cmdline);
+    if (r >= 0 && profile->kernel)
+        r = check_word(place, "kernel", profile->kernel);
+    for (unsigned i = 0; r >= 0 && i < profile->cmdline.count; i++)
+        if (strncmp(profile->cmdline.items[i], "webops.slot=", 12) == 0)
+            r = recipe_complain(place, "cmdline", "webops.slot= is written by the build");
+    for (unsigned i = 0; r >= 0 && i < profile->outputs.count; i++)
+        r = check_choice(place, "outputs", profile->outputs.items[i], outputs, "qcow2, zst");
+    if (r >= 0 && profile->modules)
+        r = check_choice(place, "modules", profile->modules, modules, "virtio, server");
+    if (!profile->zstd_level)
+        profile->zstd_level = 15;
+    if (r >= 0 && (profile->zstd_level < 1 || profile->zstd_level > 22))
+        r = recipe_complain(place, "zstd_level", "1 to 22 is expected");
+    return r;
+}
