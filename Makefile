@@ -52,6 +52,8 @@ $(O)/webops: $(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES))
 	$(CC) $(LINK_HARDENING) -o $@ $^ $(FIRSTBOOT_LIBS)
 $(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
 	$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
+$(O)/webops-verify: $(call objects,plain,$(VERIFY_SOURCES) $(COMMON_SOURCES))
+	$(CC) $(LINK_HARDENING) -o $@ $^ $(VERIFY_LIBS)
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack,-z,noseparate-code -s -o $@.tmp $^
@@ -59,34 +61,28 @@ $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
 	mv $@.tmp $@
 
-# Unit tests: <room>/test/test_<module>.c, each a program of its own, linked with its room's objects but main.o.
+# Unit tests: <room>/test/{test,fuzz}_<module>.c, each a program of its own, linked with its room's objects but main.o. A room is
+# folder, sources, libraries; a fuzzer gets a main of ours here, which runs it over its corpus.
 TEST_LIBS = -lcmocka
-COMMON_TESTS = $(patsubst common/test/%.c,$(O)/common/test/%,$(wildcard common/test/test_*.c common/test/fuzz_*.c))
-BUILDER_TESTS = $(patsubst builder/test/%.c,$(O)/builder/test/%,$(wildcard builder/test/test_*.c builder/test/fuzz_*.c))
-FIRSTBOOT_TESTS = $(patsubst firstboot/test/%.c,$(O)/firstboot/test/%,$(wildcard firstboot/test/test_*.c firstboot/test/fuzz_*.c))
-INIT_TESTS = $(patsubst firstboot/init/test/%.c,$(O)/firstboot/init/test/%,$(wildcard firstboot/init/test/test_*.c firstboot/init/test/fuzz_*.c))
-UNIT_TESTS = $(COMMON_TESTS) $(BUILDER_TESTS) $(FIRSTBOOT_TESTS) $(INIT_TESTS)
-
 TEST_SUPPORT = $(O)/test/tests/corpus_main.o
 no_main = $(filter-out %/main.o,$(1))
+unit_tests = $(patsubst %.c,$(O)/%,$(wildcard $(1)/test/test_*.c $(1)/test/fuzz_*.c))
 link_test = @mkdir -p $(@D) && $(CC) $(SANITIZE) -o $@ $(filter %.o,$^)
 
-$(O)/common/test/test_%: $(O)/test/common/test/test_%.o $(call objects,test,$(COMMON_SOURCES))
-	$(link_test) $(TEST_LIBS) $(COMMON_LIBS)
-$(O)/common/test/fuzz_%: $(O)/test/common/test/fuzz_%.o $(TEST_SUPPORT) $(call objects,test,$(COMMON_SOURCES))
-	$(link_test) $(COMMON_LIBS)
-$(O)/builder/test/test_%: $(O)/test/builder/test/test_%.o $(call no_main,$(call objects,test,$(BUILDER_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(TEST_LIBS) $(BUILDER_LIBS)
-$(O)/builder/test/fuzz_%: $(O)/test/builder/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(BUILDER_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(BUILDER_LIBS)
-$(O)/firstboot/test/test_%: $(O)/test/firstboot/test/test_%.o $(call no_main,$(call objects,test,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(TEST_LIBS) $(FIRSTBOOT_LIBS)
-$(O)/firstboot/test/fuzz_%: $(O)/test/firstboot/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(FIRSTBOOT_LIBS)
-$(O)/firstboot/init/test/test_%: $(O)/test/firstboot/init/test/test_%.o $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(TEST_LIBS) $(COMMON_LIBS)
-$(O)/firstboot/init/test/fuzz_%: $(O)/test/firstboot/init/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(INIT_SOURCES) $(COMMON_SOURCES)))
-	$(link_test) $(COMMON_LIBS)
+define unit_room
+UNIT_TESTS += $(call unit_tests,$(1))
+$(O)/$(1)/test/test_%: $(O)/test/$(1)/test/test_%.o $(call no_main,$(call objects,test,$(sort $(2) $(COMMON_SOURCES))))
+	$$(link_test) $(TEST_LIBS) $(3)
+$(O)/$(1)/test/fuzz_%: $(O)/test/$(1)/test/fuzz_%.o $(TEST_SUPPORT) $(call no_main,$(call objects,test,$(sort $(2) $(COMMON_SOURCES))))
+	$$(link_test) $(3)
+endef
+$(eval $(call unit_room,common,,$(COMMON_LIBS)))
+$(eval $(call unit_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call unit_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
+$(eval $(call unit_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
+$(eval $(call unit_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))
+$(eval $(call unit_room,firstboot/verify,$(VERIFY_SOURCES),$(VERIFY_LIBS)))
+$(eval $(call unit_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
 unit-tests: $(UNIT_TESTS)
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resolving and downloading with apt itself, in an apt root of our own below the metadata directory, one per image, locked while in use.
 #include "builder/apt.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/deb.h"
 #include "builder/tool_log.h"
 #include "common/file.h"

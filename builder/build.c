@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans and carries out one build. What the nodes do is build_nodes.c's, what lands in the output directory build_outputs.c's.
 #include "builder/build.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/file.h"

@@ -2,7 +2,7 @@
 // The files of a finished build: made in a hidden directory beside their final place, renamed one by one, build.json last. A build.json
 // that names the present key and files of the right size means that there is nothing to do.
 #include "builder/bill.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/build.h"
 #include "builder/disk.h"
 #include "builder/output.h"

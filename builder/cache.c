@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entries appear under their final name whole or not at all; locks make two builds of one node one.
 #include "builder/cache.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"

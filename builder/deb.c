@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads and makes .deb files, and writes the small repositories and configurations around them.
 #include "builder/deb.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/tool_log.h"
 #include "common/file.h"
 #include "common/run.h"

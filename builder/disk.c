@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Assembles the disk from its parts. Each part is a module of its own; here is only the layout and the order.
 #include "builder/disk.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/grub.h"
 #include "builder/state.h"
 #include "common/buf.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One libcurl transfer into a temporary file, hashed afterwards, renamed when it is what was asked for.
 #include "builder/download.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/deb.h"
 #include "common/file.h"
 #include <curl/curl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The BIOS boot path. All logic is in grub.cfg on the ESP; the core image only finds it there.
 #include "builder/grub.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/file.h"
 #include "common/run.h"
 #include <errno.h>

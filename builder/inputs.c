@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Named inputs and their key.
 #include "builder/inputs.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/slot.h"

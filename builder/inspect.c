@@ -2,7 +2,7 @@
 // Looks into an image and verifies it. Images come from anywhere: every size is checked before it is used, nothing of a slot is
 // interpreted beyond its header until its hash tree was verified.
 #include "builder/inspect.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/esp.h"
 #include "builder/grub.h"
 #include "builder/slotimage.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Conversions of the raw disk by other programs, and the block map by ourselves.
 #include "builder/output.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/run.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts layers behind a slot header and a hash tree behind both; and the way back: is this image what its root hash says?
 #include "builder/slotimage.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/verity.h"
 #include "common/file.h"
 #include <errno.h>

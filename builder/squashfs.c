@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs mksquashfs. Every time stamp, owner and mode that is not in the stream is given, so that nothing of the machine gets in.
 #include "builder/squashfs.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/file.h"

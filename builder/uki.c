@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Appends sections to a PE32+ image and finds them again. Offsets come from the file, so every one is checked before it is used.
 #include "builder/uki.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hash tree: made with libcryptsetup, checked by recomputing it level by level. No superblock, no salt, SHA-256.
 #include "builder/verity.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/buf.h"
 #include "common/log.h"
 #include <errno.h>

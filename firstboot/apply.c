@@ -4,7 +4,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "firstboot/actionlog.h"
-#include "firstboot/manifest.h"
+#include "firstboot/rendered.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -117,7 +117,7 @@ static int apply_entry(struct apply *apply, const struct plan_entry *entry, stru
     return r < 0 ? r : 0;
 }
 
-static int remove_unplanned(struct apply *apply, const struct manifest *before, const struct plan *plan, struct err *err) {
+static int remove_unplanned(struct apply *apply, const struct rendered *before, const struct plan *plan, struct err *err) {
     for (size_t i = 0; i < before->count; i++) {
         const char *path = before->entries[i].path;
         if (plan_find(plan, path))
@@ -130,12 +130,12 @@ static int remove_unplanned(struct apply *apply, const struct manifest *before, 
 }
 
 static int publish_manifest(int root_fd, const struct plan *plan, struct err *err) {
-    cleanup_manifest struct manifest manifest = {0};
+    cleanup_rendered struct rendered rendered = {0};
     cleanup_buf struct buf text = {0};
-    manifest_make(plan, &manifest);
-    manifest_format(&manifest, &text);
+    rendered_make(plan, &rendered);
+    rendered_format(&rendered, &text);
     int r = file_mkdirs(root_fd, "run/webops", 0755, err);
-    return r < 0 ? r : file_publish(root_fd, MANIFEST_PATH, text.data, text.size, 0644, err);
+    return r < 0 ? r : file_publish(root_fd, RENDERED_PATH, text.data, text.size, 0644, err);
 }
 
 static void keep_first(int r, const struct err *err, int *first, struct err *ret_first) {
@@ -146,10 +146,10 @@ static void keep_first(int r, const struct err *err, int *first, struct err *ret
 }
 
 int apply_plan(struct apply *apply, const struct plan *plan, struct err *err) {
-    cleanup_manifest struct manifest before = {0};
+    cleanup_rendered struct rendered before = {0};
     struct err failure;
     int first = 0;
-    keep_first(manifest_load(apply->root_fd, &before, &failure), &failure, &first, err);
+    keep_first(rendered_load(apply->root_fd, &before, &failure), &failure, &first, err);
     keep_first(remove_unplanned(apply, &before, plan, &failure), &failure, &first, err);
     for (size_t i = 0; i < plan->count; i++)
         keep_first(apply_entry(apply, &plan->entries[i], &failure), &failure, &first, err);

@@ -22,7 +22,7 @@ static const char *const expected[] = {
 };
 
 struct walk {
-    const struct manifest *manifest;
+    const struct rendered *rendered;
     struct drift *drift;
     int lower_fd; // the image's own root, below the volatile /etc; -1 = unknown
 };
@@ -46,21 +46,21 @@ static void add(struct drift *drift, enum drift_kind kind, const char *path) {
     drift->items[drift->count++] = (struct drift_item){kind, str_dup(path)};
 }
 
-static bool matches(const struct manifest_entry *entry, int dir_fd, const char *name, const struct stat *st) {
+static bool matches(const struct rendered_file *entry, int dir_fd, const char *name, const struct stat *st) {
     char target[4096], hash[2 * SHA256_BYTES + 1];
     struct err err;
     if (entry->is_link != S_ISLNK(st->st_mode) || (!entry->is_link && (st->st_mode & 07777) != entry->mode))
         return false;
     if (entry->is_link) {
         ssize_t size = readlinkat(dir_fd, name, target, sizeof(target));
-        manifest_hash(target, size > 0 ? (size_t)size : 0, hash);
+        rendered_hash(target, size > 0 ? (size_t)size : 0, hash);
         return strcmp(hash, entry->sha256) == 0;
     }
     cleanup_free char *text = NULL;
     size_t size;
     if (file_read(dir_fd, name, MAX_FILE_BYTES, &text, &size, &err) < 0)
         return false;
-    manifest_hash(text, size, hash);
+    rendered_hash(text, size, hash);
     explicit_bzero(text, size);
     return strcmp(hash, entry->sha256) == 0;
 }
@@ -70,7 +70,7 @@ static bool is_in_image(const struct walk *walk, const char *path) {
 }
 
 static void judge(struct walk *walk, int dir_fd, const char *name, const char *path, const struct stat *st) {
-    const struct manifest_entry *entry = manifest_find(walk->manifest, path);
+    const struct rendered_file *entry = rendered_find(walk->rendered, path);
     if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0)) {
         if (!drift_is_expected(path))
             add(walk->drift, DRIFT_REMOVED, path);
@@ -110,8 +110,8 @@ static int walk_directory(struct walk *walk, int fd, const char *path, int depth
 
 // A rendered file that nobody finds in the upper layer any more was moved away or never written.
 static void find_missing(int root_fd, struct walk *walk) {
-    for (size_t i = 0; i < walk->manifest->count; i++) {
-        const char *path = walk->manifest->entries[i].path;
+    for (size_t i = 0; i < walk->rendered->count; i++) {
+        const char *path = walk->rendered->entries[i].path;
         cleanup_free char *upper = strncmp(path, "etc/", 4) == 0 ? str_printf(DRIFT_UPPER "/%s", path + 4) : str_dup(path);
         if (!file_exists(root_fd, upper) && !is_in_image(walk, path))
             add(walk->drift, DRIFT_REMOVED, path);
@@ -122,11 +122,11 @@ static int compare(const void *left, const void *right) {
     return strcmp(((const struct drift_item *)left)->path, ((const struct drift_item *)right)->path);
 }
 
-int drift_find(int root_fd, const struct manifest *manifest, struct drift *ret_drift, struct err *err) {
+int drift_find(int root_fd, const struct rendered *rendered, struct drift *ret_drift, struct err *err) {
     cleanup_drift struct drift drift = {0};
     // A copy of the root mount without what is mounted on top of it shows the image's own /etc.
     cleanup_fd int lower_fd = (int)syscall(SYS_open_tree, root_fd, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    struct walk walk = {manifest, &drift, lower_fd};
+    struct walk walk = {rendered, &drift, lower_fd};
     int fd = file_open(root_fd, DRIFT_UPPER, O_RDONLY | O_DIRECTORY, 0, err);
     int r = fd < 0 ? fd : walk_directory(&walk, fd, "etc", 0, err);
     if (r < 0)

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# webops, its unprivileged fetcher, and PID 1 of the initramfs.
-FIRSTBOOT_SOURCES = $(wildcard firstboot/*.c)
-FIRSTBOOT_LIBS = -ljansson
-FETCH_SOURCES = $(wildcard firstboot/fetch/*.c)
-FETCH_LIBS = -lcurl -ljansson
+# webops with its update engine, the two unprivileged programs that read what comes from outside (one fetches, one verifies), and PID 1 of
+# the initramfs.
+SANDBOX_SOURCES = firstboot/sandbox.c
+FIRSTBOOT_SOURCES = $(filter-out $(SANDBOX_SOURCES),$(wildcard firstboot/*.c)) $(wildcard firstboot/update/*.c)
+FIRSTBOOT_LIBS = -ljansson -lcrypto
+FETCH_SOURCES = $(wildcard firstboot/fetch/*.c) $(SANDBOX_SOURCES)
+FETCH_LIBS = -lcurl -ljansson -lcrypto
+VERIFY_SOURCES = $(wildcard firstboot/verify/*.c) $(SANDBOX_SOURCES)
+VERIFY_LIBS = -ljansson -lcrypto
 INIT_SOURCES = $(wildcard firstboot/init/*.c)

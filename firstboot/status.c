@@ -32,9 +32,9 @@ static json_t *layers(const struct config *record) {
 
 static json_t *drift_count(int root_fd) {
     struct err err;
-    cleanup_manifest struct manifest manifest = {0};
+    cleanup_rendered struct rendered rendered = {0};
     cleanup_drift struct drift drift = {0};
-    if (manifest_load(root_fd, &manifest, &err) < 0 || drift_find(root_fd, &manifest, &drift, &err) < 0)
+    if (rendered_load(root_fd, &rendered, &err) < 0 || drift_find(root_fd, &rendered, &drift, &err) < 0)
         return json_null();
     return json_integer((json_int_t)drift.count);
 }

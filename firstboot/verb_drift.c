@@ -39,12 +39,12 @@ int verb_drift(const struct verb *self, int argc, char **argv) {
     if (r >= 0)
         return r;
     struct err err;
-    cleanup_manifest struct manifest manifest = {0};
+    cleanup_rendered struct rendered rendered = {0};
     cleanup_drift struct drift drift = {0};
     cleanup_fd int root_fd = file_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0, &err);
-    r = root_fd < 0 ? root_fd : manifest_load(root_fd, &manifest, &err);
+    r = root_fd < 0 ? root_fd : rendered_load(root_fd, &rendered, &err);
     if (r >= 0)
-        r = drift_find(root_fd, &manifest, &drift, &err);
+        r = drift_find(root_fd, &rendered, &drift, &err);
     if (r < 0)
         return verb_failed(r, &err);
     return json ? print_json(&drift) : print_plain(&drift);

@@ -5,7 +5,7 @@ PYTEST ?= $(PYTHON) -B -m pytest
 PYTEST_ARGS ?=
 CLANG = clang
 FUZZ_FLAGS = -std=gnu17 -D_GNU_SOURCE -I. -DWEBOPS_VERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
-FUZZERS = $(patsubst %.c,%,$(wildcard common/test/fuzz_*.c builder/test/fuzz_*.c firstboot/test/fuzz_*.c firstboot/init/test/fuzz_*.c))
+FUZZERS = $(patsubst $(O)/%,%,$(foreach test,$(UNIT_TESTS),$(if $(findstring /fuzz_,$(test)),$(test))))
 
 help: ## this list
 	@echo "make TARGET, one of:"
@@ -47,18 +47,18 @@ fuzz: ## run every fuzzer for FUZZ_SECONDS (30) each
 	        -artifact_prefix=$(O)/fuzz/ $(O)/fuzz/corpus/$$fuzzer $$corpus || exit 1; \
 	    echo "$$fuzzer: $(FUZZ_SECONDS) s, nothing found"; done
 
-$(O)/fuzz/common/test/fuzz_%: common/test/fuzz_%.c $(COMMON_SOURCES)
-	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(COMMON_LIBS)
-$(O)/fuzz/builder/test/fuzz_%: builder/test/fuzz_%.c $(filter-out %/main.c,$(BUILDER_SOURCES)) $(COMMON_SOURCES)
-	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(BUILDER_LIBS)
-$(O)/fuzz/firstboot/test/fuzz_%: firstboot/test/fuzz_%.c $(filter-out %/main.c,$(FIRSTBOOT_SOURCES)) $(COMMON_SOURCES)
-	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(FIRSTBOOT_LIBS)
-$(O)/fuzz/firstboot/init/test/fuzz_%: firstboot/init/test/fuzz_%.c $(filter-out %/main.c,$(INIT_SOURCES)) $(COMMON_SOURCES)
-	@mkdir -p $(@D)
-	$(CLANG) $(FUZZ_FLAGS) -o $@ $^ $(COMMON_LIBS)
+define fuzz_room
+$(O)/fuzz/$(1)/test/fuzz_%: $(1)/test/fuzz_%.c $(filter-out %/main.c,$(sort $(2) $(COMMON_SOURCES)))
+	@mkdir -p $$(@D)
+	$(CLANG) $(FUZZ_FLAGS) -o $$@ $$^ $(3)
+endef
+$(eval $(call fuzz_room,common,,$(COMMON_LIBS)))
+$(eval $(call fuzz_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call fuzz_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
+$(eval $(call fuzz_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
+$(eval $(call fuzz_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))
+$(eval $(call fuzz_room,firstboot/verify,$(VERIFY_SOURCES),$(VERIFY_LIBS)))
+$(eval $(call fuzz_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
 SHARE = $(DESTDIR)$(PREFIX)/share/webops
 LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/webops

@@ -3,7 +3,7 @@
 // test works on a copy (archive_setup).
 #pragma once
 #include "builder/apt.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/deb.h"
 #include "builder/test/support.h"
 #include <time.h>

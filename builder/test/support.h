@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tests of the image pipeline share: real tools as witnesses, small files, slots and disks made of synthetic parts.
 #pragma once
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/disk.h"
 #include "builder/slotimage.h"
 #include "builder/uki.h"

@@ -2,7 +2,7 @@
 // The apt backend against a small signed archive made here: fingerprint, resolving, layers, downloads, and every refusal that matters: wrong
 // key, missing package, damaged file, unreachable mirror, second version below.
 #include "builder/test/archive.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 
 static const struct archive_package archive_packages[] = {
     {"core", "1.0", "Essential: yes\nDepends: lib (>= 2)\n"},

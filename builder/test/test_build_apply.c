@@ -2,7 +2,7 @@
 // A whole build through the verbs, with only base and initramfs made up (they need a real distribution): layers, slot image, UKI, disk and
 // reports are real. What is printed, what is left, what is built again after damage, and what a failure leaves.
 #include "builder/layer_output.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/test/project.h"
 #include "builder/verbs.h"
 #include <jansson.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // .deb files as dpkg-deb makes them, in each compression; what is no .deb; repositories and private apt configurations made of them.
 #include "builder/deb.h"
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "builder/test/support.h"
 
 #define TEXT(s) ((char *)(uintptr_t)(s))

@@ -4,7 +4,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/opt.h"
-#include "firstboot/fetch/sandbox.h"
+#include "firstboot/sandbox.h"
 #include "firstboot/fetch/transfer.h"
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #include "firstboot/test/support.h"
 #include "firstboot/actionlog.h"
 #include "firstboot/apply.h"
-#include "firstboot/manifest.h"
+#include "firstboot/rendered.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -103,28 +103,28 @@ static void manifest_names_what_was_written(void **state) {
     cleanup_root struct support_root root = support_root_make();
     make_home(&root);
     apply_text(&root, "HOSTNAME=one\n");
-    cleanup_manifest struct manifest manifest = {0};
+    cleanup_rendered struct rendered rendered = {0};
     struct err err;
-    assert_int_equal(manifest_load(root.fd, &manifest, &err), 0);
-    assert_int_equal(manifest.count, 18); // without the home directory
-    const struct manifest_entry *entry = manifest_find(&manifest, "etc/hostname");
+    assert_int_equal(rendered_load(root.fd, &rendered, &err), 0);
+    assert_int_equal(rendered.count, 18); // without the home directory
+    const struct rendered_file *entry = rendered_find(&rendered, "etc/hostname");
     char hash[65];
-    manifest_hash("one\n", 4, hash);
+    rendered_hash("one\n", 4, hash);
     assert_string_equal(entry->sha256, hash);
     assert_int_equal(entry->mode, 0644);
-    assert_true(manifest_find(&manifest, "etc/localtime")->is_link);
+    assert_true(rendered_find(&rendered, "etc/localtime")->is_link);
 }
 
 static void manifest_survives_its_text(void **state) {
     (void)state;
     cleanup_plan struct plan plan = support_plan("");
-    cleanup_manifest struct manifest made = {0}, read = {0};
+    cleanup_rendered struct rendered made = {0}, read = {0};
     cleanup_buf struct buf text = {0}, again = {0};
     struct err err;
-    manifest_make(&plan, &made);
-    manifest_format(&made, &text);
-    assert_int_equal(manifest_parse(buf_str(&text), &read, &err), 0);
-    manifest_format(&read, &again);
+    rendered_make(&plan, &made);
+    rendered_format(&made, &text);
+    assert_int_equal(rendered_parse(buf_str(&text), &read, &err), 0);
+    rendered_format(&read, &again);
     assert_string_equal(buf_str(&text), buf_str(&again));
 }
 
@@ -139,9 +139,9 @@ static void manifest_refuses_other_lines(void **state) {
                                       "0644 g3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 etc/x\n",
                                       "\n"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        cleanup_manifest struct manifest manifest = {0};
+        cleanup_rendered struct rendered rendered = {0};
         struct err err;
-        assert_int_equal(manifest_parse(bad[i], &manifest, &err), -EINVAL);
+        assert_int_equal(rendered_parse(bad[i], &rendered, &err), -EINVAL);
         assert_non_null(strstr(err.text, ":1:"));
     }
 }

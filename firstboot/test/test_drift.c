@@ -6,25 +6,25 @@
 
 #define UPPER DRIFT_UPPER "/"
 
-// A root whose upper layer holds what the manifest says.
-static struct support_root rendered_root(struct manifest *manifest) {
+// A root whose upper layer holds what the rendered says.
+static struct support_root rendered_root(struct rendered *rendered) {
     struct support_root root = support_root_make();
     struct err err;
     char hash[65], text[512];
-    manifest_hash("one\n", 4, hash);
+    rendered_hash("one\n", 4, hash);
     snprintf(text, sizeof(text), "0644 %s etc/hostname\n", hash);
-    manifest_hash("../zone", 7, hash);
+    rendered_hash("../zone", 7, hash);
     snprintf(text + strlen(text), sizeof(text) - strlen(text), "link %s etc/localtime\n", hash);
-    assert_int_equal(manifest_parse(text, manifest, &err), 0);
+    assert_int_equal(rendered_parse(text, rendered, &err), 0);
     support_write(&root, UPPER "hostname", "one\n");
     assert_int_equal(symlinkat("../zone", root.fd, UPPER "localtime"), 0);
     return root;
 }
 
-static void expect(const struct support_root *root, const struct manifest *manifest, size_t count, enum drift_kind kind, const char *path) {
+static void expect(const struct support_root *root, const struct rendered *rendered, size_t count, enum drift_kind kind, const char *path) {
     cleanup_drift struct drift drift = {0};
     struct err err;
-    assert_int_equal(drift_find(root->fd, manifest, &drift, &err), 0);
+    assert_int_equal(drift_find(root->fd, rendered, &drift, &err), 0);
     assert_int_equal(drift.count, count);
     if (count == 0)
         return;
@@ -34,86 +34,86 @@ static void expect(const struct support_root *root, const struct manifest *manif
 
 static void nothing_differs(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
-    expect(&root, &manifest, 0, 0, NULL);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
+    expect(&root, &rendered, 0, 0, NULL);
 }
 
 static void the_systems_own_files_are_no_drift(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
     support_write(&root, UPPER "machine-id", "x");
     support_write(&root, UPPER "adjtime", "x");
     support_write(&root, UPPER "passwd-", "x");
-    expect(&root, &manifest, 0, 0, NULL);
+    expect(&root, &rendered, 0, 0, NULL);
     assert_false(drift_is_expected("etc/passwd"));
     assert_false(drift_is_expected("etc/x/machine-id"));
 }
 
 static void an_edit_is_seen(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
     support_write(&root, UPPER "hostname", "two\n");
-    expect(&root, &manifest, 1, DRIFT_CHANGED, "etc/hostname");
+    expect(&root, &rendered, 1, DRIFT_CHANGED, "etc/hostname");
 }
 
 static void a_mode_is_seen(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
     assert_int_equal(fchmodat(root.fd, UPPER "hostname", 0666, 0), 0);
-    expect(&root, &manifest, 1, DRIFT_CHANGED, "etc/hostname");
+    expect(&root, &rendered, 1, DRIFT_CHANGED, "etc/hostname");
 }
 
 static void another_link_is_seen(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
     assert_int_equal(unlinkat(root.fd, UPPER "localtime", 0), 0);
     assert_int_equal(symlinkat("../other", root.fd, UPPER "localtime"), 0);
-    expect(&root, &manifest, 1, DRIFT_CHANGED, "etc/localtime");
+    expect(&root, &rendered, 1, DRIFT_CHANGED, "etc/localtime");
     assert_int_equal(unlinkat(root.fd, UPPER "localtime", 0), 0);
     support_write(&root, UPPER "localtime", "../zone"); // a file with the link's target as content
-    expect(&root, &manifest, 1, DRIFT_CHANGED, "etc/localtime");
+    expect(&root, &rendered, 1, DRIFT_CHANGED, "etc/localtime");
 }
 
 static void an_added_file_is_seen(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
     support_write(&root, UPPER "systemd/system/evil.service", "x");
-    expect(&root, &manifest, 1, DRIFT_ADDED, "etc/systemd/system/evil.service");
+    expect(&root, &rendered, 1, DRIFT_ADDED, "etc/systemd/system/evil.service");
 }
 
 static void a_missing_rendered_file_is_seen(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
     assert_int_equal(unlinkat(root.fd, UPPER "hostname", 0), 0);
-    expect(&root, &manifest, 1, DRIFT_REMOVED, "etc/hostname");
+    expect(&root, &rendered, 1, DRIFT_REMOVED, "etc/hostname");
 }
 
 static void a_whiteout_is_a_removed_file(void **state) {
     (void)state;
-    cleanup_manifest struct manifest manifest = {0};
-    cleanup_root struct support_root root = rendered_root(&manifest);
+    cleanup_rendered struct rendered rendered = {0};
+    cleanup_root struct support_root root = rendered_root(&rendered);
     if (mknodat(root.fd, UPPER "fstab", S_IFCHR, makedev(0, 0)) < 0) {
         print_message("this user may not make a whiteout: nothing to look at\n");
         assert_int_equal(errno, EPERM);
         return;
     }
-    expect(&root, &manifest, 1, DRIFT_REMOVED, "etc/fstab");
+    expect(&root, &rendered, 1, DRIFT_REMOVED, "etc/fstab");
 }
 
 static void no_volatile_etc(void **state) {
     (void)state;
     cleanup_root struct support_root root = support_root_make();
-    const struct manifest manifest = {0};
+    const struct rendered rendered = {0};
     cleanup_drift struct drift drift = {0};
     struct err err;
-    assert_int_equal(drift_find(root.fd, &manifest, &drift, &err), -ENOENT);
+    assert_int_equal(drift_find(root.fd, &rendered, &drift, &err), -ENOENT);
     assert_int_equal(drift.count, 0);
 }
 

@@ -4,7 +4,7 @@
 #include "common/log.h"
 #include "firstboot/actionlog.h"
 #include "firstboot/bootrecord.h"
-#include "firstboot/manifest.h"
+#include "firstboot/rendered.h"
 #include "firstboot/report.h"
 #include "firstboot/verbs.h"
 #include <errno.h>
@@ -191,7 +191,7 @@ static void a_secret_stays_where_it_belongs(void **state) {
     cleanup_free char *option = root_option(&root);
     assert_int_equal(call_quiet(&apply_verb, option, NULL), EXIT_OK);
     static const char *const public[] = {"etc/passwd",  "etc/sudoers.d/90-webops",   ACTIONLOG_PATH, REPORT_PATH,
-                                         MANIFEST_PATH, "var/lib/webops/config.good"};
+                                         RENDERED_PATH, "var/lib/webops/config.good"};
     for (size_t i = 0; i < ARRAY_SIZE(public); i++) {
         cleanup_free char *text = support_read(&root, public[i]);
         assert_null(strstr(text, "canary"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bulk SHA-256 and positioned copies between files. Knows nothing of what the bytes mean.
-#include "builder/digest.h"
+#include "common/digest.h"
 #include "common/buf.h"
 #include "common/slot.h"
 #include "common/file.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Order: limits, then identity, then the lock on both. A step that fails ends the program: it must not go on with more rights than said.
-#include "firstboot/fetch/sandbox.h"
+#include "firstboot/sandbox.h"
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>

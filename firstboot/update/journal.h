@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the update engine remembers on state, under var/lib/webops/update/: the journal of the update under way (or the last one), attempts
+// of a trial, the ledger of rejected generations, the floors of sequence and time, and the history. docs/FORMATS.md, "Update state".
+#pragma once
+#include "common/config.h"
+#include "common/err.h"
+#include "common/manifest.h"
+#include "firstboot/update/boot.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum journal_state {
+    JOURNAL_NONE, // no update was ever made here
+    JOURNAL_INSTALLING, // the other slot is being written; it has no boot entry
+    JOURNAL_TRIAL, // its entry is published; reboot decides
+    JOURNAL_COMMITTED,
+    JOURNAL_REJECTED,
+};
+struct journal {
+    enum journal_state state;
+    enum boot_slot slot; // the one that is or was installed
+    struct manifest manifest; // of the new generation
+    char from_version[SLOT_VERSION_BYTES]; // what ran when it was installed
+    uint8_t from_root_hash[32];
+    unsigned tries; // granted
+    int64_t started, changed; // seconds since 1970
+    bool wants_reboot;
+};
+// An absent or damaged file is JOURNAL_NONE; a damaged one is kept as journal.damaged and reported.
+int journal_load(int root_fd, struct journal *ret_journal, struct err *err) must_check nonnull(2, 3);
+int journal_save(int root_fd, const struct journal *journal, struct err *err) must_check nonnull(2, 3);
+
+// Attempts: one line per start of the trial generation, by the init ("init") and by webops ("early"), newest last.
+struct attempts {
+    unsigned init, early;
+};
+int attempts_load(int root_fd, const uint8_t root_hash[32], struct attempts *ret_attempts, struct err *err) must_check nonnull(2, 3, 4);
+int attempts_add(int root_fd, const uint8_t root_hash[32], const char *stage, struct err *err) must_check nonnull(2, 3, 4);
+int attempts_clear(int root_fd, struct err *err) must_check nonnull(2);
+
+// Rejections, one file per root hash: kept until `webops update --force` installs that generation.
+struct rejection {
+    char profile[SLOT_NAME_BYTES], version[SLOT_VERSION_BYTES];
+    uint64_t sequence;
+    uint8_t root_hash[32];
+    int64_t time;
+    char stage[32]; // "boot loader", "kernel", "init", "start", "health", "operator"
+    char check[64]; // the failing check, "" when none
+    char reason[512]; // one line
+    char *log; // last lines, at most 8 KiB; NULL = none
+};
+void rejection_done(struct rejection *rejection);
+int ledger_add(int root_fd, const struct rejection *rejection, struct err *err) must_check nonnull(2, 3);
+// 1 and *ret_rejection when this generation was rejected, 0 when not.
+int ledger_find(int root_fd, const uint8_t root_hash[32], struct rejection *ret_rejection, struct err *err) must_check nonnull(2, 3, 4);
+// The newest; 0 when there is none.
+int ledger_last(int root_fd, struct rejection *ret_rejection, struct err *err) must_check nonnull(2, 3);
+int ledger_remove(int root_fd, const uint8_t root_hash[32], struct err *err) must_check nonnull(2, 3);
+
+// Floors: never go back. Absent or damaged: what the running image says.
+struct floors {
+    uint64_t sequence; // highest ever committed
+    int64_t time; // latest valid_from or build time ever seen
+};
+int floors_load(int root_fd, struct floors *ret_floors, struct err *err) must_check nonnull(2, 3);
+int floors_raise(int root_fd, const struct floors *floors, struct err *err) must_check nonnull(2, 3);
+
+// One JSON object per line; 256 KiB, then .1
+int history_add(int root_fd, const char *event, const struct manifest *manifest, const char *detail, struct err *err) must_check
+    nonnull(2, 3, 5);
+
+#define cleanup_rejection cleanup(rejection_done)
