@@ -11,5 +11,6 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
 int verb_plan(const struct verb *self, int argc, char **argv);
 int verb_inspect(const struct verb *self, int argc, char **argv);
 int verb_run(const struct verb *self, int argc, char **argv);
+int verb_test(const struct verb *self, int argc, char **argv);
 int verb_config(const struct verb *self, int argc, char **argv);
 int verb_version(const struct verb *self, int argc, char **argv);
