@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define SILENCE_MS 60000 // it says "alive" every five seconds
@@ -202,9 +203,12 @@ static bool listen_to_said(struct fetcher *fetcher) {
 // Closed its output without "failed": killed, or ended before it could say anything but on standard error.
 static int died(struct fetcher *fetcher, struct err *err) {
     struct pollfd fd = {.fd = fetcher->said, .events = POLLIN};
-    while (poll(&fd, 1, LAST_WORDS_MS) > 0 && listen_to_said(fetcher)) // until it is closed: by its end
+    while (poll(&fd, 1, LAST_WORDS_MS) > 0 && listen_to_said(fetcher))
         ;
-    kill(fetcher->pid, SIGKILL); // changes nothing for one that is ending
+    cleanup_fd int end = (int)syscall(SYS_pidfd_open, fetcher->pid, 0);
+    fd.fd = end;
+    if (end < 0 || poll(&fd, 1, LAST_WORDS_MS) <= 0)
+        kill(fetcher->pid, SIGKILL);
     int status = reap(fetcher);
     while (fetcher->text_size && fetcher->text[fetcher->text_size - 1] == '\n')
         fetcher->text_size--;
