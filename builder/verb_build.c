@@ -3,6 +3,7 @@
 #include "builder/build.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
+#include "common/log.h"
 #include <jansson.h>
 #include <sys/stat.h>
 
@@ -37,6 +38,8 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
     struct build_options chosen = {.out_dir = "out"};
     const struct opt options[] = {
         {"output", 'o', OPT_TEXT, &chosen.out_dir, "DIR", "Where the finished images go (default: out)."},
+        {"trust", 0, OPT_TEXT, &chosen.trust, "FILE",
+         "Root certificates that updates must chain up to (default: the profile's, else development keys)."},
         {"offline", 0, OPT_FLAG, &chosen.offline, NULL, "Ask no mirror: use package lists and packages in the cache."},
         {"json", 0, OPT_FLAG, &chosen.json, NULL, "Print JSON: progress and result as one event per line, or the plan."},
         {0},
@@ -58,6 +61,9 @@ int verb_build(const struct verb *self, int argc, char **argv) {
     if (code >= 0)
         return code;
     struct err err = {0};
+    if (build.generation.is_development)
+        log_warn(
+            "the image trusts DEVELOPMENT keys; for machines that matter make your own (webops-image keygen) and name them with --trust");
     bool changed = !(everything_cached(&build) && build_outputs_current(&build));
     int r = changed ? build_apply(&build, &err) : 0;
     if (r < 0)

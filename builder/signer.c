@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens a signer and signs. What a machine will check is checked here first, so that a bundle that nobody accepts is not made.
+#include "builder/signer.h"
+#include "builder/keygen.h"
+#include <errno.h>
+#include <openssl/cms.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <time.h>
+
+static void format_day(int64_t seconds, char text[32]) {
+    struct tm tm = {0};
+    time_t time = (time_t)seconds;
+    gmtime_r(&time, &tm);
+    strftime(text, 32, "%Y-%m-%d", &tm);
+}
+
+static int check_times(X509 *x509, int64_t now, struct err *err) {
+    cleanup_free char *subject = certificate_subject(x509);
+    char day[32];
+    int64_t from = certificate_not_before(x509), until = certificate_not_after(x509);
+    format_day(now < from ? from : until, day);
+    if (now < from)
+        return err_set(err, -EKEYREJECTED, "%s: the certificate is valid from %s on only", subject, day);
+    if (now > until)
+        return err_set(err, -EKEYREJECTED, "%s: the certificate has expired on %s", subject, day);
+    return 0;
+}
+
+static int check(const struct signer *signer, int64_t now, struct err *err) {
+    X509 *x509 = signer->certificate.x509;
+    cleanup_free char *subject = certificate_subject(x509);
+    if (X509_check_private_key(x509, signer->certificate.key) != 1) {
+        certificate_error(err, -EKEYREJECTED, subject);
+        return err_set(err, -EKEYREJECTED, "%s: the certificate belongs to another key", subject);
+    }
+    if (!(X509_get_extension_flags(x509) & EXFLAG_XKUSAGE) || !(X509_get_extended_key_usage(x509) & XKU_CODE_SIGN))
+        return err_set(err, -EKEYREJECTED, "%s: the certificate is not for code signing (extended key usage)", subject);
+    int r = check_times(x509, now, err);
+    for (int i = 0; r >= 0 && i < sk_X509_num(signer->chain); i++)
+        r = check_times(sk_X509_value(signer->chain, i), now, err);
+    return r;
+}
+
+static int open_key(const char *key, EVP_PKEY **ret_key, struct err *err) {
+    return strncmp(key, "pkcs11:", 7) == 0 ? signer_token_key(key, ret_key, err) : certificate_load_key(key, ret_key, err);
+}
+
+static int load(const struct signer_paths *paths, struct signer *signer, struct err *err) {
+    if (!paths->certificate)
+        return err_set(err, -EINVAL, "a key needs its certificate: --cert FILE");
+    int r = open_key(paths->key, &signer->certificate.key, err);
+    if (r >= 0)
+        r = certificate_load(paths->certificate, &signer->certificate.x509, err);
+    if (r >= 0 && paths->chain)
+        r = certificate_load_all(paths->chain, &signer->chain, err);
+    return r;
+}
+
+static int load_development(struct signer *signer, struct err *err) {
+    cleanup_free char *dir = NULL;
+    int r = keygen_development(&dir, err);
+    if (r < 0)
+        return r;
+    cleanup_free char *key = str_printf("%s/" KEYGEN_SIGNING ".key", dir);
+    cleanup_free char *certificate = str_printf("%s/" KEYGEN_SIGNING ".pem", dir);
+    cleanup_free char *chain = str_printf("%s/" KEYGEN_INTERMEDIATE ".pem", dir);
+    return load(&(struct signer_paths){key, certificate, chain}, signer, err);
+}
+
+int signer_open(const struct signer_paths *paths, int64_t now, struct signer *ret_signer, struct err *err) {
+    cleanup_signer struct signer signer = {0};
+    if (!paths->key && (paths->certificate || paths->chain))
+        return err_set(err, -EINVAL, "--cert and --chain need --key");
+    int r = paths->key ? load(paths, &signer, err) : load_development(&signer, err);
+    if (r >= 0)
+        r = check(&signer, now, err);
+    if (r < 0)
+        return r;
+    signer.is_development = keygen_is_development(signer.certificate.x509);
+    *ret_signer = signer;
+    signer = (struct signer){0};
+    return 0;
+}
+
+void signer_close(struct signer *signer) {
+    certificate_done(&signer->certificate);
+    sk_X509_pop_free(signer->chain, X509_free);
+    *signer = (struct signer){0};
+}
+
+int signer_sign(const struct signer *signer, const void *data, size_t size, struct buf *signature, struct err *err) {
+    const unsigned flags = CMS_BINARY | CMS_DETACHED | CMS_NOATTR | CMS_NOSMIMECAP;
+    BIO *bio = BIO_new_mem_buf(data, (int)size);
+    CMS_ContentInfo *cms = CMS_sign(NULL, NULL, signer->chain, NULL, flags | CMS_PARTIAL);
+    unsigned char *der = NULL;
+    int length = bio && cms && CMS_add1_signer(cms, signer->certificate.x509, signer->certificate.key, EVP_sha256(), flags) &&
+                         CMS_final(cms, bio, NULL, flags) == 1
+                     ? i2d_CMS_ContentInfo(cms, &der)
+                     : -1;
+    if (length > 0)
+        buf_add(signature, der, (size_t)length);
+    OPENSSL_free(der);
+    CMS_ContentInfo_free(cms);
+    BIO_free(bio);
+    return length > 0 ? 0 : certificate_error(err, -EIO, "signing");
+}
