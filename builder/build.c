@@ -205,6 +205,13 @@ void build_done(struct build *build) {
     *build = (struct build){.cache = {.dir_fd = -1}};
 }
 
+bool build_is_current(const struct build *build) {
+    for (unsigned i = 0; i < build->graph.count; i++)
+        if (!build->graph.nodes[i].cached)
+            return false;
+    return build_outputs_current(build);
+}
+
 int build_apply(struct build *build, struct err *err) {
     const char *profile = build->recipe.profile->name;
     int64_t started = clock_ms();

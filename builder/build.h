@@ -46,6 +46,8 @@ struct build {
 // Loads the recipe, resolves packages and computes every key. Nothing is built. build_done() must follow whatever the result.
 int build_plan(const struct build_options *options, struct build *build, struct err *err) must_check nonnull(1, 2, 3);
 void build_done(struct build *build);
+// True when every node is cached and every output in place.
+bool build_is_current(const struct build *build) nonnull(1);
 // Builds every missing node and then the outputs in options.out_dir; each appears under its name whole or not at all.
 int build_apply(struct build *build, struct err *err) must_check nonnull(1, 2);
 

@@ -7,13 +7,6 @@
 #include <jansson.h>
 #include <sys/stat.h>
 
-static bool everything_cached(const struct build *build) {
-    for (unsigned i = 0; i < build->graph.count; i++)
-        if (!build->graph.nodes[i].cached)
-            return false;
-    return true;
-}
-
 static void print_result(const struct build *build, bool changed) {
     cleanup_free char *image =
         str_printf("%s/%s-%s.raw", build->options.out_dir, build->recipe.profile->name, build->recipe.profile->version);
@@ -64,7 +57,7 @@ int verb_build(const struct verb *self, int argc, char **argv) {
     if (build.generation.is_development)
         log_warn(
             "the image trusts DEVELOPMENT keys; for machines that matter make your own (webops-image keygen) and name them with --trust");
-    bool changed = !(everything_cached(&build) && build_outputs_current(&build));
+    bool changed = !build_is_current(&build);
     int r = changed ? build_apply(&build, &err) : 0;
     if (r < 0)
         return verb_failed(r, &err);
