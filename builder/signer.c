@@ -2,8 +2,9 @@
 // Opens a signer and signs. What a machine will check is checked here first, so that a bundle that nobody accepts is not made.
 #include "builder/signer.h"
 #include "builder/keygen.h"
+#include "common/signature.h"
 #include <errno.h>
-#include <openssl/cms.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
@@ -89,19 +90,28 @@ void signer_close(struct signer *signer) {
     *signer = (struct signer){0};
 }
 
-int signer_sign(const struct signer *signer, const void *data, size_t size, struct buf *signature, struct err *err) {
-    const unsigned flags = CMS_BINARY | CMS_DETACHED | CMS_NOATTR | CMS_NOSMIMECAP;
-    BIO *bio = BIO_new_mem_buf(data, (int)size);
-    CMS_ContentInfo *cms = CMS_sign(NULL, NULL, signer->chain, NULL, flags | CMS_PARTIAL);
-    unsigned char *der = NULL;
-    int length = bio && cms && CMS_add1_signer(cms, signer->certificate.x509, signer->certificate.key, EVP_sha256(), flags) &&
-                         CMS_final(cms, bio, NULL, flags) == 1
-                     ? i2d_CMS_ContentInfo(cms, &der)
-                     : -1;
-    if (length > 0)
-        buf_add(signature, der, (size_t)length);
-    OPENSSL_free(der);
-    CMS_ContentInfo_free(cms);
+// The certificates as PEM text, appended.
+static bool add_pem(X509 *x509, struct buf *text) {
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data = NULL;
+    long size = 0;
+    bool written = bio && PEM_write_bio_X509(bio, x509) == 1;
+    if (written)
+        size = BIO_get_mem_data(bio, &data);
+    if (size > 0)
+        buf_add(text, data, (size_t)size);
     BIO_free(bio);
-    return length > 0 ? 0 : certificate_error(err, -EIO, "signing");
+    return written;
+}
+
+int signer_sign(const struct signer *signer, const void *data, size_t size, struct buf *signature, struct err *err) {
+    cleanup_buf struct buf certificate = {0}, chain = {0};
+    bool written = add_pem(signer->certificate.x509, &certificate);
+    for (int i = 0; i < sk_X509_num(signer->chain); i++)
+        written &= add_pem(sk_X509_value(signer->chain, i), &chain);
+    if (!written)
+        return certificate_error(err, -EIO, "certificates of the signer");
+    const struct signature_signer with = {
+        .key = signer->certificate.key, .certificate_pem = buf_str(&certificate), .chain_pem = chain.size ? buf_str(&chain) : NULL};
+    return signature_make(&with, data, size, signature, err);
 }
