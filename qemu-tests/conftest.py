@@ -45,7 +45,7 @@ def image():
 
 @pytest.fixture(scope="session")
 def image13():
-    return images.build(HERE / "profiles" / "dev13.yaml", OUT / "dev13")
+    return images.build(HERE / "profiles" / "dev13.yaml", OUT / "dev13", name="dev")
 
 
 @pytest.fixture(scope="session")
