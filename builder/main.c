@@ -13,6 +13,7 @@ static const struct verb verbs[] = {
     {"plan", "PROFILE", 1, 1, "Shows which parts would be built, and why.", verb_plan},
     {"inspect", "IMAGE | BUNDLE", 1, 1, "Shows what is in an image or bundle, and verifies it.", verb_inspect},
     {"run", "IMAGE [-- QEMU-ARGUMENTS]", 1, -1, "Boots an image in QEMU, without writing to it.", verb_run},
+    {"test", "IMAGE", 1, 1, "Boots, updates, breaks and rolls back an image in QEMU, for CI.", verb_test},
     {"keygen", "DIR", 1, 1, "Makes the keys for bundles and Secure Boot.", verb_keygen},
     {"bundle", "PROFILE | IMAGE | DIR", 1, 1, "Makes a signed bundle, by which machines update.", verb_bundle},
     {"publish", "BUNDLE DIR", 2, 2, "Puts a bundle into a directory that a web server serves.", verb_publish},
