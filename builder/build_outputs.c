@@ -16,7 +16,7 @@
 #include <sys/file.h>
 
 #define REPORT_MAX_BYTES (4 << 20)
-#define FORMAT_OUTPUTS 1
+#define FORMAT_OUTPUTS 2
 
 struct outputs { // one run
     struct build *build;
