@@ -17,7 +17,7 @@
 #include <sys/file.h>
 
 #define REPORT_MAX_BYTES (4 << 20)
-#define FORMAT_OUTPUTS 2 // 2: build.json says what bundles need
+#define FORMAT_OUTPUTS 3
 
 struct outputs { // one run
     struct build *build;
