@@ -20,6 +20,10 @@ class _End(Exception):
     """The script's last word."""
 
 
+class _Return(Exception):
+    """Out of a function."""
+
+
 class Words(list):
     """The parts of one word: (text, is quoted, is variable)."""
 
@@ -304,7 +308,11 @@ class Script:
         if argv[0] in self.functions:
             saved = {key: self.variables.get(key, "") for key in "123456789"}
             self.variables.update({key: argv[int(key)] if int(key) < len(argv) else "" for key in "123456789"})
-            self.execute(self.functions[argv[0]])
+            try:
+                self.status = 0
+                self.execute(self.functions[argv[0]])
+            except _Return:
+                pass
             self.variables.update(saved)
             return
         name = {"[": "test", ".": "source"}.get(argv[0], argv[0])
@@ -335,6 +343,10 @@ class Script:
 
     def run_false(self, _):
         return False
+
+    def run_return(self, arguments):
+        self.status = int(arguments[0]) if arguments else self.status
+        raise _Return
 
     def run_reboot(self, _):
         raise _End("reboot")

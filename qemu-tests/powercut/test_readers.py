@@ -217,6 +217,7 @@ def ran(script, files=None, **options):
         ("load_env --file /env left; if [ \"$left\" = 2 -a ! -z \"$left\" ]; then linux /k two; else linux /k other; fi\ninitrd /i\nboot", ("/k", "/i", "two")),
         ("load_env --file /none left; if [ -z $left ]; then linux /k unset; fi; boot", ("/k", None, "unset")),
         ("function f { linux /k $1; }\nf 'one two'; boot", ("/k", None, "one two")),
+        ("function f { if [ $1 = a ]; then return 1; fi; return 0; linux /k no; }\nif f a; then linux /k a; elif f b; then linux /k b; fi; boot", ("/k", None, "b")),
         ("for x in a b; do if [ $x = b ]; then linux /k $x; boot; fi; done", ("/k", None, "b")),
         ("# comment\nset a=\"x\"\nset b=${a}y\nlinux /k $b # comment\nboot", ("/k", None, "xy")),
         ("if [ 2 -gt 10 ]; then linux /k no; elif test 10 -gt 2; then linux /k yes; fi; boot", ("/k", None, "yes")),
