@@ -165,7 +165,7 @@ def wait_for_verdict(vm):
     """Until the old slot knows what became of the trial."""
     deadline = time.monotonic() + 120
     while True:
-        status = json.loads(vm.root_out("webops status --json"))
+        status = vm.status()
         if status["slots"]["b"]["state"] == "bad" or time.monotonic() > deadline:
             return status
         time.sleep(2)

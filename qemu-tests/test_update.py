@@ -2,7 +2,6 @@
 """Updates that go well: a major upgrade and the way back, over and over, from a plain web server, and by themselves."""
 import functools
 import http.server
-import json
 import shutil
 import threading
 import time
@@ -22,15 +21,11 @@ SSH_RATE_LIMIT=0
 DATA = {"/srv/data": "kept on srv", "/home/ops/data": "kept at home", "/var/lib/misc/data": "kept in var", "/webops/templates/data": "kept in webops"}
 
 
-def status(vm):
-    return json.loads(vm.root_out("webops status --json"))
-
-
 def committed(vm, slot, timeout=120):
     """The status once the generation in `slot` runs and is good."""
     deadline = time.monotonic() + timeout
     while True:
-        now = status(vm)
+        now = vm.status()
         assert now["slot"] == slot, now
         if now["slots"][slot]["state"] == "good":
             return now
@@ -82,11 +77,11 @@ def test_major_upgrade_and_the_way_back(image, bundle13, firmware):
         vm.wait_healthy()
         put_data(vm)
         identity = vm.out("cat /etc/machine-id"), vm.root_out("cat /var/lib/webops/ssh/ssh_host_ed25519_key.pub")
-        before = status(vm)
+        before = vm.status()
         assert release(vm) == "12" and before["slots"]["a"]["state"] == "good" and before["slots"]["b"]["state"] == "empty"
         plan = vm.root_out(f"webops update {device} --plan")
         assert "2026.11.1" in plan and "2026.12.1" in plan and "openssh-server" in plan, plan
-        assert status(vm)["slots"] == before["slots"]  # a plan changes nothing
+        assert vm.status()["slots"] == before["slots"]  # a plan changes nothing
         restarts(vm, f"webops update {device} --reboot")
         now = committed(vm, "b")
         assert release(vm) == "13" and now["generation"]["version"] == "2026.12.1"
@@ -135,7 +130,7 @@ def test_back_and_forth_grows_nothing(image, next_bundle, firmware):
         for later_names, later_esp, later_state in sizes[1:]:
             assert later_names == names and later_esp == esp, sizes
             assert later_state <= state + 16384, sizes  # the history's lines
-        assert status(vm)["slots"] == {**status(vm)["slots"]} and vm.root_out("systemctl --failed --no-legend --plain") == ""
+        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):

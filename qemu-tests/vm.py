@@ -125,6 +125,12 @@ class VM:
     def root_out(self, command, **options):
         return self.root(command, **options).stdout.strip()
 
+    def status(self):
+        """`webops status --json`, and the slots by name as "slots"."""
+        report = json.loads(self.root_out("webops status --json"))
+        slots = (report.get("update") or {}).get("slots") or []
+        return {**report, "slots": {slot["slot"]: slot for slot in slots}}
+
     def disconnect(self):
         subprocess.run(self._ssh("-O", "exit"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
