@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Content-defined chunks: cuts a stream where its content says so, so that an insertion moves cuts but does not change the chunks behind it.
-// FastCDC (Xia et al., 2016) with normalised masks over a gear table made by a fixed generator. Pure, no I/O.
+// FastCDC (Xia et al., 2016) with normalised masks over a gear table made by a fixed generator: docs/FORMATS.md, "Chunks". Pure, no I/O.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/slot.h"
 #include "common/file.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -61,6 +62,40 @@ int digest_copy(int fd, const char *name, uint64_t offset, uint64_t length, int 
     }
     EVP_DigestFinal_ex(md, ret_sha256, NULL);
     return 0;
+}
+
+void digest_init(struct digest *digest) {
+    digest->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+    digest->context = EVP_MD_CTX_new();
+    assert(digest->md && digest->context);
+    digest_start(digest);
+}
+
+void digest_done(struct digest *digest) {
+    EVP_MD_CTX_free(digest->context);
+    EVP_MD_free(digest->md);
+    *digest = (struct digest){0};
+}
+
+void digest_start(struct digest *digest) {
+    int r = EVP_DigestInit_ex2(digest->context, digest->md, NULL);
+    assert(r == 1);
+}
+
+void digest_add(struct digest *digest, const void *data, size_t size) {
+    int r = EVP_DigestUpdate(digest->context, data, size);
+    assert(r == 1);
+}
+
+void digest_end(struct digest *digest, uint8_t ret_sha256[DIGEST_BYTES]) {
+    int r = EVP_DigestFinal_ex(digest->context, ret_sha256, NULL);
+    assert(r == 1);
+}
+
+void digest_hash(struct digest *digest, const void *data, size_t size, uint8_t ret_sha256[DIGEST_BYTES]) {
+    digest_start(digest);
+    digest_add(digest, data, size);
+    digest_end(digest, ret_sha256);
 }
 
 int digest_range(int fd, const char *name, uint64_t offset, uint64_t length, uint8_t ret_sha256[DIGEST_BYTES], struct err *err) {

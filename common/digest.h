@@ -2,6 +2,7 @@
 // SHA-256 of bulk data through OpenSSL (hardware help), and positioned copies between open files. For small data and the init: common/sha256.h.
 #pragma once
 #include "common/err.h"
+#include <stddef.h>
 #include <stdint.h>
 
 #define DIGEST_BYTES 32
@@ -12,6 +13,21 @@ int digest_range(int fd, const char *name, uint64_t offset, uint64_t length, uin
 // The same, and writes the bytes to `to` at `to_offset` on the way; to < 0 writes nothing.
 int digest_copy(int fd, const char *name, uint64_t offset, uint64_t length, int to, uint64_t to_offset, uint8_t ret_sha256[DIGEST_BYTES],
                 struct err *err) must_check nonnull(2, 7, 8);
+// A context for many messages: the algorithm is fetched once. Ends the program when OpenSSL has no SHA-256 or no memory.
+struct digest {
+    struct evp_md_st *md;
+    struct evp_md_ctx_st *context;
+};
+void digest_init(struct digest *digest) nonnull(1);
+void digest_done(struct digest *digest) nonnull(1);
+// One message in pieces: start, add …, end; then start again.
+void digest_start(struct digest *digest) nonnull(1);
+void digest_add(struct digest *digest, const void *data, size_t size) nonnull(1);
+void digest_end(struct digest *digest, uint8_t ret_sha256[DIGEST_BYTES]) nonnull(1, 2);
+// One message in one piece.
+void digest_hash(struct digest *digest, const void *data, size_t size, uint8_t ret_sha256[DIGEST_BYTES]) nonnull(1, 4);
+#define cleanup_digest cleanup(digest_done)
+
 // Hash of a text or block in memory.
 void digest_bytes(const void *data, uint64_t size, uint8_t ret_sha256[DIGEST_BYTES]);
 // Copies `length` bytes of `from` at `offset` to `to` at `to_offset` with copy_file_range where it works, which may keep holes.

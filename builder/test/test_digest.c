@@ -73,12 +73,32 @@ static void dense_copies_write_zeros(void **state) {
     assert_true(blocks_of(dense) >= 16 * MIB);
 }
 
+static void one_context_hashes_many_messages(void **state) {
+    (void)state;
+    uint8_t alone[DIGEST_BYTES], got[DIGEST_BYTES];
+    cleanup_digest struct digest digest;
+    digest_init(&digest);
+    for (size_t size = 0; size < 300; size += 7) {
+        char text[300];
+        memset(text, (int)size, sizeof(text));
+        digest_bytes(text, size, alone);
+        digest_hash(&digest, text, size, got);
+        assert_memory_equal(got, alone, sizeof(got));
+        digest_start(&digest);
+        for (size_t i = 0; i < size; i++)
+            digest_add(&digest, text + i, 1);
+        digest_end(&digest, got);
+        assert_memory_equal(got, alone, sizeof(got));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_hash),
         cmocka_unit_test(short_file_is_named),
         cmocka_unit_test(copy_hashes_and_copies),
         cmocka_unit_test(dense_copies_write_zeros),
+        cmocka_unit_test(one_context_hashes_many_messages),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -2,6 +2,7 @@
 // Slot images: veritysetup agrees, every kind of damage is seen, and the slot's size is kept to the byte.
 #include "builder/test/support.h"
 #include "builder/verity.h"
+#include "common/hashtree.h"
 
 struct made {
     char *layers[2], *path;
@@ -213,6 +214,29 @@ static void cut_off_images(void **state) {
     }
 }
 
+// The machine computes the tree by itself (common/hashtree.c); libcryptsetup made the one here.
+static void machine_makes_the_same_tree(void **state) {
+    static const size_t sizes[] = {1, 126 * 4096, 127 * 4096, 3000001};
+    for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+        cleanup(made_done) struct made made = {0};
+        cleanup_hashtree struct hashtree tree;
+        cleanup_free uint8_t *computed = NULL;
+        cleanup_free char *image = NULL;
+        size_t tree_bytes = 0, image_bytes = 0;
+        uint8_t root[32];
+        struct err err = {0};
+        build(*state, sizes[i], &made);
+        assert_ok(file_read(AT_FDCWD, made.path, 64 * MIB, &image, &image_bytes, &err));
+        uint64_t data_bytes = made.image.header.data_bytes;
+        hashtree_init(&tree, data_bytes / 4096);
+        hashtree_add(&tree, image, data_bytes);
+        assert_ok(hashtree_finish(&tree, &computed, &tree_bytes, root, &err));
+        assert_memory_equal(root, made.image.root_hash, 32);
+        assert_int_equal(tree_bytes, image_bytes - data_bytes);
+        assert_memory_equal(computed, image + data_bytes, tree_bytes);
+    }
+}
+
 static void verity_refuses_odd_sizes(void **state) {
     struct scratch *scratch = *state;
     cleanup_free char *path = scratch_file(scratch, "odd");
@@ -239,6 +263,7 @@ int main(void) {
         cmocka_unit_test(damage_is_located),
         cmocka_unit_test(wrong_root_or_generation),
         cmocka_unit_test(cut_off_images),
+        cmocka_unit_test(machine_makes_the_same_tree),
         cmocka_unit_test(verity_refuses_odd_sizes),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
