@@ -226,10 +226,11 @@ int trial_fail(const struct machine *machine, const char *stage, const char *che
     return r < 0 ? r : TRIAL_RESTART;
 }
 
-static int judge(const struct machine *machine, int esp_fd, struct journal *journal, struct err *err) {
+static int judge(const struct machine *machine, int *esp_fd, struct journal *journal, struct err *err) {
     cleanup_postmortem_facts struct postmortem_facts facts = {0};
     cleanup_rejection struct rejection rejection = {0};
-    postmortem_gather(machine, esp_fd, journal, &facts);
+    postmortem_gather(machine, *esp_fd, journal, &facts);
+    close(take_fd(esp_fd)); // it is read-only, and the same file system cannot be opened for writing beside that
     describe(&journal->manifest, &rejection);
     postmortem_judge(&facts, &rejection);
     int r = reject(machine, journal, &rejection, err);
@@ -270,7 +271,7 @@ int trial_review(const struct machine *machine, struct err *err) {
     case TRIAL_FAILED:
         break;
     }
-    return judge(machine, esp_fd, &journal, err);
+    return judge(machine, &esp_fd, &journal, err);
 }
 
 int trial_rollback_check(const struct machine *machine, int esp_fd, struct err *err) {
