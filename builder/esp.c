@@ -4,6 +4,7 @@
 #include "builder/grub.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/grubenv.h"
 #include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -94,7 +95,7 @@ static char *entry_text(const struct esp_input *input) {
 static int add_files(const struct esp_input *input, const struct environment *environment, const char *image, struct err *err) {
     cleanup_free char *entry = entry_text(input);
     cleanup_buf struct buf grub = {0};
-    int r = grub_slot_config_format(input->cmdline, &grub, err);
+    int r = grubenv_format_cmdline(input->cmdline, &grub, err);
     if (r < 0)
         return r;
     const struct esp_file files[] = {

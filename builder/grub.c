@@ -36,15 +36,6 @@ const char grub_config[] = //
     "sleep 10\n"
     "reboot\n";
 
-int grub_slot_config_format(const char *cmdline, struct buf *text, struct err *err) {
-    for (const char *c = cmdline; *c; c++)
-        if (*c < ' ' || *c > '~' || strchr("\"\\$`'*?[]{}", *c))
-            return err_set(err, -EINVAL, "kernel command line: GRUB would change the character %s%c%s (byte %zu)", *c < ' ' ? "0x" : "'",
-                           *c < ' ' ? '?' : *c, *c < ' ' ? "" : "'", (size_t)(c - cmdline));
-    buf_printf(text, "set webops_cmdline=\"%s\"\n", cmdline);
-    return 0;
-}
-
 int grub_core_create(const char *grub_dir, const char *core_path, struct err *err) {
     struct run mkimage = {
         .argv = RUN_ARGV("grub-mkimage", "-O", "i386-pc", "-d", grub_dir, "-o", core_path, "-p", PREFIX, "biosdisk", "part_gpt", "fat",

@@ -9,8 +9,6 @@
 // grub.cfg on the ESP: boots slot A from what webops/a.cfg says.
 extern const char grub_config[];
 
-// Text of webops/<slot>.cfg. -EINVAL when the command line has characters GRUB's parser would not keep as they are.
-int grub_slot_config_format(const char *cmdline, struct buf *text, struct err *err) must_check nonnull(1, 2, 3);
 // Makes the core image with grub-mkimage from the modules in `grub_dir` (…/lib/grub/i386-pc).
 int grub_core_create(const char *grub_dir, const char *core_path, struct err *err) must_check nonnull(1, 2, 3);
 // Writes the core image into the BIOS boot partition at `offset`, and boot.img's code into the first 440 bytes of the disk.

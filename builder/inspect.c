@@ -10,6 +10,7 @@
 #include "builder/verity.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/grubenv.h"
 #include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -144,7 +145,7 @@ static int check_bios_cmdline(const struct source *source, const struct gpt_part
         return fd;
     int r = file_read_fd(fd, path, 2 * CMDLINE_MAX_BYTES, &text, NULL, err);
     if (r == 0)
-        r = grub_slot_config_format(slot->cmdline, &wanted, err);
+        r = grubenv_format_cmdline(slot->cmdline, &wanted, err);
     if (r == 0 && strcmp(text, buf_str(&wanted)) != 0)
         r = err_set(err, -EBADMSG, "%s: the command line for BIOS is not the one in the UKI", path);
     return r;

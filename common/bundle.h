@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BUNDLE_VERSION 1
 #define BUNDLE_FIXED_BYTES 32 // magic "WEBOPSBU", u32 version 1, u32 manifest bytes, u32 signature bytes, zero
 #define BUNDLE_MAX_SIGNATURE_BYTES (32 << 10)
 #define BUNDLE_MAX_HEAD_BYTES (BUNDLE_FIXED_BYTES + MANIFEST_MAX_BYTES + BUNDLE_MAX_SIGNATURE_BYTES)

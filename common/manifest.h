@@ -45,8 +45,13 @@ struct manifest {
     struct manifest_part cmdline_in_uki, linux_in_uki, initrd_in_uki;
 };
 
+// The rules of all four: parts in the order packages, uki_index, the layers' indexes, uki, layers, each at the aligned end of the one before;
+// ranges inside the UKI do not overlap and cmdline_in_uki is cmdline's; cmdline's webops.slot= is boot; boot is what manifest_slot_header()
+// makes. Breaking one is -EINVAL, named. common/test/manifest_seed.h makes a valid one for tests.
+
 // Strict: unknown, missing, duplicate members, wrong types, upper-case hex, parts that overlap or leave their order, names and texts outside
-// of their alphabets are -EINVAL and named. `size` over MANIFEST_MAX_BYTES is -EFBIG.
+// of their alphabets, and any other way to write it than manifest_format()'s
+// are -EINVAL and named. `size` over MANIFEST_MAX_BYTES is -EFBIG.
 int manifest_parse(const char *text, size_t size, struct manifest *ret_manifest, struct err *err) must_check nonnull(1, 3, 4);
 // The bytes that get signed. Members in a fixed order, so the same manifest gives the same bytes.
 int manifest_format(const struct manifest *manifest, struct buf *text, struct err *err) must_check nonnull(1, 2, 3);
@@ -57,5 +62,5 @@ int manifest_parse_flat(const char *text, size_t size, struct manifest *ret_mani
 // The slot header that profile, version, sequence and layers make; -EBADMSG when its id or data size is not boot's.
 int manifest_slot_header(const struct manifest *manifest, struct slot_header *ret_header, uint8_t ret_bytes[SLOT_HEADER_BYTES],
                          struct err *err) must_check nonnull(1, 2, 3, 4);
-// Bytes of the whole payload.
+// Bytes of the whole payload, the last part's padding included.
 uint64_t manifest_payload_bytes(const struct manifest *manifest) nonnull(1);

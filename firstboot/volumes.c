@@ -185,16 +185,47 @@ int volumes_find(int root_fd, struct volumes *ret_volumes, struct err *err) {
     return 0;
 }
 
-// What each file system needs beside being read-only; ext4 would otherwise replay its journal, which writes.
-static int configure(int context, const char *source, const char *type) {
-    if (fsconfig(context, FSCONFIG_SET_STRING, "source", source, 0) < 0 || fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
+int volume_find_partition(int root_fd, const char *disk, const char *partition, char ret_device[VOLUME_NAME_BYTES], struct err *err) {
+    cleanup_free struct devices *devices = mem_array(1, sizeof(*devices));
+    const struct device *found = NULL;
+    int r = devices_load(root_fd, devices, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < devices->count; i++) {
+        const struct device *device = &devices->items[i];
+        if (strcmp(device->disk, disk) != 0 || strcmp(device->partition, partition) != 0)
+            continue;
+        if (found)
+            return err_set(err, -ENOTUNIQ, "disk %s has two partitions named %s: %s and %s", disk, partition, found->name, device->name);
+        found = device;
+    }
+    if (!found)
+        return err_set(err, -ENOENT, "disk %s has no partition named %s", disk, partition);
+    strcpy(ret_device, found->name);
+    return 0;
+}
+
+// What each file system needs. Read-only ext4 would replay its journal, which writes; a writable FAT hides its files from everybody else.
+static const struct parameters {
+    const char *type, *flag, *key, *value;
+} read_only[] = {{NULL, "ro", NULL, NULL}, {"ext4", "noload", NULL, NULL}},
+  writable[] = {{NULL, "rw", NULL, NULL}, {"vfat", NULL, "umask", "0077"}};
+
+static int configure(int context, const char *source, const char *type, const struct parameters *parameters, size_t count) {
+    if (fsconfig(context, FSCONFIG_SET_STRING, "source", source, 0) < 0)
         return -errno;
-    if (strcmp(type, "ext4") == 0 && fsconfig(context, FSCONFIG_SET_FLAG, "noload", NULL, 0) < 0)
-        return -errno;
+    for (size_t i = 0; i < count; i++) {
+        if (parameters[i].type && strcmp(parameters[i].type, type) != 0)
+            continue;
+        int r = parameters[i].flag ? fsconfig(context, FSCONFIG_SET_FLAG, parameters[i].flag, NULL, 0)
+                                   : fsconfig(context, FSCONFIG_SET_STRING, parameters[i].key, parameters[i].value, 0);
+        if (r < 0)
+            return -errno;
+    }
     return fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ? -errno : 0;
 }
 
-int volume_open(int root_fd, const char *device, const char *type, struct err *err) {
+static int open_volume(int root_fd, const char *device, const char *type, bool is_writable, struct err *err) {
     cleanup_fd int source_fd = file_open(root_fd, device, O_RDONLY | O_NONBLOCK, 0, err);
     if (source_fd < 0)
         return source_fd;
@@ -203,12 +234,21 @@ int volume_open(int root_fd, const char *device, const char *type, struct err *e
         return err_sys(err, -errno, "the kernel has no file system %s (for %s)", type, device);
     char source[64]; // by descriptor, so that the name is looked up once
     snprintf(source, sizeof(source), "/proc/self/fd/%d", source_fd);
-    int r = configure(context, source, type);
+    int r = is_writable ? configure(context, source, type, writable, ARRAY_SIZE(writable))
+                        : configure(context, source, type, read_only, ARRAY_SIZE(read_only));
     if (r < 0)
-        return err_sys(err, r, "cannot read the %s file system on %s", type, device);
-    cleanup_fd int mount = fsmount(context, FSMOUNT_CLOEXEC,
-                                   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW);
+        return err_sys(err, r, "cannot mount the %s file system on %s %s", type, device, is_writable ? "writable" : "for reading");
+    unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+    cleanup_fd int mount = fsmount(context, FSMOUNT_CLOEXEC, attributes | (is_writable ? MOUNT_ATTR_NOATIME : MOUNT_ATTR_RDONLY));
     if (mount < 0)
         return err_sys(err, -errno, "cannot mount %s", device);
     return file_open(mount, ".", O_RDONLY | O_DIRECTORY, 0, err);
+}
+
+int volume_open(int root_fd, const char *device, const char *type, struct err *err) {
+    return open_volume(root_fd, device, type, false, err);
+}
+
+int volume_open_writable(int root_fd, const char *device, struct err *err) {
+    return open_volume(root_fd, device, "vfat", true, err);
 }

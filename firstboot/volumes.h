@@ -5,11 +5,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define VOLUME_NAME_BYTES 64
+
 enum volume_kind { VOLUME_ESP, VOLUME_WEBOPS, VOLUME_CIDATA };
 
 struct volume {
     enum volume_kind kind;
-    char device[64]; // kernel name: "sdb1"
+    char device[VOLUME_NAME_BYTES]; // kernel name: "sdb1"
     char label[33];
     const char *type; // of the file system
 };
@@ -25,5 +27,10 @@ int volumes_find(int root_fd, struct volumes *ret_volumes, struct err *err) must
 // Opens the file system on `device` (relative to root_fd) read-only, without set-id bits, devices, programs or symbolic links, and returns a
 // directory descriptor. It is mounted nowhere: nobody else can see it, and closing the descriptor ends it.
 int volume_open(int root_fd, const char *device, const char *type, struct err *err) must_check nonnull(2, 3, 4);
+// The same, but writable and for ESPs only (FAT): -EBUSY while somebody else has it mounted read-only.
+int volume_open_writable(int root_fd, const char *device, struct err *err) must_check nonnull(2, 3);
+// Kernel name of the partition named `partition` on `disk` (a kernel name, too). -ENOENT: none; -ENOTUNIQ: two.
+int volume_find_partition(int root_fd, const char *disk, const char *partition, char ret_device[VOLUME_NAME_BYTES],
+                          struct err *err) must_check nonnull(2, 3, 4, 5);
 
 #define cleanup_volumes cleanup(volumes_done)

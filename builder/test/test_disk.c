@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole disk, and grub/esp/state by themselves: fsck.vfat, e2fsck, sgdisk, mtools and veritysetup look at what was assembled.
+#include "common/grubenv.h"
 #include "builder/grub.h"
 #include "builder/state.h"
 #include "builder/test/support.h"
@@ -237,11 +238,11 @@ static void grub_command_lines(void **state) {
     (void)state;
     cleanup_buf struct buf text = {0};
     struct err err = {0};
-    assert_ok(grub_slot_config_format("a=b c.d=e:f,g/h+i", &text, &err));
+    assert_ok(grubenv_format_cmdline("a=b c.d=e:f,g/h+i", &text, &err));
     assert_string_equal(buf_str(&text), "set webops_cmdline=\"a=b c.d=e:f,g/h+i\"\n");
     static const char *const bad[] = {"a\"b", "a$b", "a\\b", "a\nb", "a*b", "caf\xc3\xa9", "a`b"};
     for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
-        assert_int_equal(grub_slot_config_format(bad[i], &text, &err), -EINVAL);
+        assert_int_equal(grubenv_format_cmdline(bad[i], &text, &err), -EINVAL);
 }
 
 static void grub_that_does_not_fit(void **state) {

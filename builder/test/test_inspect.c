@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // inspect on disks, qcow2 and bare slots, whole and damaged in every way that matters; and the verb's exit status.
+#include "common/grubenv.h"
 #include "builder/inspect.h"
 #include "builder/grub.h"
 #include "builder/test/support.h"
@@ -212,7 +213,7 @@ static void wrong_boot_files(void **state) {
     replace_on_esp(f, other, "::/webops/a.cfg");
     assert_bad(f, "BIOS");
     cleanup_buf struct buf good = {0};
-    assert_ok(grub_slot_config_format(f->cmdline, &good, &err));
+    assert_ok(grubenv_format_cmdline(f->cmdline, &good, &err));
     put_file(other, good.data, good.size);
     replace_on_esp(f, other, "::/webops/a.cfg");
     replace_on_esp(f, f->kernel, "::/EFI/webops/a.efi");

@@ -2,6 +2,7 @@
 // libcurl with everything bounded: schemes, redirects, size, time, speed. Proxies from the environment are not used: the addresses asked
 // here (metadata services) are link-local.
 #include "firstboot/fetch/transfer.h"
+#include "firstboot/fetch/address.h"
 #include <curl/curl.h>
 #include <errno.h>
 #include <string.h>
@@ -72,16 +73,9 @@ static int curl_errno(CURLcode code) {
     return code == CURLE_FILESIZE_EXCEEDED ? -EFBIG : -EAGAIN;
 }
 
-// The address without user, password and query, which may hold a token: up to the path at most.
-static int address_length(const char *url) {
-    const char *host = strstr(url, "://");
-    host = host ? host + 3 : url;
-    return memchr(host, '@', strcspn(host, "/")) ? (int)(host - url) : (int)strcspn(url, "?#");
-}
-
 static int judge(CURL *curl, CURLcode code, const struct transfer *transfer, const struct sink *sink, struct err *err) {
     long status = 0;
-    int length = address_length(transfer->url);
+    int length = address_shown(transfer->url);
     if (sink->is_over || code == CURLE_FILESIZE_EXCEEDED)
         return err_set(err, -EFBIG, "%.*s: the answer is larger than %zu bytes", length, transfer->url, transfer->max_bytes);
     if (code != CURLE_OK)

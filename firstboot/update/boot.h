@@ -34,15 +34,20 @@ struct boot_backend {
     int (*load)(int esp_fd, struct boot_entries *ret_entries, struct err *err);
     // Nothing of `slot` is started any more. Refused (-EBUSY) when it is the only one that can be.
     int (*remove)(int esp_fd, enum boot_slot slot, struct err *err);
-    // `slot` is started first, at most `tries` times.
+    // `slot` is started first, at most `tries` (1 … BOOT_MAX_TRIES) times; the other one must be good (-EBUSY).
     int (*publish)(int esp_fd, enum boot_slot slot, const struct boot_generation *generation, unsigned tries, struct err *err);
-    // `slot` is good: no counter, started first.
+    // `slot` is good: no counter, started first. -ENOENT when it has no entry.
     int (*commit)(int esp_fd, enum boot_slot slot, struct err *err);
-    // `slot` is bad: the other one, which must be good, is started.
+    // `slot` is bad: the other one, which must be good (-EBUSY), is started. Nothing to do for an empty slot.
     int (*reject)(int esp_fd, enum boot_slot slot, struct err *err);
 };
+#define BOOT_MAX_TRIES 9
 extern const struct boot_backend *const boot_backends[]; // ended by NULL
+
+// Tidies up after a power cut, in all backends: run before anything else is changed. Changes no slot's state.
+int boot_reconcile(int esp_fd, struct err *err) must_check nonnull(2);
 
 const char *boot_slot_name(enum boot_slot slot); // "a", "b"
 const char *boot_state_name(enum boot_state state); // "empty", "good", "trial", "bad"
+enum boot_slot boot_slot_other(enum boot_slot slot);
 int boot_slot_parse(const char *name, enum boot_slot *ret_slot, struct err *err) must_check nonnull(1, 2, 3);
