@@ -140,10 +140,11 @@ static int check_esp_space(const struct question *q, struct err *err) {
 }
 
 static int check_state_space(const struct question *q, struct err *err) {
-    return q->facts->state_free_bytes >= UPDATE_STATE_BYTES
+    uint64_t wanted = UPDATE_STATE_BYTES + q->manifest->uki.bytes;
+    return q->facts->state_free_bytes + q->facts->state_reusable_bytes >= wanted
                ? 0
-               : err_set(err, -ENOSPC, "only %llu KiB are free on state, and an update needs %llu KiB",
-                         (unsigned long long)(q->facts->state_free_bytes >> 10), UPDATE_STATE_BYTES >> 10);
+               : err_set(err, -ENOSPC, "%llu MiB are free on state, and an update needs %llu MiB", mib(q->facts->state_free_bytes),
+                         mib(wanted));
 }
 
 static const struct rule {

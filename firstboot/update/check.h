@@ -9,7 +9,7 @@
 
 #define UPDATE_CONFIG_SCHEMA 1 // the newest config schema that this program's parser knows
 #define UPDATE_MAX_SEQUENCE 999999999999999999ULL // 18 digits: what the records on state can carry
-#define UPDATE_STATE_BYTES (2ULL << 20) // state must have room for journal, ledger, history, and the log of a failed trial
+#define UPDATE_STATE_BYTES (2ULL << 20) // beside the new kernel image: journal, ledger, history, the log of a failed trial,
 
 // What the machine is, gathered by machine.c.
 struct update_facts {
@@ -22,7 +22,7 @@ struct update_facts {
     uint64_t slot_bytes; // of the other slot's partition
     uint64_t esp_free_bytes, esp_reusable_bytes; // reusable: files of the other slot on the ESP, which are replaced one by one
     uint64_t esp_largest_old_bytes; // the largest of them
-    uint64_t state_free_bytes;
+    uint64_t state_free_bytes, state_reusable_bytes; // reusable: the kernel image that an interrupted update left there
     bool is_rejected; // this generation is in the ledger
     char rejected_why[160];
 };

@@ -27,6 +27,7 @@ int journal_format(const struct journal *journal, struct buf *text, struct err *
     record_add_number(text, "STARTED", journal->started);
     record_add_number(text, "CHANGED", journal->changed);
     record_add(text, "WANTS_REBOOT", journal->wants_reboot ? "true" : "false");
+    record_add(text, "LOCATION", journal->location);
     buf_add_str(text, MANIFEST_LINE);
     return manifest_format_flat(&journal->manifest, text, err);
 }
@@ -56,6 +57,8 @@ static int parse_values(const struct config *config, struct journal *journal, st
     int r = parse_words(config, journal, err);
     if (r >= 0)
         r = record_text(config, "FROM_VERSION", journal->from_version, sizeof(journal->from_version), err);
+    if (r >= 0)
+        r = record_text(config, "LOCATION", journal->location, sizeof(journal->location), err);
     if (r >= 0)
         r = record_hash(config, "FROM_ROOT_HASH", journal->from_root_hash, err);
     if (r >= 0)

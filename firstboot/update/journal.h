@@ -26,6 +26,7 @@ struct journal {
     unsigned tries; // granted
     int64_t started, changed; // seconds since 1970
     bool wants_reboot;
+    char location[1024]; // where it comes from: what `webops update` without an argument goes on with after an interruption
 };
 // An absent or damaged file is JOURNAL_NONE; a damaged one is kept as journal.damaged and reported.
 const char *journal_state_name(enum journal_state state); // "none", "installing", "trial", "committed", "rejected"

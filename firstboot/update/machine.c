@@ -73,8 +73,17 @@ const char *machine_setting(const struct machine *machine, const char *name) {
     return json_string_value(setting(machine, name)) ?: "";
 }
 
+bool machine_flag(const struct machine *machine, const char *name) {
+    return json_is_true(setting(machine, name));
+}
+
+int64_t machine_number(const struct machine *machine, const char *name, int64_t fallback) {
+    const json_t *value = setting(machine, name);
+    return json_is_integer(value) ? json_integer_value(value) : fallback;
+}
+
 unsigned machine_tries(const struct machine *machine) {
-    json_int_t tries = json_integer_value(setting(machine, "update_tries"));
+    int64_t tries = machine_number(machine, "update_tries", MACHINE_TRIES);
     return tries >= 1 && tries <= 9 ? (unsigned)tries : MACHINE_TRIES;
 }
 
@@ -148,7 +157,10 @@ int machine_facts(const struct machine *machine, int esp_fd, const struct manife
     cleanup_fd int state_fd = file_open(machine->root_fd, "var", O_RDONLY | O_DIRECTORY, 0, err);
     if (state_fd < 0)
         return state_fd;
+    struct stat st;
     facts.state_free_bytes = free_bytes(state_fd);
+    if (fstatat(machine->root_fd, UPDATE_DIR "/uki.part", &st, AT_SYMLINK_NOFOLLOW) == 0)
+        facts.state_reusable_bytes = (uint64_t)st.st_blocks * 512;
     esp_facts(esp_fd, manifest, machine->other, &facts);
     *ret_facts = facts;
     return 0;

@@ -26,6 +26,8 @@ int machine_load(int root_fd, bool is_live, struct machine *ret_machine, struct 
 void machine_done(struct machine *machine);
 // A text setting of the configuration in force; "" when unset.
 const char *machine_setting(const struct machine *machine, const char *name) nonnull(1, 2);
+bool machine_flag(const struct machine *machine, const char *name) nonnull(1, 2);
+int64_t machine_number(const struct machine *machine, const char *name, int64_t fallback) nonnull(1, 2);
 unsigned machine_tries(const struct machine *machine) nonnull(1);
 // PROFILE, VERSION and so on of the running generation as a manifest that names no parts: what history and ledger want.
 void machine_generation(const struct machine *machine, struct manifest *ret_manifest) nonnull(1, 2);
@@ -40,7 +42,7 @@ int machine_open_device(const struct machine *machine, const char *key, struct e
 int machine_facts(const struct machine *machine, int esp_fd, const struct manifest *manifest, struct update_facts *ret_facts,
                   struct err *err) must_check nonnull(1, 3, 4, 5);
 
-// All backends: the first failure ends it. A backend that finds its state damaged counts as empty for loading.
+// All backends. Loading and publishing end with the first failure; the others try every backend and report the last one.
 int boots_load(int esp_fd, struct boot_entries ret_entries[2], struct err *err) must_check nonnull(2, 3);
 int boots_remove(int esp_fd, enum boot_slot slot, struct err *err) must_check nonnull(3);
 int boots_publish(int esp_fd, enum boot_slot slot, const struct boot_generation *generation, unsigned tries, struct err *err) must_check

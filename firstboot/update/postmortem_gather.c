@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads what a failed generation left behind. Whatever cannot be read is said and left out: a judgement on less is better than none.
-#include "common/digest.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/run.h"
 #include "firstboot/update/bootfiles.h"
+#include "firstboot/update/esp.h"
 #include "firstboot/update/postmortem.h"
 #include "firstboot/update/slotwriter.h"
 #include <errno.h>
@@ -26,18 +26,14 @@ static void check_slot(const struct machine *machine, const struct journal *jour
 static void check_esp(int esp_fd, const struct journal *journal, struct postmortem_facts *facts) {
     struct bootfile files[BOOTFILES];
     bootfiles_list(&journal->manifest, journal->slot, files);
-    for (size_t i = 0; i < BOOTFILES; i++) {
-        char now[65], wanted[65];
+    for (size_t i = 0; i < BOOTFILES && !*facts->esp_problem; i++) {
         struct err err;
-        hex_format(files[i].sha256, 32, wanted);
-        if (digest_file(esp_fd, files[i].path, now, NULL, &err) < 0)
+        int r = esp_has(esp_fd, files[i].path, files[i].bytes, files[i].sha256, &err);
+        if (r < 0)
             snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s", err.text);
-        else if (strcmp(now, wanted) != 0)
-            snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s is damaged or not the one of this generation",
+        else if (r == 0)
+            snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s is missing, damaged, or of another generation",
                      files[i].path);
-        else
-            continue;
-        return;
     }
 }
 
