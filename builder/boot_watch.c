@@ -33,7 +33,7 @@ static void keep_verdict(struct boot_watch *watch, const char *found) {
 
 static bool read_line(struct boot_watch *watch) {
     enum boot_stage before = watch->stage;
-    unsigned boots = watch->boots;
+    unsigned boots = watch->boots, verdicts = watch->verdicts;
     for (size_t i = 0; i < ARRAY_SIZE(landmarks); i++) {
         const char *found = strstr(watch->line, landmarks[i].marker);
         if (!found)
@@ -44,10 +44,13 @@ static bool read_line(struct boot_watch *watch) {
         // Firmware and a kernel's first line take the stage back: the machine has rebooted.
         if (stage == BOOT_LOADER || stage == BOOT_KERNEL || stage > watch->stage || stage >= BOOT_HEALTHY)
             watch->stage = stage;
-        if (stage >= BOOT_HEALTHY)
+        if (stage >= BOOT_HEALTHY) {
             keep_verdict(watch, found);
+            watch->verdicts++;
+            watch->is_good = stage == BOOT_HEALTHY;
+        }
     }
-    return watch->stage != before || watch->boots != boots;
+    return watch->stage != before || watch->boots != boots || watch->verdicts != verdicts;
 }
 
 bool boot_watch_feed(struct boot_watch *watch, const char *data, size_t size) {

@@ -16,9 +16,11 @@ struct boot_watch {
     char line[BOOT_LINE_BYTES]; // the line being read; a longer one is cut
     size_t line_size;
     char verdict[BOOT_LINE_BYTES]; // the line from "webops: healthy", "webops: unhealthy" or "webops-init: cannot boot" on
+    unsigned verdicts; // how many of them there were: a quiet machine that restarts shows nothing between two
+    bool is_good; // the last one was "healthy"
 };
 
-// Takes the next bytes of the console. Returns true when the stage changed.
+// Takes the next bytes of the console. Returns true when the stage changed, a kernel started or a verdict was read.
 bool boot_watch_feed(struct boot_watch *watch, const char *data, size_t size) nonnull(1);
 // For people: "kernel", "healthy".
 const char *boot_stage_name(enum boot_stage stage);

@@ -57,10 +57,7 @@ static int load_config(struct build *build, struct err *err) {
     const char *name = build->recipe.profile->config;
     if (!name)
         return 0;
-    const char *slash = strrchr(build->recipe.profile_path, '/');
-    cleanup_free char *path = name[0] == '/' || !slash
-                                  ? str_dup(name)
-                                  : str_printf("%.*s/%s", (int)(slash - build->recipe.profile_path), build->recipe.profile_path, name);
+    cleanup_free char *path = recipe_beside(&build->recipe, name);
     int r = file_read(AT_FDCWD, path, 64 << 10, &build->config_text, &build->config_size, err);
     return r < 0 ? err_prefix(err, r, "%s: config", build->recipe.profile_path) : 0;
 }
@@ -97,13 +94,15 @@ static int prepare(struct build *build, struct err *err) {
     r = find_modules_list(build, err);
     if (r >= 0)
         r = load_config(build, err);
+    if (r >= 0)
+        r = generation_load(&build->recipe, build->options.trust, build->epoch, &build->generation, err);
     return r < 0 ? r : find_tools(build, err);
 }
 
 const struct recipe_layer *build_layer(const struct build *build, unsigned index) {
     if (index == 0)
         return NULL;
-    return index <= build->recipe.layer_count ? build->recipe.layers[index - 1] : &build->profile_layer;
+    return index <= build->recipe.layer_count ? build->recipe.layers[index - 1] : &build->generation_layer;
 }
 
 // A resolution depends on the recipe's lists, on what lies below, and on what the archive offers now; it is kept in the cache.
@@ -178,11 +177,8 @@ int build_plan(const struct build_options *options, struct build *build, struct 
     int r = prepare(build, err);
     if (r < 0)
         return r;
-    build->layer_count = 1 + build->recipe.layer_count;
-    if (build->config_text) {
-        build->profile_layer = (struct recipe_layer){.name = build->recipe.profile->name, .version = build->recipe.profile->version};
-        build->layer_count++;
-    }
+    build->layer_count = 1 + build->recipe.layer_count + 1;
+    build->generation_layer = (struct recipe_layer){.name = (char *)"generation", .version = build->recipe.profile->version};
     r = resolve_all(build, err);
     if (r < 0)
         return r;
@@ -205,7 +201,15 @@ void build_done(struct build *build) {
     free(build->init_path);
     free(build->modules_list);
     free(build->config_text);
+    generation_done(&build->generation);
     *build = (struct build){.cache = {.dir_fd = -1}};
+}
+
+bool build_is_current(const struct build *build) {
+    for (unsigned i = 0; i < build->graph.count; i++)
+        if (!build->graph.nodes[i].cached)
+            return false;
+    return build_outputs_current(build);
 }
 
 int build_apply(struct build *build, struct err *err) {

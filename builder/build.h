@@ -2,16 +2,18 @@
 // One build of one profile: what it needs, its graph (build_plan), and carrying it out (build_apply). Output files are build_outputs.c's.
 #pragma once
 #include "builder/apt.h"
+#include "builder/generation.h"
 #include "builder/graph.h"
 #include "builder/layer_files.h"
 #include "builder/places.h"
 #include "builder/recipe.h"
 
-#define BUILD_MAX_LAYERS 17 // base, the profile's layers, and the profile's own configuration
+#define BUILD_MAX_LAYERS 16 // base, the profile's layers, and what the build says of the generation
 
 struct build_options {
     const char *profile; // path or name
     const char *out_dir;
+    const char *trust; // root certificates instead of the profile's; NULL = those
     bool offline; // ask no mirror; use what is in the cache
     bool json;
 };
@@ -29,11 +31,12 @@ struct build {
     struct cache cache;
     struct apt_dirs apt_dirs; // point into packages_dir and metadata_dir
     char *packages_dir, *metadata_dir, *downloads_dir;
-    char *init_path, *modules_list, *config_text;
+    char *init_path, *modules_list, *config_text; // configuration: NULL = none
     size_t config_size;
+    struct generation generation;
     struct build_tool tools[TOOL_COUNT];
     struct apt_set sets[BUILD_MAX_LAYERS]; // by layer, base first
-    struct recipe_layer profile_layer; // carries the default configuration
+    struct recipe_layer generation_layer; // the top one
     unsigned layer_count; // base included
     int64_t epoch; // SOURCE_DATE_EPOCH
     struct graph graph;
@@ -43,6 +46,8 @@ struct build {
 // Loads the recipe, resolves packages and computes every key. Nothing is built. build_done() must follow whatever the result.
 int build_plan(const struct build_options *options, struct build *build, struct err *err) must_check nonnull(1, 2, 3);
 void build_done(struct build *build);
+// True when every node is cached and every output in place.
+bool build_is_current(const struct build *build) nonnull(1);
 // Builds every missing node and then the outputs in options.out_dir; each appears under its name whole or not at all.
 int build_apply(struct build *build, struct err *err) must_check nonnull(1, 2);
 

@@ -42,9 +42,13 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
     const char *lower[BUILD_MAX_LAYERS];
     for (unsigned i = 0; i < index; i++)
         lower[i] = graph_path(&build->cache, build->layers[i], "");
-    bool is_profile = index > build->recipe.layer_count;
-    const struct layer_extra config = {
-        .path = "usr/lib/webops/default.env", .data = build->config_text, .size = build->config_size, .mode = 0644};
+    const struct generation *generation = &build->generation;
+    bool is_top = index > build->recipe.layer_count;
+    const struct layer_extra extra[] = {
+        {.path = "usr/lib/webops/generation.env", .data = generation->text, .size = strlen(generation->text), .mode = 0644},
+        {.path = "usr/lib/webops/trust/ca.pem", .data = generation->trust, .size = generation->trust_size, .mode = 0644},
+        {.path = "usr/lib/webops/default.env", .data = build->config_text, .size = build->config_size, .mode = 0644},
+    };
     const struct layer_request request = {.layer = build_layer(build, index),
                                           .set = &build->sets[index],
                                           .packages_dir = build->packages_dir,
@@ -53,8 +57,10 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
                                           .lower_count = index,
                                           .programs_dir = build->places.programs_dir,
                                           .downloads_dir = build->downloads_dir,
-                                          .extra = is_profile ? &config : NULL,
-                                          .extra_count = is_profile,
+                                          .extra = extra,
+                                          .extra_count = !is_top              ? 0
+                                                         : build->config_text ? 3
+                                                                              : 2,
                                           .out_dir = dir,
                                           .format = layer_format(build)};
     int r = 0;
@@ -271,8 +277,12 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
         inputs_add(inputs, "below", build->layers[i]->key);
     add_packages(inputs, &build->sets[index]);
     layer_recipe_inputs(layer, inputs);
-    if (index > build->recipe.layer_count)
-        inputs_add_hash(inputs, "profile config", build->config_text, build->config_size);
+    if (index > build->recipe.layer_count) {
+        if (build->config_text)
+            inputs_add_hash(inputs, "profile config", build->config_text, build->config_size);
+        inputs_add_hash(inputs, "generation", build->generation.text, strlen(build->generation.text));
+        inputs_add_hash(inputs, "trust", build->generation.trust, build->generation.trust_size);
+    }
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++) {
         cleanup_free char *name = str_printf("program %s", layer->programs.items[i]);

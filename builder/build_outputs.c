@@ -8,6 +8,7 @@
 #include "builder/output.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/schema.h"
 #include "common/slot.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 #include <sys/file.h>
 
 #define REPORT_MAX_BYTES (4 << 20)
-#define FORMAT_OUTPUTS 1
+#define FORMAT_OUTPUTS 3
 
 struct outputs { // one run
     struct build *build;
@@ -264,10 +265,13 @@ static int save_report(struct outputs *outputs, struct err *err) {
         r = add_part(build, build->uki, "uki.efi", "uki", parts, err);
     if (r >= 0)
         r = add_part(build, build->initramfs, "initrd", "initramfs", parts, err);
-    json_t *report = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:s, s:f, s:o, s:o, s:O}", "profile", profile->name, "version",
-                               profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id, "webops",
-                               WEBOPS_VERSION, "key", key, "source_date_epoch", (json_int_t)build->epoch, "cmdline", cmdline ?: "",
-                               "seconds", outputs->seconds_before, "nodes", describe_nodes(build), "parts", parts, "files", outputs->files);
+    const struct generation *generation = &build->generation;
+    json_t *report = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:I, s:s, s:f, s:o, s:o, s:O}", "profile", profile->name,
+                               "version", profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id,
+                               "compatible", generation->compatible, "channel", generation->channel, "config_schema", SCHEMA_VERSION,
+                               "development_keys", generation->is_development, "webops", WEBOPS_VERSION, "key", key, "source_date_epoch",
+                               (json_int_t)build->epoch, "cmdline", cmdline ?: "", "seconds", outputs->seconds_before, "nodes",
+                               describe_nodes(build), "parts", parts, "files", outputs->files);
     char *text = json_dumps(report, JSON_INDENT(2));
     json_decref(report);
     if (r >= 0 && !text)

@@ -11,8 +11,12 @@
 static const struct verb verbs[] = {
     {"build", "PROFILE", 1, 1, "Bakes a profile into a bootable disk image.", verb_build},
     {"plan", "PROFILE", 1, 1, "Shows which parts would be built, and why.", verb_plan},
-    {"inspect", "IMAGE", 1, 1, "Shows what is in an image, and verifies it.", verb_inspect},
+    {"inspect", "IMAGE | BUNDLE", 1, 1, "Shows what is in an image or bundle, and verifies it.", verb_inspect},
     {"run", "IMAGE [-- QEMU-ARGUMENTS]", 1, -1, "Boots an image in QEMU, without writing to it.", verb_run},
+    {"test", "IMAGE", 1, 1, "Boots, updates, breaks and rolls back an image in QEMU, for CI.", verb_test},
+    {"keygen", "DIR", 1, 1, "Makes the keys for bundles and Secure Boot.", verb_keygen},
+    {"bundle", "PROFILE | IMAGE | DIR", 1, 1, "Makes a signed bundle, by which machines update.", verb_bundle},
+    {"publish", "BUNDLE DIR", 2, 2, "Puts a bundle into a directory that a web server serves.", verb_publish},
     {"config", "check FILE | doc", 1, 2, "Checks a config.env as the machine would, or prints every key as Markdown.", verb_config},
     {"version", "", 0, 0, "Prints the version.", verb_version},
     {0},

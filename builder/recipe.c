@@ -23,6 +23,12 @@ static int find_profile(const char *profile, const struct recipe_paths *paths, c
     return 0;
 }
 
+char *recipe_beside(const struct recipe *recipe, const char *name) {
+    const char *slash = strrchr(recipe->profile_path, '/');
+    return name[0] == '/' || !slash ? str_dup(name)
+                                    : str_printf("%.*s/%s", (int)(slash - recipe->profile_path), recipe->profile_path, name);
+}
+
 // The directory above the one that holds the file: profiles/x.yaml → ".", ../x.yaml → "../..".
 static char *root_of(const char *path) {
     cleanup_free char *dir = str_dup(path);

@@ -70,6 +70,9 @@ struct recipe_profile {
     struct strings cmdline;
     struct strings outputs; // "qcow2", "zst"; raw is always made
     char *config; // default config.env beside the profile; NULL = none
+    char *compatible; // which machines take a bundle of it; NULL = <name>-<architecture>
+    char *channel; // default "stable"
+    char *trust; // root certificates beside the profile, which updates must chain up to; NULL = development keys
 };
 
 // A profile with everything it names, loaded.
@@ -89,6 +92,8 @@ struct recipe_paths {
 };
 
 void recipe_done(struct recipe *recipe);
+// Path of a file that the profile names, relative to the profile's own directory; the caller frees.
+char *recipe_beside(const struct recipe *recipe, const char *name) nonnull(1, 2);
 // `profile` is a path to a YAML file, or a name looked up as profiles/<name>.yaml in the working directory and in paths->data_dir.
 // Errors are FILE:LINE: what was expected. -ENOENT names the places that were searched.
 int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) must_check

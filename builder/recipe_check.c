@@ -131,7 +131,7 @@ static int check_fetch(const struct recipe_fetch *fetch, const struct recipe_pla
 }
 
 int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_place *place) {
-    static const char *const programs[] = {"webops", "webops-fetch", NULL};
+    static const char *const programs[] = {"webops", "webops-fetch", "webops-verify", NULL};
     int r = check_name(place, "name", layer->name);
     if (r >= 0)
         r = check_version(place, layer->version);
@@ -153,7 +153,7 @@ int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_pla
             r = recipe_complain(place, "mode", "an octal mode such as 0640 is expected");
     }
     for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++)
-        r = check_choice(place, "programs", layer->programs.items[i], programs, "webops, webops-fetch");
+        r = check_choice(place, "programs", layer->programs.items[i], programs, "webops, webops-fetch, webops-verify");
     return r;
 }
 
@@ -168,10 +168,17 @@ int recipe_check_profile(struct recipe_profile *profile, const struct recipe_pla
     // libcyaml lets strtoull() wrap a minus sign around.
     if (r >= 0 && (profile->sequence < 1 || profile->sequence > INT64_MAX))
         r = recipe_complain(place, "sequence", "a number from 1 on is expected");
-    if (r >= 0 && profile->layers.count > 15)
-        r = recipe_complain(place, "layers", "%u layers, at most 15 are possible on top of the base", profile->layers.count);
+    if (r >= 0 && profile->compatible)
+        r = check_name(place, "compatible", profile->compatible);
+    if (r >= 0 && profile->channel)
+        r = check_name(place, "channel", profile->channel);
+    // A slot holds 16: base and generation are the others.
+    if (r >= 0 && profile->layers.count > 14)
+        r = recipe_complain(place, "layers", "%u layers, at most 14 are possible on top of the base", profile->layers.count);
     for (unsigned i = 0; r >= 0 && i < profile->layers.count; i++) {
         r = check_name(place, "layers", profile->layers.items[i]);
+        if (r >= 0 && strcmp(profile->layers.items[i], "generation") == 0)
+            r = recipe_complain(place, "layers", "'generation' is what the build itself puts on top");
         for (unsigned j = 0; r >= 0 && j < i; j++)
             if (strcmp(profile->layers.items[i], profile->layers.items[j]) == 0)
                 r = recipe_complain(place, "layers", "'%s' stands twice", profile->layers.items[i]);

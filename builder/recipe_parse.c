@@ -106,6 +106,9 @@ static const cyaml_schema_field_t profile_fields[] = {
     TEXTS_FIELD("cmdline", struct raw_profile, profile.cmdline),
     TEXTS_FIELD("outputs", struct raw_profile, profile.outputs),
     OPTIONAL_TEXT_FIELD("config", struct raw_profile, profile.config),
+    OPTIONAL_TEXT_FIELD("compatible", struct raw_profile, profile.compatible),
+    OPTIONAL_TEXT_FIELD("channel", struct raw_profile, profile.channel),
+    OPTIONAL_TEXT_FIELD("trust", struct raw_profile, profile.trust),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t profile_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_profile, profile_fields)};

@@ -3,15 +3,9 @@
 #include "builder/build.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
+#include "common/log.h"
 #include <jansson.h>
 #include <sys/stat.h>
-
-static bool everything_cached(const struct build *build) {
-    for (unsigned i = 0; i < build->graph.count; i++)
-        if (!build->graph.nodes[i].cached)
-            return false;
-    return true;
-}
 
 static void print_result(const struct build *build, bool changed) {
     cleanup_free char *image =
@@ -37,6 +31,8 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
     struct build_options chosen = {.out_dir = "out"};
     const struct opt options[] = {
         {"output", 'o', OPT_TEXT, &chosen.out_dir, "DIR", "Where the finished images go (default: out)."},
+        {"trust", 0, OPT_TEXT, &chosen.trust, "FILE",
+         "Root certificates that updates must chain up to (default: the profile's, else development keys)."},
         {"offline", 0, OPT_FLAG, &chosen.offline, NULL, "Ask no mirror: use package lists and packages in the cache."},
         {"json", 0, OPT_FLAG, &chosen.json, NULL, "Print JSON: progress and result as one event per line, or the plan."},
         {0},
@@ -58,7 +54,10 @@ int verb_build(const struct verb *self, int argc, char **argv) {
     if (code >= 0)
         return code;
     struct err err = {0};
-    bool changed = !(everything_cached(&build) && build_outputs_current(&build));
+    if (build.generation.is_development)
+        log_warn(
+            "the image trusts DEVELOPMENT keys; for machines that matter make your own (webops-image keygen) and name them with --trust");
+    bool changed = !build_is_current(&build);
     int r = changed ? build_apply(&build, &err) : 0;
     if (r < 0)
         return verb_failed(r, &err);

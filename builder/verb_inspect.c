@@ -1,16 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-// webops-image inspect: prints what is in an image; exit status 1 when a slot does not verify.
+// webops-image inspect: prints what is in an image or a bundle; exit status 1 when a slot does not verify.
+#include "builder/bundlefile.h"
 #include "builder/inspect.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
+
+static int print(const struct buf *text, struct err *err) {
+    return fputs(buf_str(text), stdout) < 0 || fflush(stdout) != 0 ? err_set(err, -EIO, "writing to standard output failed") : 0;
+}
+
+static int inspect_bundle(const char *path, const char *trust, bool json, struct err *err) {
+    cleanup_bundlefile struct bundlefile file = {.fd = -1};
+    cleanup_findings struct bundlefile_findings findings = {0};
+    cleanup_buf struct buf text = {0};
+    int r = bundlefile_open(path, &file, err);
+    if (r < 0)
+        return verb_failed(r, err);
+    int verified = bundlefile_verify_signature(&file, trust, (int64_t)time(NULL), &findings, err);
+    if (verified >= 0)
+        verified = bundlefile_verify_payload(&file, &findings, err);
+    const struct err *problem = verified < 0 ? err : NULL;
+    if (json)
+        bundlefile_format_json(&file, &findings, problem, &text);
+    else
+        bundlefile_format_text(&file, &findings, problem, &text);
+    r = print(&text, err);
+    return r < 0 ? verb_failed(r, err) : verified < 0 ? EXIT_PERMANENT : EXIT_OK;
+}
 
 int verb_inspect(const struct verb *self, int argc, char **argv) {
     bool json = false, packages = false;
+    const char *trust = NULL;
     const struct opt options[] = {
         {"json", 0, OPT_FLAG, &json, NULL, "Print JSON."},
-        {"packages", 'p', OPT_FLAG, &packages, NULL, "List the packages, not only their number."},
+        {"packages", 'p', OPT_FLAG, &packages, NULL, "List the packages of an image, not only their number."},
+        {"trust", 0, OPT_TEXT, &trust, "FILE", "Root certificates that a bundle's signer must chain up to."},
         {0},
     };
     cleanup_inspect struct inspect inspect = {0};
@@ -21,6 +48,8 @@ int verb_inspect(const struct verb *self, int argc, char **argv) {
     int exit_code = opt_parse(self, options, argc, argv, &args, &count);
     if (exit_code >= 0)
         return exit_code;
+    if (bundlefile_is(args[0]))
+        return inspect_bundle(args[0], trust, json, &err);
     int r = inspect_load(args[0], &inspect, &err);
     if (r < 0)
         return verb_failed(r, &err);
@@ -28,7 +57,8 @@ int verb_inspect(const struct verb *self, int argc, char **argv) {
         inspect_format_json(&inspect, &text);
     else
         inspect_format_text(&inspect, args[0], packages, &text);
-    if (fputs(buf_str(&text), stdout) < 0 || fflush(stdout) != 0)
-        return verb_failed(-EIO, (err_set(&err, -EIO, "writing to standard output failed"), &err));
+    r = print(&text, &err);
+    if (r < 0)
+        return verb_failed(r, &err);
     return inspect_is_good(&inspect) ? EXIT_OK : EXIT_PERMANENT;
 }

@@ -33,6 +33,11 @@ void hashtree_add(struct hashtree *tree, const void *data, size_t size) {
         digest_hash(&tree->digest, block, SLOT_BLOCK_BYTES, tree->leaves + tree->done_blocks++ * HASH_BYTES);
 }
 
+void hashtree_replace(struct hashtree *tree, uint64_t block, const void *data) {
+    assert(block < tree->done_blocks);
+    digest_hash(&tree->digest, data, SLOT_BLOCK_BYTES, tree->leaves + block * HASH_BYTES);
+}
+
 // `count` hashes become the blocks of one level at `level`, which is zero so far, and their own hashes replace them.
 static uint64_t make_level(struct hashtree *tree, uint8_t *hashes, uint64_t count, uint8_t *level) {
     uint64_t blocks = parents(count);

@@ -17,6 +17,8 @@ void hashtree_init(struct hashtree *tree, uint64_t data_blocks) nonnull(1);
 void hashtree_done(struct hashtree *tree);
 // The next whole blocks of 4096 bytes, in order; never more than data_blocks of them together.
 void hashtree_add(struct hashtree *tree, const void *data, size_t size) nonnull(1);
+// Another content for a block that was added before.
+void hashtree_replace(struct hashtree *tree, uint64_t block, const void *data) nonnull(1, 3);
 // After all blocks (fewer are -ENODATA): the tree as it lies on disk (*ret_tree of slot_tree_bytes() bytes, the caller frees; NULL for a single block) and the root.
 int hashtree_finish(struct hashtree *tree, uint8_t **ret_tree, size_t *ret_bytes, uint8_t ret_root[32], struct err *err) must_check
     nonnull(1, 2, 3, 4, 5);

@@ -52,6 +52,8 @@ struct schema {
 
 // The keys of every machine (base and hardening).
 extern const struct schema schema_base;
+// Raised when a config.env that was right would no longer be: a key goes away or its values become fewer. In generation.env and manifest.
+#define SCHEMA_VERSION 1
 
 #define SCHEMA_SECRETS_DIR "/webops/secrets"
 #define SCHEMA_SECRET_MAX_BYTES (64 << 10)

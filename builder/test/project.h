@@ -60,10 +60,11 @@ static inline int project_begin(void **state) {
                    "packages: [core]\nexclude: [/usr/share/doc/*]\n",
                    top, top);
     project_put("images/tiny.yaml", image);
-    cleanup_free char *cache = project_path("cache"), *programs = project_path("programs");
+    cleanup_free char *cache = project_path("cache"), *programs = project_path("programs"), *keys = project_path("keys");
     setenv("WEBOPS_DATA", top, 1);
     setenv("WEBOPS_CACHE", cache, 1);
     setenv("WEBOPS_PROGRAMS", programs, 1);
+    setenv("WEBOPS_KEYS", keys, 1); // development keys, made by the first build
     unsetenv("SOURCE_DATE_EPOCH");
     return 0;
 }

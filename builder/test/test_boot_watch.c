@@ -64,6 +64,24 @@ static void test_init_that_gives_up(void **state) {
     assert_string_equal(watch.verdict, "webops-init: cannot boot: step verity: no slot");
 }
 
+static void test_quiet_restart_is_a_second_verdict(void **state) {
+    (void)state;
+    struct boot_watch watch = {0};
+    const char good[] = "webops: healthy: a\n", bad[] = "webops: unhealthy: b\n";
+    assert_true(boot_watch_feed(&watch, good, strlen(good)));
+    assert_true(boot_watch_feed(&watch, good, strlen(good)));
+    assert_int_equal(watch.verdicts, 2);
+    assert_true(watch.is_good);
+    assert_true(boot_watch_feed(&watch, bad, strlen(bad)));
+    assert_int_equal(watch.verdicts, 3);
+    assert_false(watch.is_good);
+    // The next boot begins: the last verdict stays what it was.
+    assert_true(boot_watch_feed(&watch, "Linux version 6\n", 16));
+    assert_int_equal(watch.verdicts, 3);
+    assert_false(watch.is_good);
+    assert_string_equal(watch.verdict, "webops: unhealthy: b");
+}
+
 static void test_reboot_starts_over(void **state) {
     (void)state;
     struct boot_watch watch = {0};
@@ -105,6 +123,7 @@ int main(void) {
         cmocka_unit_test(test_stages_byte_by_byte),
         cmocka_unit_test(test_unfinished_line_says_nothing),
         cmocka_unit_test(test_unhealthy_is_not_healthy),
+        cmocka_unit_test(test_quiet_restart_is_a_second_verdict),
         cmocka_unit_test(test_reboot_starts_over),
         cmocka_unit_test(test_long_lines_and_nul_do_not_overflow),
         cmocka_unit_test(test_names),

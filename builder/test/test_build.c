@@ -4,7 +4,7 @@
 
 enum { BASE = 1, ONE = 2, TWO = 4, CONFIG = 8, INITRAMFS = 16, SLOT = 32, UKI = 64 };
 #define NODES 7
-static const char *const labels[NODES] = {"base tiny", "layer one",  "layer two",           "layer small",
+static const char *const labels[NODES] = {"base tiny", "layer one",  "layer two",           "layer generation",
                                           "initramfs", "slot image", "unified kernel image"};
 static char before[NODES][INPUTS_KEY_CHARS + 1];
 
@@ -64,6 +64,9 @@ static void test_edits(void **state) {
         {"profiles/small.yaml", "image: tiny", "image: tiny\nkernel: kernel-small", EVERYTHING},
         {"profiles/small.yaml", "image: tiny", "image: tiny\nkernel: kernel", 0}, // names what it would be anyway
         {"profiles/small.yaml", "modules: virtio", "modules: server", INITRAMFS | UKI},
+        {"profiles/small.yaml", "config:", "compatible: other\nconfig:", CONFIG | SLOT | UKI},
+        {"profiles/small.yaml", "config:", "channel: beta\nconfig:", CONFIG | SLOT | UKI},
+        {"keys/root.pem", "", "\n", CONFIG | SLOT | UKI},
         {"profiles/small.env", "small", "other", CONFIG | SLOT | UKI},
         {"images/modules/virtio.list", "", "virtio_net\n", INITRAMFS | UKI},
         {"images/modules/server.list", "", "nvme\n", 0},
@@ -133,7 +136,7 @@ static void test_epoch(void **state) {
     unsetenv("SOURCE_DATE_EPOCH");
 }
 
-// Without the profile's configuration there is no layer for it, and what is below stays as it is.
+// Without the profile's configuration the top layer still says what the generation is, and what is below stays as it is.
 static void test_without_config(void **state) {
     (void)state;
     cleanup_free char *old = project_get("profiles/small.yaml"), *new = replaced(old, "config: small.env\n", "");
@@ -141,11 +144,11 @@ static void test_without_config(void **state) {
     cleanup_build struct build build = {0};
     struct err err = {0};
     assert_ok(project_plan(false, &build, &err));
-    assert_int_equal(build.graph.count, NODES - 1);
-    assert_int_equal(build.layer_count, 3);
+    assert_int_equal(build.graph.count, NODES);
     assert_string_equal(build.graph.nodes[2].key, before[2]);
-    assert_string_equal(build.graph.nodes[3].label, "initramfs");
-    assert_string_equal(build.graph.nodes[3].key, before[4]);
+    assert_string_equal(build.graph.nodes[3].label, "layer generation");
+    assert_string_not_equal(build.graph.nodes[3].key, before[3]);
+    assert_string_equal(build.graph.nodes[4].key, before[4]);
     assert_string_not_equal(build.slot->key, before[5]);
     project_put("profiles/small.yaml", old);
 }
@@ -205,6 +208,9 @@ static void test_refused(void **state) {
         {"profiles/small.yaml", "image: tiny", "image: huge", "huge"},
         {"profiles/small.yaml", "[one, two]", "[one, three]", "three"},
         {"profiles/small.yaml", "small.env", "none.env", "none.env"},
+        {"profiles/small.yaml", "config:", "trust: none.pem\nconfig:", "none.pem"},
+        {"profiles/small.yaml", "config:", "trust: small.env\nconfig:", "no certificate"},
+        {"profiles/small.yaml", "config:", "trust: ../keys/signing.pem\nconfig:", "no certificate authority"},
         {"profiles/small.yaml", "image: tiny", "image: tiny\nkernel: no-such-kernel", "no-such-kernel"},
         {"images/tiny.yaml", "[core]", "[core, no-such-package]", "no-such-package"},
         {"images/tiny.yaml", "mirror/debian", "no-mirror/debian", "no-mirror/debian/dists/test/InRelease"},

@@ -200,8 +200,19 @@ static void esp_files_are_ours(void **state) {
         assert_ok(file_read(AT_FDCWD, copy, 65536, &text, NULL, &err));
         assert_string_equal(text, texts[i].text);
     }
-    cleanup_free char *loader = esp_file(f, "/loader/loader.conf"), *text = NULL;
     struct err err = {0};
+    for (unsigned i = 1; i <= 2; i++) { // read by GRUB's own tool, too
+        cleanup_free char *path = str_printf("/grub/env%u", i), *copy = esp_file(f, path), *bytes = NULL;
+        struct grubenv env = {0};
+        size_t size = 0;
+        assert_ok(file_read(AT_FDCWD, copy, 4096, &bytes, &size, &err));
+        assert_ok(grubenv_parse((uint8_t *)bytes, size, &env, &err));
+        assert_int_equal(env.good, 'a');
+        assert_int_equal(env.trial, 0);
+        cleanup_free char *list = tool(RUN_ARGV("grub-editenv", copy, "list"));
+        assert_contains(list, "webops_check=1:a:-:0:0\n");
+    }
+    cleanup_free char *loader = esp_file(f, "/loader/loader.conf"), *text = NULL;
     assert_ok(file_read(AT_FDCWD, loader, 65536, &text, NULL, &err));
     assert_contains(text, "timeout 0\n");
     assert_null(strstr(text, "default")); // would override what the counters say
