@@ -3,8 +3,11 @@
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "firstboot/actionlog.h"
+#include "firstboot/report.h"
 #include "firstboot/update/engine_state.h"
 #include "firstboot/update/plantext.h"
+#include "firstboot/update/slots.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -65,6 +68,17 @@ static int say_nothing_to_do(struct update *u, const char *why) {
     return 1;
 }
 
+// For `webops status`; of no weight.
+static void note_seen(const struct update *u) {
+    const struct manifest *manifest = &u->located.manifest;
+    struct actionlog_time now = actionlog_now();
+    struct err err;
+    cleanup_json json_t *seen = json_pack("{s:s, s:s, s:s, s:b}", "time", now.text, "profile", manifest->profile, "version",
+                                          manifest->version, "available", !u->verdict.is_installed);
+    if (report_write(u->machine->root_fd, UPDATE_SEEN_PATH, seen, &err) < 0)
+        log_warn("%s", err.text);
+}
+
 int update_policy(struct update *u, struct err *err) {
     const struct update_flags flags = {
         .is_forced = u->options->is_forced,
@@ -75,6 +89,7 @@ int update_policy(struct update *u, struct err *err) {
     if (r < 0)
         return r;
     update_check(&u->located.manifest, &u->facts, &flags, &u->verdict);
+    note_seen(u);
     if (u->options->is_plan)
         return 0;
     if (u->verdict.is_installed) {

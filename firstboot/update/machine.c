@@ -8,7 +8,7 @@
 #include "firstboot/report.h"
 #include "firstboot/update/bootfiles.h"
 #include "firstboot/update/record.h"
-#include "firstboot/update/slotwriter.h"
+#include "firstboot/update/slotdevice.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -149,11 +149,12 @@ int machine_facts(const struct machine *machine, int esp_fd, const struct manife
     if (r < 0)
         return r;
     facts.now = machine_time(&facts.floors);
-    cleanup_slotwriter struct slotwriter slot = {.fd = -1};
-    r = slotwriter_open(machine->root_fd, &machine->record, machine->other, &(struct slot_boot){.data_blocks = 1}, &slot, err);
+    struct slotdevice slot;
+    r = slotdevice_open_read(machine->root_fd, &machine->record, machine->other, &slot, err);
     if (r < 0)
         return r;
-    facts.slot_bytes = slot.device_bytes;
+    close(slot.fd);
+    facts.slot_bytes = slot.bytes;
     cleanup_fd int state_fd = file_open(machine->root_fd, "var", O_RDONLY | O_DIRECTORY, 0, err);
     if (state_fd < 0)
         return state_fd;

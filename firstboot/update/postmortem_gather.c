@@ -6,6 +6,7 @@
 #include "firstboot/update/bootfiles.h"
 #include "firstboot/update/esp.h"
 #include "firstboot/update/postmortem.h"
+#include "firstboot/update/slotdevice.h"
 #include "firstboot/update/slotwriter.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -15,10 +16,12 @@
 
 static void check_slot(const struct machine *machine, const struct journal *journal, struct postmortem_facts *facts) {
     struct err err;
-    cleanup_slotwriter struct slotwriter slot = {.fd = -1};
-    int r = slotwriter_open(machine->root_fd, &machine->record, journal->slot, &journal->manifest.boot, &slot, &err);
-    if (r >= 0)
-        r = slot_check(slot.fd, slot.device, &journal->manifest.boot, &err);
+    struct slotdevice slot;
+    int r = slotdevice_open_read(machine->root_fd, &machine->record, journal->slot, &slot, &err);
+    if (r >= 0) {
+        r = slot_check(slot.fd, slot.name, &journal->manifest.boot, &err);
+        close(slot.fd);
+    }
     if (r < 0)
         snprintf(facts->slot_problem, sizeof(facts->slot_problem), "%s", err.text);
 }

@@ -33,6 +33,13 @@ static void tell(const struct machine *machine, const char *event, const struct 
         log_warn("%s", err.text);
 }
 
+// For writing, and tidied up after what a power cut may have left.
+static int open_esp(const struct machine *machine, struct err *err) {
+    cleanup_fd int fd = esp_open(machine->root_fd, &machine->record, true, err);
+    int r = fd < 0 ? fd : boot_reconcile(fd, err);
+    return r < 0 ? r : take_fd(&fd);
+}
+
 static int set_journal(const struct machine *machine, struct journal *journal, enum journal_state state, struct err *err) {
     journal->state = state;
     journal->changed = (int64_t)time(NULL);
@@ -92,7 +99,7 @@ static int make_bad(const struct machine *machine, int esp_fd, enum boot_slot sl
 // Ledger, boot loader, journal. When the boot loader cannot be told for good, the mark stays, so that the next start tries again.
 static int reject(const struct machine *machine, struct journal *journal, const struct rejection *rejection, struct err *err) {
     struct err failure;
-    cleanup_fd int esp_fd = esp_open(machine->root_fd, &machine->record, true, &failure);
+    cleanup_fd int esp_fd = open_esp(machine, &failure);
     if (esp_fd < 0)
         log_error("%s", failure.text);
     int ledger = ledger_add(machine->root_fd, rejection, &failure);
@@ -116,9 +123,10 @@ int trial_start(const struct machine *machine, struct err *err) {
         return r;
     if (!trial_is_running(machine, &journal))
         return TRIAL_NOTHING;
-    r = attempts_add(machine->root_fd, machine->root_hash, "early", err);
-    if (r >= 0)
-        r = attempts_load(machine->root_fd, machine->root_hash, &attempts, err);
+    // A state that takes no writes is for health to find, under its own name.
+    if (attempts_add(machine->root_fd, machine->root_hash, "early", err) < 0)
+        log_error("%s", err->text);
+    r = attempts_load(machine->root_fd, machine->root_hash, &attempts, err);
     if (r < 0)
         return r;
     if (attempts.early <= journal.tries && attempts.init <= journal.tries)
@@ -156,7 +164,7 @@ static int commit_boots(const struct machine *machine, struct err *err) {
     if (r < 0 || !is_counted(entries, machine->running))
         return r;
     close(take_fd(&esp_fd));
-    esp_fd = esp_open(machine->root_fd, &machine->record, true, err);
+    esp_fd = open_esp(machine, err);
     r = esp_fd < 0 ? esp_fd : boots_commit(esp_fd, machine->running, err);
     return r < 0 ? r : 1;
 }
@@ -222,8 +230,10 @@ int trial_fail(const struct machine *machine, const char *stage, const char *che
         read_health(machine, &rejection);
     snprintf(rejection.stage, sizeof(rejection.stage), "%s", stage);
     rejection.log = machine->is_live ? postmortem_log(0) : NULL;
-    r = reject(machine, &journal, &rejection, err);
-    return r < 0 ? r : TRIAL_RESTART;
+    // Even without a word to the boot loader: it counts, too.
+    if (reject(machine, &journal, &rejection, err) < 0)
+        log_error("%s", err->text);
+    return TRIAL_RESTART;
 }
 
 static int judge(const struct machine *machine, int *esp_fd, struct journal *journal, struct err *err) {
@@ -298,7 +308,7 @@ int trial_rollback(const struct machine *machine, struct err *err) {
     struct journal journal;
     struct manifest generation;
     cleanup_rejection struct rejection rejection = {0};
-    cleanup_fd int esp_fd = esp_open(machine->root_fd, &machine->record, true, err);
+    cleanup_fd int esp_fd = open_esp(machine, err);
     int r = esp_fd < 0 ? esp_fd : trial_rollback_check(machine, esp_fd, err);
     if (r >= 0)
         r = journal_load(machine->root_fd, &journal, err);
