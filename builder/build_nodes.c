@@ -208,7 +208,7 @@ static int build_signed_uki(const struct build *build, const struct uki_input *i
 static const struct boot_program {
     unsigned tool;
     const char *file;
-} boot_programs[] = {{TOOL_SYSTEMD_BOOT, "systemd-bootx64.efi"}};
+} boot_programs[] = {{TOOL_SYSTEMD_BOOT, "systemd-bootx64.efi"}, {TOOL_RESTART, "restart.efi"}};
 
 static int build_programs_node(void *context, unsigned index, const char *dir, struct err *err) {
     struct build *build = context;

@@ -45,6 +45,7 @@ static void outputs_key(const struct build *build, char ret_key[INPUTS_KEY_CHARS
     inputs_add_number(&inputs, "esp_size", profile->esp_size);
     inputs_add_number(&inputs, "state_size", profile->state_size);
     inputs_add(&inputs, "systemd-boot", build->tools[TOOL_SYSTEMD_BOOT].sha256);
+    inputs_add(&inputs, "restart.efi", build->tools[TOOL_RESTART].sha256);
     inputs_add(&inputs, "grub boot.img", build->tools[TOOL_GRUB_BOOT].sha256);
     inputs_add(&inputs, "grub-mkimage", build->tools[TOOL_GRUB_MKIMAGE].sha256);
     if (build->programs)
@@ -97,6 +98,7 @@ static int make_disk(struct outputs *outputs, struct err *err) {
     cleanup_free char *grub_dir = str_dup(build->tools[TOOL_GRUB_BOOT].path);
     cleanup_free char *raw = temporary_path(outputs, ".raw");
     cleanup_free char *systemd_boot = build_boot_program(build, TOOL_SYSTEMD_BOOT);
+    cleanup_free char *restart = build_boot_program(build, TOOL_RESTART);
     *strrchr(grub_dir, '/') = 0;
     int r = file_read(AT_FDCWD, cmdline_path, 64 << 10, &cmdline, NULL, err);
     if (r < 0)
@@ -109,6 +111,7 @@ static int make_disk(struct outputs *outputs, struct err *err) {
                 .initrd_path = initrd,
                 .cmdline = cmdline,
                 .systemd_boot_path = systemd_boot,
+                .restart_path = restart,
                 .secure_boot_keys = build->secureboot.keys_dir,
                 .source_date_epoch = (uint64_t)build->epoch},
         .sizes = {.esp = profile->esp_size, .slot = profile->slot_size, .state = profile->state_size},
