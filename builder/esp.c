@@ -58,11 +58,11 @@ static int make_file_system(const struct identity *identity, const struct enviro
     return run_quiet(&mkfs, err);
 }
 
-static int text_fd(const char *text, struct err *err) {
+static int text_fd(const char *text, size_t size, struct err *err) {
     cleanup_fd int fd = memfd_create("esp", MFD_CLOEXEC);
     if (fd < 0)
         return err_sys(err, -errno, "memfd_create");
-    int r = file_write_all(fd, "memfd", text, strlen(text), err);
+    int r = file_write_all(fd, "memfd", text, size ? size : strlen(text), err);
     if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
         r = err_sys(err, -errno, "memfd");
     return r < 0 ? r : take_fd(&fd);
@@ -72,10 +72,11 @@ struct esp_file {
     const char *target; // mtools path
     const char *source; // NULL: `text`
     const char *text;
+    size_t size; // of the text; 0: up to its NUL
 };
 
 static int add_file(const struct environment *environment, const char *image, const struct esp_file *file, struct err *err) {
-    cleanup_fd int text = file->source ? -1 : text_fd(file->text, err);
+    cleanup_fd int text = file->source ? -1 : text_fd(file->text, file->size, err);
     if (!file->source && text < 0)
         return text;
     struct run mcopy = {
@@ -95,19 +96,23 @@ static char *entry_text(const struct esp_input *input) {
 static int add_files(const struct esp_input *input, const struct environment *environment, const char *image, struct err *err) {
     cleanup_free char *entry = entry_text(input);
     cleanup_buf struct buf grub = {0};
+    uint8_t environment_block[GRUBENV_BYTES];
+    grubenv_format(&(struct grubenv){.number = 1, .good = 'a'}, environment_block);
     int r = grubenv_format_cmdline(input->cmdline, &grub, err);
     if (r < 0)
         return r;
     const struct esp_file files[] = {
-        {"::/EFI/BOOT/BOOTX64.EFI", input->systemd_boot_path, NULL},
-        {"::/EFI/systemd/systemd-bootx64.efi", input->systemd_boot_path, NULL},
-        {"::/EFI/webops/a.efi", input->uki_path, NULL},
-        {"::/loader/loader.conf", NULL, "timeout 0\neditor no\n"},
-        {"::/loader/entries/a.conf", NULL, entry},
-        {"::/grub/grub.cfg", NULL, grub_config},
-        {"::/webops/a.cfg", NULL, buf_str(&grub)},
-        {"::/webops/a.linux", input->linux_path, NULL},
-        {"::/webops/a.initrd", input->initrd_path, NULL},
+        {"::/EFI/BOOT/BOOTX64.EFI", .source = input->restart_path},
+        {"::/EFI/systemd/systemd-bootx64.efi", .source = input->systemd_boot_path},
+        {"::/EFI/webops/a.efi", .source = input->uki_path},
+        {"::/loader/loader.conf", .text = "timeout 0\neditor no\n"},
+        {"::/loader/entries/a.conf", .text = entry},
+        {"::/grub/grub.cfg", .text = grub_config},
+        {"::/grub/env1", .text = (const char *)environment_block, .size = sizeof(environment_block)},
+        {"::/grub/env2", .text = (const char *)environment_block, .size = sizeof(environment_block)},
+        {"::/webops/a.cfg", .text = buf_str(&grub)},
+        {"::/webops/a.linux", .source = input->linux_path},
+        {"::/webops/a.initrd", .source = input->initrd_path},
     };
     struct run mmd = {
         .argv = RUN_ARGV("mmd", "-i", image, "::/EFI", "::/EFI/BOOT", "::/EFI/systemd", "::/EFI/webops", "::/loader", "::/loader/entries",

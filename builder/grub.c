@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The BIOS boot path. All logic is in grub.cfg on the ESP; the core image only finds it there.
+// The BIOS boot path. All logic is in grub.cfg on the ESP (grub_script.c); the core image only finds it there.
 #include "builder/grub.h"
 #include "common/digest.h"
 #include "common/file.h"
@@ -18,23 +18,6 @@
 
 // The prefix without a disk means: partition 2 of the disk the BIOS booted from.
 #define PREFIX "(,gpt2)/grub"
-
-const char grub_config[] = //
-    "# BIOS: boots slot A. Written by webops-image; UEFI machines use loader/entries.\n"
-    "if serial --unit=0 --speed=115200; then\n"
-    "  terminal_input console serial\n"
-    "  terminal_output console serial\n"
-    "fi\n"
-    "set webops_cmdline=\n"
-    "source /webops/a.cfg\n"
-    "if linux /webops/a.linux $webops_cmdline; then\n"
-    "  if initrd /webops/a.initrd; then\n"
-    "    boot\n"
-    "  fi\n"
-    "fi\n"
-    "echo 'webops: slot A cannot be loaded; restarting in 10 seconds'\n"
-    "sleep 10\n"
-    "reboot\n";
 
 int grub_core_create(const char *grub_dir, const char *core_path, struct err *err) {
     struct run mkimage = {

@@ -6,7 +6,7 @@
 #include "common/err.h"
 #include <stdint.h>
 
-// grub.cfg on the ESP: boots slot A from what webops/a.cfg says.
+// grub.cfg on the ESP: chooses a slot by grub/env1 and grub/env2, spends a try of a trial, starts what webops/<slot>.cfg says.
 extern const char grub_config[];
 
 // Makes the core image with grub-mkimage from the modules in `grub_dir` (…/lib/grub/i386-pc).

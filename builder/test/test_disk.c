@@ -11,7 +11,7 @@
 
 struct fixture {
     struct scratch *scratch;
-    char *slot, *uki, *linux_path, *initrd, *disk;
+    char *slot, *uki, *linux_path, *initrd, *restart, *disk;
     struct slotimage image;
     struct disk_input input;
 };
@@ -39,6 +39,8 @@ static int fixture_setup(void **state) {
     put_random(f->uki, 300000, 4);
     put_random(f->linux_path, 200000, 5);
     put_random(f->initrd, 100000, 6);
+    f->restart = scratch_file(f->scratch, "restart.efi");
+    put_random(f->restart, 3000, 7);
     f->input = (struct disk_input){
         .esp = {.identity = {"test", "1.0"},
                 .sequence = 3,
@@ -47,6 +49,7 @@ static int fixture_setup(void **state) {
                 .initrd_path = f->initrd,
                 .cmdline = CMDLINE,
                 .systemd_boot_path = SYSTEMD_BOOT_PATH,
+                .restart_path = f->restart,
                 .source_date_epoch = EPOCH},
         .sizes = {40 * MIB, 2 * MIB, 20 * MIB},
         .slot_path = f->slot,
@@ -65,6 +68,7 @@ static int fixture_teardown(void **state) {
     free(f->uki);
     free(f->linux_path);
     free(f->initrd);
+    free(f->restart);
     free(f->disk);
     free(f);
     return r;
@@ -178,10 +182,9 @@ static void esp_files_are_ours(void **state) {
     const struct {
         const char *path, *source;
     } same[] = {
-        {"/EFI/webops/a.efi", f->uki},
-        {"/webops/a.linux", f->linux_path},
-        {"/webops/a.initrd", f->initrd},
-        {"/EFI/BOOT/BOOTX64.EFI", SYSTEMD_BOOT_PATH},
+        {"/EFI/webops/a.efi", f->uki},         {"/webops/a.linux", f->linux_path},
+        {"/webops/a.initrd", f->initrd},       {"/EFI/systemd/systemd-bootx64.efi", SYSTEMD_BOOT_PATH},
+        {"/EFI/BOOT/BOOTX64.EFI", f->restart},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(same); i++) {
         cleanup_free char *copy = esp_file(f, same[i].path);
@@ -200,8 +203,19 @@ static void esp_files_are_ours(void **state) {
         assert_ok(file_read(AT_FDCWD, copy, 65536, &text, NULL, &err));
         assert_string_equal(text, texts[i].text);
     }
-    cleanup_free char *loader = esp_file(f, "/loader/loader.conf"), *text = NULL;
     struct err err = {0};
+    for (unsigned i = 1; i <= 2; i++) { // read by GRUB's own tool, too
+        cleanup_free char *path = str_printf("/grub/env%u", i), *copy = esp_file(f, path), *bytes = NULL;
+        struct grubenv env = {0};
+        size_t size = 0;
+        assert_ok(file_read(AT_FDCWD, copy, 4096, &bytes, &size, &err));
+        assert_ok(grubenv_parse((uint8_t *)bytes, size, &env, &err));
+        assert_int_equal(env.good, 'a');
+        assert_int_equal(env.trial, 0);
+        cleanup_free char *list = tool(RUN_ARGV("grub-editenv", copy, "list"));
+        assert_contains(list, "webops_check=1:a:-:0:0\n");
+    }
+    cleanup_free char *loader = esp_file(f, "/loader/loader.conf"), *text = NULL;
     assert_ok(file_read(AT_FDCWD, loader, 65536, &text, NULL, &err));
     assert_contains(text, "timeout 0\n");
     assert_null(strstr(text, "default")); // would override what the counters say

@@ -25,7 +25,7 @@ bool entryname_parse(const char *name, struct entryname *ret_name) {
         parsed.is_counted = true;
         if (!take_number(&at, &parsed.left))
             return false;
-        if (*at == '-' && (at++, !take_number(&at, &parsed.done)))
+        if (*at == '-' && (at++, !take_number(&at, &parsed.done) || parsed.done == 0))
             return false;
     }
     if (strcmp(at, SUFFIX) != 0)

@@ -13,7 +13,7 @@ struct entryname {
     unsigned left, done; // 0 … ENTRYNAME_MAX_COUNT; 0 when not counted
 };
 
-// False for every other name: other case, signs, leading zeros, numbers of more than nine digits.
+// False for every other name: other case, signs, leading zeros, "-0", numbers of more than nine digits.
 bool entryname_parse(const char *name, struct entryname *ret_name) must_check nonnull(1, 2);
 // "-<done>" is left out while it is 0.
 void entryname_format(const struct entryname *name, char ret_text[ENTRYNAME_BYTES]) nonnull(1, 2);
