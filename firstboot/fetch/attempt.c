@@ -9,6 +9,8 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#define CURL_TOO_LARGE 100 // CURLE_TOO_LARGE of libcurl 8; version 7 calls it out of memory
+
 static int refuse(struct request *request, int code, const char *text) {
     err_set(&request->err, code, "%s", text);
     request->refused = code;
@@ -74,11 +76,10 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
     struct request *request = context;
     struct session *session = request->session;
     (void)purpose;
-    bool is_redirected = strcmp(session->url, session->options->url) != 0;
     bool is_loopback = address_is_loopback(&address->addr);
-    if (!is_redirected && is_loopback)
+    if (!request->is_redirected && is_loopback)
         session->origin_is_loopback = true;
-    if (is_redirected && (address_is_special(&address->addr) || (is_loopback && !session->origin_is_loopback))) {
+    if (request->is_redirected && (address_is_special(&address->addr) || (is_loopback && !session->origin_is_loopback))) {
         refuse(request, -EIO, "a redirect leads to an address of this machine or of a metadata service");
         return CURL_SOCKET_BAD;
     }
@@ -150,6 +151,7 @@ int attempt_start(struct request *request, struct err *err) {
     request->refused = 0;
     request->progress = request->waste = 0;
     request->is_paused = false;
+    request->is_redirected = strcmp(session->url, session->options->url) != 0;
     err_set(&request->err, -EAGAIN, "the server closed the connection");
     request->easy = curl_easy_init();
     if (request->easy)
@@ -191,7 +193,9 @@ static int retry(struct request *request, struct err *err) {
     int64_t asked = request->verdict == VERDICT_LATER
                         ? retry_after_ms(request->response.values[RESPONSE_RETRY], time(NULL), options->longest_wait_ms)
                         : 0;
-    request->failures = request->progress >= SESSION_PROGRESS_BYTES ? 0 : request->failures + 1;
+    // What the slowest connection that is allowed would have brought is progress.
+    bool has_progress = request->progress >= (uint64_t)options->slow_bytes * (uint64_t)options->slow_seconds;
+    request->failures = has_progress ? 0 : request->failures + 1;
     if (request->failures >= (unsigned)options->tries) {
         *err = request->err;
         return err_prefix(err, -EAGAIN, "%u tries in a row", request->failures);
@@ -227,7 +231,7 @@ static int follow(struct request *request, const char *url, struct err *err) {
 // What libcurl could not do and waiting will not change.
 static bool is_permanent(CURLcode code) {
     static const CURLcode permanent[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_PEER_FAILED_VERIFICATION,
-                                         CURLE_SSL_CACERT_BADFILE};
+                                         CURLE_SSL_CACERT_BADFILE, CURLE_WEIRD_SERVER_REPLY};
     for (size_t i = 0; i < ARRAY_SIZE(permanent); i++)
         if (code == permanent[i])
             return true;
@@ -243,6 +247,8 @@ static int finish(struct request *request, CURLcode code, const char *redirect, 
         return follow(request, redirect, err);
     if (request->verdict == VERDICT_WHOLE && request->bytes != UINT64_MAX)
         return 0; // the session decides
+    if (!request->response.is_complete && (code == CURLE_OUT_OF_MEMORY || (int)code == CURL_TOO_LARGE))
+        return err_set(err, -EIO, "the headers are too large"); // libcurl's own limit for one line, 100 KiB
     if (is_permanent(code))
         return err_set(err, -EIO, "%s", curl_easy_strerror(code));
     bool is_body = request->verdict == VERDICT_PART || request->verdict == VERDICT_WHOLE;

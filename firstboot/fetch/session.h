@@ -13,7 +13,6 @@
 #define SESSION_MAX_WAITING_BYTES (1 << 20) // of a range whose turn has not come
 #define SESSION_BUFFER_BYTES (64 << 10) // of one connection
 #define SESSION_MAX_REDIRECTS 5
-#define SESSION_PROGRESS_BYTES (64 << 10) // what an exchange must bring, or else its end counts as a failure
 #define SESSION_MAX_WASTE_BYTES (64 << 10) // of a body that nobody wants
 
 struct session_options {
@@ -21,7 +20,7 @@ struct session_options {
     const char *ca_file; // PEM; NULL: the system's
     long slow_bytes, slow_seconds; // less per second for this long ends an exchange
     long connect_seconds;
-    long tries; // exchanges of one range in a row without progress
+    long tries; // exchanges of one range in a row that bring less than slow_bytes × slow_seconds
     long backoff_ms; // before the second try; doubles
     long longest_wait_ms; // between tries, also when the server asks for more
 };
@@ -43,6 +42,7 @@ struct request {
     int refused; // by a callback: a negative errno, with err; 0 = not
     struct err err;
     struct buf waiting; // arrived before its turn
+    bool is_redirected; // the present exchange is not with options->url
     bool is_paused, is_finished;
 };
 

@@ -20,10 +20,10 @@
 struct http {
     char directory[64];
     uint8_t *data; // HTTP_FILE_BYTES
-    char *file, *program; // its path; build/webops-fetch
+    char *file, *log; // paths: it, and one line per request
+    char *program; // build/webops-fetch
     pid_t pid;
     int in; // closing it ends the server
-    FILE *log;
     char port[16];
 };
 
@@ -52,9 +52,10 @@ static inline struct http *http_start(const char *argv0, const char *const *opti
     int length = build ? (int)(build - argv0) : 0;
     http->program = str_printf("%.*swebops-fetch", length, argv0);
     cleanup_free char *server = str_printf("%.*s../qemu-tests/doubles/bad_server.py", length, argv0);
-    const char *argv[16] = {"/usr/bin/python3", server, http->file};
+    http->log = str_printf("%s/log", http->directory);
+    const char *argv[16] = {"/usr/bin/python3", "-B", server, http->file, http->log};
     for (size_t i = 0; options && options[i]; i++)
-        argv[3 + i] = options[i];
+        argv[5 + i] = options[i];
     int in[2], out[2];
     assert_int_equal(pipe2(in, O_CLOEXEC), 0);
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
@@ -64,8 +65,8 @@ static inline struct http *http_start(const char *argv0, const char *const *opti
     close(in[0]);
     close(out[1]);
     http->in = in[1];
-    http->log = fdopen(out[0], "r");
-    assert_non_null(fgets(http->port, sizeof(http->port), http->log));
+    cleanup_file FILE *port = fdopen(out[0], "r");
+    assert_non_null(fgets(http->port, sizeof(http->port), port));
     http->port[strcspn(http->port, "\n")] = 0;
     return http;
 }
@@ -74,14 +75,26 @@ static inline void http_stop(struct http *http) {
     struct err err;
     close(http->in);
     waitpid(http->pid, NULL, 0);
-    fclose(http->log);
     assert_int_equal(file_remove_tree(AT_FDCWD, http->directory, &err), 0);
     free(http->data);
     free(http->file);
+    free(http->log);
     free(http->program);
     free(http);
 }
 
 static inline char *http_url(const struct http *http, const char *path) {
     return str_printf("http://127.0.0.1:%s%s", http->port, path);
+}
+
+// How many of the requests' lines contain `text`.
+static inline unsigned http_count(const struct http *http, const char *text) {
+    struct err err;
+    cleanup_free char *log = NULL;
+    unsigned count = 0;
+    if (file_read(AT_FDCWD, http->log, 16 << 20, &log, NULL, &err) < 0)
+        fail_msg("%s", err.text);
+    for (const char *line = log; (line = strstr(line, text)); line++)
+        count++;
+    return count;
 }
