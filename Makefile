@@ -31,7 +31,7 @@ include common/module.mk builder/module.mk firstboot/module.mk
 # $(call objects,dir,flavour,sources)
 objects = $(patsubst %.c,$(O)/$(1)/%.o,$(2))
 
-PROGRAMS = $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/init
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/init
 programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
@@ -59,6 +59,16 @@ $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack,-z,noseparate-code -s -o $@.tmp $^
 	@! readelf -lW $@.tmp | grep -q INTERP || { echo "init has an interpreter: it is not static" >&2; exit 1; }
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
+	mv $@.tmp $@
+
+# EFI/BOOT/BOOTX64.EFI: a PE image made of an ELF one. It has no relocations, so nothing has to apply them: that is proved here.
+$(O)/restart.efi: $(RESTART_SOURCES) $(wildcard firstboot/efi/*.h) | $(O)
+	$(CC) $(RESTART_FLAGS) -shared -nostdlib -Wl,-Bsymbolic,-z,noexecstack,--no-undefined,-e,efi_main,--build-id=none,-z,max-page-size=4096 \
+	    -o $@.elf $(RESTART_SOURCES)
+	@! readelf -rW $@.elf | grep -q R_X86_64 || { echo "restart.efi has relocations" >&2; exit 1; }
+	SOURCE_DATE_EPOCH=0 objcopy -D -S -j .text -j .rodata -j .reloc -O pei-x86-64 --subsystem efi-app --section-alignment 4096 \
+	    --file-alignment 512 $@.elf $@.tmp
+	@rm $@.elf
 	mv $@.tmp $@
 
 # Unit tests: <room>/test/{test,fuzz}_<module>.c, each a program of its own, linked with its room's objects but main.o. A room is

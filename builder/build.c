@@ -29,7 +29,7 @@ static int take_epoch(int64_t *ret_epoch, struct err *err) {
 
 // mksquashfs and grub-mkimage live in sbin or bin; the others have one place.
 static int find_tools(struct build *build, struct err *err) {
-    static const struct {
+    const struct {
         const char *name, *paths[2], *package;
     } tools[TOOL_COUNT] = {
         [TOOL_STUB] = {"systemd-stub", {"/usr/lib/systemd/boot/efi/linuxx64.efi.stub"}, "systemd-boot-efi"},
@@ -38,12 +38,13 @@ static int find_tools(struct build *build, struct err *err) {
         [TOOL_GRUB_MKIMAGE] = {"grub-mkimage", {"/usr/bin/grub-mkimage", "/usr/sbin/grub-mkimage"}, "grub-common"},
         [TOOL_MKSQUASHFS] = {"mksquashfs", {"/usr/bin/mksquashfs", "/usr/sbin/mksquashfs"}, "squashfs-tools"},
         [TOOL_MMDEBSTRAP] = {"mmdebstrap", {"/usr/bin/mmdebstrap"}, "mmdebstrap"},
-        [TOOL_INIT] = {"init", {NULL}, "make"},
+        [TOOL_INIT] = {"init", {build->init_path}, "make"},
+        [TOOL_RESTART] = {"restart.efi", {build->restart_path}, "make"},
     };
     for (unsigned i = 0; i < TOOL_COUNT; i++) {
         struct build_tool *tool = &build->tools[i];
         tool->name = tools[i].name;
-        tool->path = tools[i].paths[0] ?: build->init_path;
+        tool->path = tools[i].paths[0];
         if (tools[i].paths[1] && !file_exists(AT_FDCWD, tool->path))
             tool->path = tools[i].paths[1];
         int r = digest_file(AT_FDCWD, tool->path, tool->sha256, NULL, err);
@@ -91,6 +92,7 @@ static int prepare(struct build *build, struct err *err) {
     build->downloads_dir = str_printf("%s/downloads", build->cache.path);
     build->apt_dirs = (struct apt_dirs){build->metadata_dir, build->packages_dir};
     build->init_path = str_printf("%s/init", build->places.programs_dir);
+    build->restart_path = str_printf("%s/restart.efi", build->places.programs_dir);
     r = find_modules_list(build, err);
     if (r >= 0)
         r = load_config(build, err);
@@ -199,6 +201,7 @@ void build_done(struct build *build) {
     free(build->metadata_dir);
     free(build->downloads_dir);
     free(build->init_path);
+    free(build->restart_path);
     free(build->modules_list);
     free(build->config_text);
     generation_done(&build->generation);

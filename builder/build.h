@@ -22,7 +22,17 @@ struct build_tool { // a file of the build host that goes into the image or shap
     const char *name, *path;
     char sha256[65];
 };
-enum { TOOL_STUB, TOOL_SYSTEMD_BOOT, TOOL_GRUB_BOOT, TOOL_GRUB_MKIMAGE, TOOL_MKSQUASHFS, TOOL_MMDEBSTRAP, TOOL_INIT, TOOL_COUNT };
+enum {
+    TOOL_STUB,
+    TOOL_SYSTEMD_BOOT,
+    TOOL_GRUB_BOOT,
+    TOOL_GRUB_MKIMAGE,
+    TOOL_MKSQUASHFS,
+    TOOL_MMDEBSTRAP,
+    TOOL_INIT,
+    TOOL_RESTART,
+    TOOL_COUNT
+};
 
 struct build {
     struct build_options options;
@@ -31,7 +41,7 @@ struct build {
     struct cache cache;
     struct apt_dirs apt_dirs; // point into packages_dir and metadata_dir
     char *packages_dir, *metadata_dir, *downloads_dir;
-    char *init_path, *modules_list, *config_text; // configuration: NULL = none
+    char *init_path, *restart_path, *modules_list, *config_text; // configuration: NULL = none
     size_t config_size;
     struct generation generation;
     struct build_tool tools[TOOL_COUNT];

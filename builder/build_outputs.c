@@ -45,6 +45,7 @@ static void outputs_key(const struct build *build, char ret_key[INPUTS_KEY_CHARS
     inputs_add_number(&inputs, "esp_size", profile->esp_size);
     inputs_add_number(&inputs, "state_size", profile->state_size);
     inputs_add(&inputs, "systemd-boot", build->tools[TOOL_SYSTEMD_BOOT].sha256);
+    inputs_add(&inputs, "restart.efi", build->tools[TOOL_RESTART].sha256);
     inputs_add(&inputs, "grub boot.img", build->tools[TOOL_GRUB_BOOT].sha256);
     inputs_add(&inputs, "grub-mkimage", build->tools[TOOL_GRUB_MKIMAGE].sha256);
     inputs_add(&inputs, "image family", build->recipe.image->family); // in the SBOM
@@ -105,6 +106,7 @@ static int make_disk(struct outputs *outputs, struct err *err) {
                 .initrd_path = initrd,
                 .cmdline = cmdline,
                 .systemd_boot_path = build->tools[TOOL_SYSTEMD_BOOT].path,
+                .restart_path = build->tools[TOOL_RESTART].path,
                 .source_date_epoch = (uint64_t)build->epoch},
         .sizes = {.esp = profile->esp_size, .slot = profile->slot_size, .state = profile->state_size},
         .slot_path = slot,

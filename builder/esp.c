@@ -102,7 +102,7 @@ static int add_files(const struct esp_input *input, const struct environment *en
     if (r < 0)
         return r;
     const struct esp_file files[] = {
-        {"::/EFI/BOOT/BOOTX64.EFI", .source = input->systemd_boot_path},
+        {"::/EFI/BOOT/BOOTX64.EFI", .source = input->restart_path},
         {"::/EFI/systemd/systemd-bootx64.efi", .source = input->systemd_boot_path},
         {"::/EFI/webops/a.efi", .source = input->uki_path},
         {"::/loader/loader.conf", .text = "timeout 0\neditor no\n"},

@@ -13,6 +13,7 @@ struct esp_input {
     const char *uki_path, *linux_path, *initrd_path; // of slot A
     const char *cmdline; // of slot A, for BIOS; the UKI has its own
     const char *systemd_boot_path; // systemd-bootx64.efi
+    const char *restart_path; // firstboot/efi: starts it, and restarts the machine when it comes back
     uint64_t source_date_epoch; // time of everything on it, from 1980 on
 };
 

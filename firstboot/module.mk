@@ -9,3 +9,6 @@ FETCH_LIBS = -lcurl -ljansson -lcrypto
 VERIFY_SOURCES = $(wildcard firstboot/verify/*.c) $(SANDBOX_SOURCES)
 VERIFY_LIBS = -ljansson -lcrypto
 INIT_SOURCES = $(wildcard firstboot/init/*.c)
+RESTART_SOURCES = firstboot/efi/restart.c
+RESTART_FLAGS = -std=gnu17 -I. $(WARNINGS) -Os -ffreestanding -fpic -fshort-wchar -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+                -fcf-protection=none -fno-asynchronous-unwind-tables -fno-ident -fvisibility=hidden

@@ -26,6 +26,7 @@ static const struct project_file {
                             "state_size: 32M\nzstd_level: 3\nmodules: virtio\ncmdline: [quiet]\noutputs: [zst]\nconfig: small.env\n"},
     {"profiles/small.env", "HOSTNAME=small\n"},
     {"programs/init", "init"},
+    {"programs/restart.efi", "restart.efi"},
     {"programs/webops", "webops"},
 };
 

@@ -232,7 +232,7 @@ static void test_refused(void **state) {
 
 static void test_missing_program(void **state) {
     (void)state;
-    static const char *const names[] = {"init", "webops"};
+    static const char *const names[] = {"init", "restart.efi", "webops"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         cleanup_build struct build build = {0};
         struct err err = {0};

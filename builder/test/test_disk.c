@@ -11,7 +11,7 @@
 
 struct fixture {
     struct scratch *scratch;
-    char *slot, *uki, *linux_path, *initrd, *disk;
+    char *slot, *uki, *linux_path, *initrd, *restart, *disk;
     struct slotimage image;
     struct disk_input input;
 };
@@ -39,6 +39,8 @@ static int fixture_setup(void **state) {
     put_random(f->uki, 300000, 4);
     put_random(f->linux_path, 200000, 5);
     put_random(f->initrd, 100000, 6);
+    f->restart = scratch_file(f->scratch, "restart.efi");
+    put_random(f->restart, 3000, 7);
     f->input = (struct disk_input){
         .esp = {.identity = {"test", "1.0"},
                 .sequence = 3,
@@ -47,6 +49,7 @@ static int fixture_setup(void **state) {
                 .initrd_path = f->initrd,
                 .cmdline = CMDLINE,
                 .systemd_boot_path = SYSTEMD_BOOT_PATH,
+                .restart_path = f->restart,
                 .source_date_epoch = EPOCH},
         .sizes = {40 * MIB, 2 * MIB, 20 * MIB},
         .slot_path = f->slot,
@@ -65,6 +68,7 @@ static int fixture_teardown(void **state) {
     free(f->uki);
     free(f->linux_path);
     free(f->initrd);
+    free(f->restart);
     free(f->disk);
     free(f);
     return r;
@@ -178,10 +182,9 @@ static void esp_files_are_ours(void **state) {
     const struct {
         const char *path, *source;
     } same[] = {
-        {"/EFI/webops/a.efi", f->uki},
-        {"/webops/a.linux", f->linux_path},
-        {"/webops/a.initrd", f->initrd},
-        {"/EFI/BOOT/BOOTX64.EFI", SYSTEMD_BOOT_PATH},
+        {"/EFI/webops/a.efi", f->uki},         {"/webops/a.linux", f->linux_path},
+        {"/webops/a.initrd", f->initrd},       {"/EFI/systemd/systemd-bootx64.efi", SYSTEMD_BOOT_PATH},
+        {"/EFI/BOOT/BOOTX64.EFI", f->restart},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(same); i++) {
         cleanup_free char *copy = esp_file(f, same[i].path);

@@ -49,6 +49,7 @@ static void make_disk(struct fixture *f) {
                 .initrd_path = f->kernel,
                 .cmdline = f->cmdline,
                 .systemd_boot_path = SYSTEMD_BOOT_PATH,
+                .restart_path = SYSTEMD_BOOT_PATH,
                 .source_date_epoch = 1700000000},
         .sizes = {40 * MIB, 2 * MIB, 16 * MIB},
         .slot_path = f->slot,
