@@ -154,9 +154,14 @@ static int check_watchdog(const struct health_context *context, struct err *err)
 
 const struct health_check health_base_checks[] = {
     {"slot-integrity", check_slot, true},
-    {"configuration", check_applied, false}, {"units", check_units, false},
-    {"verity", check_verity, true},          {"root", check_root, true},
-    {"state", check_state, false},           {"sshd", check_sshd, false},
-    {"firewall", check_firewall, false},     {"network", check_network, false},
-    {"watchdog", check_watchdog, false},     {0},
+    {"configuration", check_applied, false},
+    {"units", check_units, false},
+    {"verity", check_verity, true},
+    {"root", check_root, true},
+    {"state", check_state, false},
+    {"sshd", check_sshd, false},
+    {"firewall", check_firewall, false},
+    {"network", check_network, false},
+    {"watchdog", check_watchdog, false},
+    {0},
 };

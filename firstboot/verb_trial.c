@@ -55,8 +55,7 @@ static const struct {
     const char *name;
     int (*run)(const struct machine *machine, struct err *err);
 } actions[] = {
-    {"start", trial_start},   {"commit", trial_commit},       {"fail", fail_health},
-    {"review", trial_review}, {"deadline", wait_for_deadline},
+    {"start", trial_start}, {"commit", trial_commit}, {"fail", fail_health}, {"review", trial_review}, {"deadline", wait_for_deadline},
 };
 
 static int act(const char *name, const char *root, struct err *err) {

@@ -12,7 +12,8 @@
 static int finish(const struct machine *machine, const struct update_options *options, struct progress *progress, int result,
                   struct err *err) {
     if (result == UPDATE_PUBLISHED && !options->is_plan)
-        progress_say(progress, "installed; it starts with the next restart of the machine (`systemctl reboot`, or `webops update --reboot`)");
+        progress_say(progress,
+                     "installed; it starts with the next restart of the machine (`systemctl reboot`, or `webops update --reboot`)");
     if (result != UPDATE_REBOOT)
         return EXIT_OK;
     progress_say(progress, "the machine restarts now");
@@ -56,6 +57,7 @@ int verb_update(const struct verb *self, int argc, char **argv) {
     r = update(root, &update_options, &progress, &err);
     if (r >= 0)
         return r;
-    progress_event(&progress, "failed", json_pack("{s:s, s:b}", "text", err.text, "temporary", r == -EAGAIN || r == -EBUSY || r == -ETIMEDOUT));
+    progress_event(&progress, "failed",
+                   json_pack("{s:s, s:b}", "text", err.text, "temporary", r == -EAGAIN || r == -EBUSY || r == -ETIMEDOUT));
     return verb_failed(r, &err);
 }

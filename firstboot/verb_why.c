@@ -29,10 +29,10 @@ static void print_text(const struct rejection *rejection, const char *time) {
 static void print_json(const struct rejection *rejection, const char *time) {
     char hex[65];
     hex_format(rejection->root_hash, 32, hex);
-    cleanup_json json_t *object = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:o, s:o}", "profile", rejection->profile, "version",
-                                            rejection->version, "sequence", (json_int_t)rejection->sequence, "root_hash", hex, "time", time,
-                                            "stage", rejection->stage, "check", rejection->check, "reason", report_text(rejection->reason),
-                                            "log", report_lines(rejection->log ?: ""));
+    cleanup_json json_t *object =
+        json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:o, s:o}", "profile", rejection->profile, "version", rejection->version, "sequence",
+                  (json_int_t)rejection->sequence, "root_hash", hex, "time", time, "stage", rejection->stage, "check", rejection->check,
+                  "reason", report_text(rejection->reason), "log", report_lines(rejection->log ?: ""));
     cleanup_free char *text = json_dumps(object, JSON_INDENT(2));
     printf("%s\n", text ? text : "{}");
 }

@@ -90,8 +90,8 @@ static int check_same_sequence(const struct question *q, struct err *err) {
     const struct update_facts *f = q->facts;
     const uint8_t *hash = q->manifest->boot.root_hash;
     bool differs_from_running = q->manifest->sequence == f->sequence && memcmp(hash, f->root_hash, 32) != 0;
-    bool differs_from_floor = q->manifest->sequence == f->floors.sequence && is_known_hash(f->floors.root_hash) &&
-                              memcmp(hash, f->floors.root_hash, 32) != 0;
+    bool differs_from_floor =
+        q->manifest->sequence == f->floors.sequence && is_known_hash(f->floors.root_hash) && memcmp(hash, f->floors.root_hash, 32) != 0;
     if (!differs_from_running && !differs_from_floor)
         return 0;
     return err_set(err, -EINVAL,
@@ -124,8 +124,9 @@ static int check_slot_space(const struct question *q, struct err *err) {
     uint64_t wanted = update_slot_bytes(q->manifest);
     return wanted <= q->facts->slot_bytes
                ? 0
-               : err_set(err, -EFBIG, "it needs a slot of %llu MiB, and the other slot has %llu MiB; a machine with larger slots must be "
-                                      "flashed anew",
+               : err_set(err, -EFBIG,
+                         "it needs a slot of %llu MiB, and the other slot has %llu MiB; a machine with larger slots must be "
+                         "flashed anew",
                          mib(wanted), mib(q->facts->slot_bytes));
 }
 
@@ -134,9 +135,10 @@ static int check_esp_space(const struct question *q, struct err *err) {
     const struct update_facts *f = q->facts;
     uint64_t wanted = update_esp_bytes(q->manifest) + f->esp_largest_old_bytes + ESP_SLACK_BYTES;
     uint64_t there = f->esp_free_bytes + f->esp_reusable_bytes;
-    return wanted <= there ? 0
-                           : err_set(err, -ENOSPC, "the boot partition needs %llu MiB and has %llu MiB for it; remove foreign files from it",
-                                     mib(wanted), mib(there));
+    return wanted <= there
+               ? 0
+               : err_set(err, -ENOSPC, "the boot partition needs %llu MiB and has %llu MiB for it; remove foreign files from it",
+                         mib(wanted), mib(there));
 }
 
 static int check_state_space(const struct question *q, struct err *err) {

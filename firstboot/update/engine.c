@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of design §9 in a table. What each needs to know is in other modules; here is only their order, which is what makes a power cut
-// harmless: journal, then no boot entry, then bytes, then boot files, then journal, then boot entry.
+// harmless: no boot entry, then journal, then bytes, then boot files, then journal, then boot entry.
 #include "firstboot/update/engine.h"
 #include "common/digest.h"
 #include "common/file.h"
@@ -72,7 +72,8 @@ static int committed_step(struct update *u, struct err *err) {
     return 0;
 }
 
-// Journal, then entry: from here on the other slot is nobody's.
+// Entry, then journal: an entry on trial that the journal does not know would be started and judged by nobody. From here on the other slot
+// is nobody's.
 static int begin(void *context, struct err *err) {
     struct update *u = context;
     const struct machine *machine = u->machine;
@@ -86,16 +87,16 @@ static int begin(void *context, struct err *err) {
     journal->tries = machine_tries(machine);
     journal->started = journal->changed = (int64_t)time(NULL);
     journal->wants_reboot = u->options->wants_reboot;
-    int r = journal_save(machine->root_fd, journal, err);
+    int r = boots_remove(u->esp_fd, machine->other, err);
     if (r < 0)
         return r;
-    after_step(u, "journal");
-    r = boots_remove(u->esp_fd, machine->other, err);
+    after_step(u, "unpublish");
+    r = journal_save(machine->root_fd, journal, err);
     if (r >= 0)
         r = trial_mark_save(machine->root_fd, NULL, err);
     if (r < 0)
         return r;
-    after_step(u, "unpublish");
+    after_step(u, "journal");
     struct err failure;
     if (history_add(machine->root_fd, "installing", &journal->manifest, u->location_text, &failure) < 0)
         log_warn("%s", failure.text);
@@ -222,12 +223,12 @@ static const struct {
     int (*run)(struct update *u, struct err *err); // 0 = go on, 1 = nothing more to do
     bool changes; // left out by --plan
 } steps[] = {
-    {"lock", lock_step, true},          {"committed", committed_step, false},
-    {"locate", update_locate, false},   {"head", update_head, false},
-    {"policy", update_policy, false},   {"plan", update_plan, false},
-    {"floors", floors_step, true},      {"write", write_step, true},
-    {"match", match_step, true},        {"boot-files", boot_files_step, true},
-    {"trial", trial_step, true},        {"publish", publish_step, true},
+    {"lock", lock_step, true},        {"committed", committed_step, false},
+    {"locate", update_locate, false}, {"head", update_head, false},
+    {"policy", update_policy, false}, {"plan", update_plan, false},
+    {"floors", floors_step, true},    {"write", write_step, true},
+    {"match", match_step, true},      {"boot-files", boot_files_step, true},
+    {"trial", trial_step, true},      {"publish", publish_step, true},
     {"clean", clean_step, true},
 };
 

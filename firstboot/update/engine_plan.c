@@ -20,7 +20,8 @@ static const char *wanted_channel(const struct update *u) {
 
 // The operator's word, else the update that was interrupted, else the configuration.
 static const char *choose_location(const struct update *u) {
-    const char *left = u->journal.state == JOURNAL_INSTALLING ? u->journal.location : "";
+    bool is_interrupted = u->journal.state == JOURNAL_INSTALLING || (u->journal.state == JOURNAL_TRIAL && !u->is_published);
+    const char *left = is_interrupted ? u->journal.location : "";
     if (u->options->location)
         return u->options->location;
     if (*left && (strstr(left, "://") || access(left, R_OK) == 0)) {
@@ -64,7 +65,8 @@ static int say_nothing_to_do(struct update *u, const char *why) {
     const struct manifest *manifest = &u->located.manifest;
     if (!u->progress->is_json)
         progress_say(u->progress, "nothing to do: %s %s %s", manifest->profile, manifest->version, why);
-    progress_event(u->progress, "nothing", json_pack("{s:s, s:s, s:s}", "profile", manifest->profile, "version", manifest->version, "why", why));
+    progress_event(u->progress, "nothing",
+                   json_pack("{s:s, s:s, s:s}", "profile", manifest->profile, "version", manifest->version, "why", why));
     return 1;
 }
 
@@ -97,8 +99,10 @@ int update_policy(struct update *u, struct err *err) {
         return say_nothing_to_do(u, "runs already");
     }
     u->is_published = is_waiting(u);
-    if (u->is_published)
-        return say_nothing_to_do(u, "is installed and starts with the next restart");
+    if (u->is_published) {
+        r = delta_clean(u->machine->root_fd, err); // the last thing that could have been cut off
+        return r < 0 ? r : say_nothing_to_do(u, "is installed and starts with the next restart");
+    }
     for (unsigned i = 0; i < u->verdict.forced_count; i++)
         log_warn("forced: %s", u->verdict.forced[i].text);
     for (unsigned i = 1; i < u->verdict.count; i++)
@@ -113,7 +117,8 @@ static void load_packages(struct update *u, struct packages *old, struct package
     uint8_t hash[32];
     struct err err;
     *ret_known = false;
-    if (part->bytes > PACKAGES_MAX_BYTES || file_read(u->machine->root_fd, PACKAGES_STATUS_PATH, PACKAGES_MAX_BYTES, &status, NULL, &err) < 0)
+    if (part->bytes > PACKAGES_MAX_BYTES ||
+        file_read(u->machine->root_fd, PACKAGES_STATUS_PATH, PACKAGES_MAX_BYTES, &status, NULL, &err) < 0)
         return;
     list = mem_array(part->bytes + 1, 1);
     if (source_read(u->located.source, u->located.payload_offset + part->offset, list, part->bytes, &err) != (int)part->bytes) {

@@ -17,8 +17,8 @@ struct location {
 int location_parse(const char *text, bool is_directory, const char *channel, struct location *ret_location, struct err *err) must_check
     nonnull(1, 3, 4, 5);
 // Where the bundle of a channel's manifest lies: <base><profile>-<version>.bundle. -EINVAL when the version cannot be a file name.
-int location_bundle(const struct location *location, const struct manifest *manifest, char *ret_text, size_t capacity, struct err *err)
-    must_check nonnull(1, 2, 3, 5);
+int location_bundle(const struct location *location, const struct manifest *manifest, char *ret_text, size_t capacity,
+                    struct err *err) must_check nonnull(1, 2, 3, 5);
 
 // Reads the head (bounded), has it verified by webops-verify, and opens the bundle. `time`: for certificates, seconds since 1970.
 struct located {

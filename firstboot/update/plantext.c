@@ -57,8 +57,7 @@ static void format_sizes(const struct plan_view *view, struct buf *text) {
     uint64_t esp = view->manifest->uki.bytes + view->manifest->linux_in_uki.bytes + view->manifest->initrd_in_uki.bytes;
     if (e)
         buf_printf(text, "%-12s %s of %s (%.1f %%)%s\n", "to fetch", progress_size(e->fetch_bytes, first),
-                   progress_size(e->total_bytes, second),
-                   e->total_bytes ? (double)e->fetch_bytes * 100 / (double)e->total_bytes : 0.0,
+                   progress_size(e->total_bytes, second), e->total_bytes ? (double)e->fetch_bytes * 100 / (double)e->total_bytes : 0.0,
                    e->copy_bytes ? "; the rest is here already" : "");
     buf_printf(text, "%-12s slot %s: %s of %s; boot partition: %s\n", "space", boot_slot_name(view->slot),
                progress_size(update_slot_bytes(view->manifest), first), progress_size(view->facts->slot_bytes, second),
@@ -96,7 +95,7 @@ static json_t *json_layers(const struct plan_view *view) {
     for (uint32_t i = 0; i < view->manifest->layer_count; i++) {
         const struct manifest_layer *new = &view->manifest->layers[i];
         const struct slot_layer *old = find_layer(view->running, new->name);
-        json_t *layer = json_pack("{s:s, s:s, s:I}", "name", new->name, "version", new->version, "bytes", (json_int_t)new->data.bytes);
+        json_t *layer = json_pack("{s:s, s:s, s:I}", "name", new->name, "version", new->version, "bytes", (json_int_t) new->data.bytes);
         if (view->running)
             json_object_set_new(layer, "change", json_string(layer_word(old, new)));
         if (old)
@@ -106,7 +105,8 @@ static json_t *json_layers(const struct plan_view *view) {
     for (uint32_t i = 0; view->running && i < view->running->layer_count; i++) {
         const struct slot_layer *old = &view->running->layers[i];
         if (!find_new(view->manifest, old->name))
-            json_array_append_new(layers, json_pack("{s:s, s:s, s:s}", "name", old->name, "old_version", old->version, "change", "removed"));
+            json_array_append_new(layers,
+                                  json_pack("{s:s, s:s, s:s}", "name", old->name, "old_version", old->version, "change", "removed"));
     }
     return layers;
 }

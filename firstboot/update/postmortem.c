@@ -11,11 +11,12 @@ void postmortem_facts_done(struct postmortem_facts *facts) {
 }
 
 enum trial_fate postmortem_fate(const struct boot_entry *entry, const struct attempts *attempts) {
-    if (entry->state == BOOT_BAD)
-        return TRIAL_FAILED;
-    if (entry->state == BOOT_EMPTY)
-        return attempts->init + attempts->early > 0 ? TRIAL_FAILED : TRIAL_UNPUBLISHED;
-    return TRIAL_WAITING;
+    bool was_started = entry->tries_done > 0 || attempts->init > 0 || attempts->early > 0;
+    if (entry->state == BOOT_TRIAL)
+        return TRIAL_WAITING;
+    if (!was_started) // then it was not published, either
+        return TRIAL_UNPUBLISHED;
+    return entry->state == BOOT_GOOD ? TRIAL_WAITING : TRIAL_FAILED; // good: power was cut while it was committed
 }
 
 static unsigned starts(const struct postmortem_facts *facts) {
@@ -84,9 +85,12 @@ static const struct {
     bool (*applies)(const struct postmortem_facts *facts);
     void (*say)(const struct postmortem_facts *facts, char *text, size_t size);
 } verdicts[] = {
-    {"boot loader", has_esp_problem, say_esp_problem}, {"init", has_init_note, say_init_note},
-    {"init", has_slot_problem, say_slot_problem},      {"kernel", was_never_seen, say_kernel},
-    {"start", stopped_after_init, say_after_init},     {"start", is_late_slot_problem, say_slot_problem},
+    {"boot loader", has_esp_problem, say_esp_problem},
+    {"init", has_init_note, say_init_note},
+    {"init", has_slot_problem, say_slot_problem},
+    {"kernel", was_never_seen, say_kernel},
+    {"start", stopped_after_init, say_after_init},
+    {"start", is_late_slot_problem, say_slot_problem},
     {"start", is_always, say_start},
 };
 

@@ -63,15 +63,15 @@ static void read_esp_note(int esp_fd, const struct journal *journal, struct post
     snprintf(path, sizeof(path), ESP_NOTE_PATTERN, boot_slot_name(journal->slot));
     if (file_read(esp_fd, path, NOTE_BYTES, &text, &size, &err) < 0)
         return;
-    facts->has_note = rejection_parse(text, size, &facts->note, &err) == 0 &&
-                      memcmp(facts->note.root_hash, journal->manifest.boot.root_hash, 32) == 0;
+    facts->has_note =
+        rejection_parse(text, size, &facts->note, &err) == 0 && memcmp(facts->note.root_hash, journal->manifest.boot.root_hash, 32) == 0;
 }
 
 char *postmortem_log(int boot) {
     cleanup_free char *which = str_printf("--boot=%d", boot), *text = NULL;
-    const struct run show = {.argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--output=short-monotonic", "--lines=40",
-                                              "--priority=notice", which),
-                             .timeout_ms = 20000};
+    const struct run show = {
+        .argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--output=short-monotonic", "--lines=40", "--priority=notice", which),
+        .timeout_ms = 20000};
     struct err err;
     if (run_capture(&show, 256 << 10, &text, NULL, &err) < 0 || !*text)
         return NULL;

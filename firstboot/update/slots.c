@@ -24,18 +24,18 @@ static bool was_booted(const struct slot_view *view) {
 
 json_t *slot_view_json(const struct slot_view *view) {
     const struct slot_header *header = &view->header;
-    json_t *slot = json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "slot", boot_slot_name(view->slot), "state", state_word(view), "running",
-                             view->is_running, "written", view->has_header, "booted", was_booted(view), "committed",
-                             view->entry.state == BOOT_GOOD);
+    json_t *slot =
+        json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "slot", boot_slot_name(view->slot), "state", state_word(view), "running",
+                  view->is_running, "written", view->has_header, "booted", was_booted(view), "committed", view->entry.state == BOOT_GOOD);
     if (view->has_header)
         json_object_update_new(slot, json_pack("{s:s, s:s, s:I}", "profile", header->profile, "version", header->version, "sequence",
-                                           (json_int_t)header->sequence));
+                                               (json_int_t)header->sequence));
     if (view->entry.state == BOOT_TRIAL)
         json_object_update_new(slot, json_pack("{s:i, s:i}", "tries", (int)(view->entry.tries_left + view->entry.tries_done), "tries_left",
-                                           (int)view->entry.tries_left));
+                                               (int)view->entry.tries_left));
     if (view->is_rejected && view->entry.state != BOOT_GOOD) {
-        cleanup_free char *why = str_printf("%s: %s%s%s", view->rejection.stage, view->rejection.check,
-                                            *view->rejection.check ? ": " : "", view->rejection.reason);
+        cleanup_free char *why = str_printf("%s: %s%s%s", view->rejection.stage, view->rejection.check, *view->rejection.check ? ": " : "",
+                                            view->rejection.reason);
         json_object_set_new(slot, "why", report_text(why));
     }
     return slot;
@@ -55,7 +55,9 @@ void slot_json_format(const json_t *slot, struct buf *text) {
     if (strcmp(state, "trial") == 0)
         buf_printf(text, ", %lld of %lld tries left%s", (long long)json_integer_value(json_object_get(slot, "tries_left")),
                    (long long)json_integer_value(json_object_get(slot, "tries")),
-                   is_set(slot, "running") ? "" : is_set(slot, "booted") ? ", booted, not committed" : ", written, not booted yet");
+                   is_set(slot, "running")  ? ""
+                   : is_set(slot, "booted") ? ", booted, not committed"
+                                            : ", written, not booted yet");
     if (strcmp(state, "installing") == 0)
         buf_add_str(text, ": an update was begun and not finished; `webops update` goes on");
     if (*text_of(slot, "why"))

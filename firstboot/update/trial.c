@@ -288,11 +288,19 @@ int trial_rollback_check(const struct machine *machine, int esp_fd, struct err *
     struct boot_entries entries[2];
     struct bootfile files[BOOTFILES];
     const struct manifest nothing = {0};
-    int r = boots_load(esp_fd, entries, err);
+    struct journal journal;
+    int r = journal_load(machine->root_fd, &journal, err);
+    if (r >= 0)
+        r = boots_load(esp_fd, entries, err);
     if (r < 0)
         return r;
     const struct boot_entry *entry = &entries[machine_backend(machine)].slots[machine->other];
     const char *name = boot_slot_name(machine->other);
+    bool is_undecided = journal.slot == machine->other && (journal.state == JOURNAL_INSTALLING || journal.state == JOURNAL_TRIAL);
+    if (is_undecided)
+        return err_set(err, -ENOENT, "there is nothing to go back to: slot %s holds %s %s, which %s", name, journal.manifest.profile,
+                       journal.manifest.version,
+                       journal.state == JOURNAL_TRIAL ? "has not proved itself yet" : "is not completely installed");
     if (entry->state == BOOT_EMPTY)
         return err_set(err, -ENOENT, "there is nothing to go back to: slot %s is empty", name);
     if (entry->state != BOOT_GOOD)

@@ -17,16 +17,19 @@ static void step(void) {
         _exit(42);
 }
 int fsync(int fd) {
+    (void)fd; // a process that ends loses nothing of the page cache, so the real call would only take time
     step();
-    return (int)syscall(SYS_fsync, fd);
+    return 0;
 }
 int fdatasync(int fd) {
+    (void)fd; // a process that ends loses nothing of the page cache, so the real call would only take time
     step();
-    return (int)syscall(SYS_fdatasync, fd);
+    return 0;
 }
 int syncfs(int fd) {
+    (void)fd; // a process that ends loses nothing of the page cache, so the real call would only take time
     step();
-    return (int)syscall(SYS_syncfs, fd);
+    return 0;
 }
 int unlinkat(int dir_fd, const char *path, int flags) {
     step();
@@ -64,9 +67,10 @@ static void assert_old_or_new(const struct tree *tree, const struct tree_generat
     for (size_t i = 0; boot_backends[i]; i++) {
         assert_int_equal(tree_entry(tree, i, BOOT_SLOT_A).state, BOOT_GOOD);
         struct boot_entry entry = tree_entry(tree, i, BOOT_SLOT_B);
-        assert_true(entry.state == BOOT_EMPTY || entry.state == BOOT_TRIAL);
-        if (entry.state == BOOT_EMPTY)
-            continue;
+        assert_true(entry.state != BOOT_GOOD ||
+                    entry.order < tree_entry(tree, i, BOOT_SLOT_A).order); // GRUB's configuration before its word
+        if (entry.state != BOOT_TRIAL)
+            continue; // the boot loader does not start it
         assert_true(holds(tree, "dev/vda4", new));
         assert_true(esp_holds(tree, "b", new));
         assert_int_equal(journal_of(tree).state, JOURNAL_TRIAL);
@@ -110,7 +114,7 @@ static void update_from_a_file(void **state) {
 static void child_update(const struct tree *tree, const char *bundle, int steps) {
     steps_left = steps;
     int r = tree_update(tree, &(struct update_options){.location = bundle});
-    _exit(r == UPDATE_PUBLISHED ? 0 : 1);
+    _exit(r == UPDATE_PUBLISHED || r == UPDATE_NOTHING ? 0 : 1);
 }
 
 // The child's exit status.
@@ -143,9 +147,9 @@ static void interruption_anywhere(void **state) {
         r = interrupted_update(&tree, bundle, (steps * 7 + 3) % 40);
         assert_true(r == 0 || r == 42);
         assert_old_or_new(&tree, &old, &new);
-        int last = tree_update(&tree, &(struct update_options){.location = bundle});
-        assert_ok(last);
+        assert_ok(tree_update(&tree, &(struct update_options){.location = bundle}));
         assert_published(&tree, &old, &new);
+        assert_false(file_exists(tree.root.fd, "var/lib/webops/update/uki.part"));
         r = 42;
     }
     assert_true(steps > 25); // else nothing was interrupted
@@ -269,12 +273,8 @@ int main(int argc, char **argv) {
     (void)argc;
     program = argv[0];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(update_from_a_file),
-        cmocka_unit_test(interruption_anywhere),
-        cmocka_unit_test(interrupted_update_goes_on),
-        cmocka_unit_test(there_and_back),
-        cmocka_unit_test(second_updater_is_told),
-        cmocka_unit_test(wrong_bundles_change_nothing),
+        cmocka_unit_test(update_from_a_file),  cmocka_unit_test(interruption_anywhere),  cmocka_unit_test(interrupted_update_goes_on),
+        cmocka_unit_test(there_and_back),      cmocka_unit_test(second_updater_is_told), cmocka_unit_test(wrong_bundles_change_nothing),
         cmocka_unit_test(published_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,14 +90,30 @@ static void damage_is_found(void **state) {
         size_t bad_size = size;
         mode_t mode = 0600;
         switch (kind) {
-        case 0: bad_size = 0; break;
-        case 1: memset(bad, 0, size); break;
-        case 2: memset(bad, 0xff, size); break;
-        case 3: bad_size = size / 2; break;
-        case 4: bad[size / 3] ^= 1; break;
-        case 5: memcpy(bad, other, 200); break;
-        case 6: mode = 0622; break;
-        case 7: bad[size - 2] ^= 1; break;
+        case 0:
+            bad_size = 0;
+            break;
+        case 1:
+            memset(bad, 0, size);
+            break;
+        case 2:
+            memset(bad, 0xff, size);
+            break;
+        case 3:
+            bad_size = size / 2;
+            break;
+        case 4:
+            bad[size / 3] ^= 1;
+            break;
+        case 5:
+            memcpy(bad, other, 200);
+            break;
+        case 6:
+            mode = 0622;
+            break;
+        case 7:
+            bad[size - 2] ^= 1;
+            break;
         }
         put(&root, JOURNAL, bad, bad_size, mode);
         assert_ok(journal_load(root.fd, &loaded, &failure));
@@ -280,7 +296,8 @@ static void damaged_rejections_are_put_aside(void **state) {
     assert_true(file_exists(root.fd, kept));
 }
 
-#define BOOT_RECORD "SLOT=a\nPROFILE=edge\nVERSION=1\nSEQUENCE=7\nROOT_HASH=1111111111111111111111111111111111111111111111111111111111111111\n"
+#define BOOT_RECORD                                                                                                                        \
+    "SLOT=a\nPROFILE=edge\nVERSION=1\nSEQUENCE=7\nROOT_HASH=1111111111111111111111111111111111111111111111111111111111111111\n"
 #define GENERATION "COMPATIBLE=edge-amd64\nCHANNEL=stable\nCREATED=1700000000\nCONFIG_SCHEMA=1\nDEVELOPMENT_KEYS=true\n"
 
 static void floors_never_sink(void **state) {
@@ -293,7 +310,8 @@ static void floors_never_sink(void **state) {
     assert_int_equal(floors.sequence, 7);
     assert_int_equal(floors.time, 1700000000);
     assert_int_equal(floors.root_hash[0], 0x11);
-    struct floors higher = {.sequence = 9, .time = 1800000000, .root_hash = {0x99}}, lower = {.sequence = 8, .time = 1, .root_hash = {0x88}};
+    struct floors higher = {.sequence = 9, .time = 1800000000, .root_hash = {0x99}},
+                  lower = {.sequence = 8, .time = 1, .root_hash = {0x88}};
     assert_ok(floors_raise(root.fd, &higher, &failure));
     assert_ok(floors_raise(root.fd, &lower, &failure));
     assert_ok(floors_load(root.fd, &floors, &failure));

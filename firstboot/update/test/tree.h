@@ -199,14 +199,14 @@ static inline void tree_boot(const struct tree *tree, const struct tree_generati
     const struct manifest *m = &generation->manifest;
     hex_format(m->boot.root_hash, 32, hex);
     const char *device = slot == BOOT_SLOT_A ? "vda3" : "vda4";
-    cleanup_free char *text =
-        str_printf("SLOT=%s\nDISK=/dev/vda\nSLOT_DEVICE=/dev/%s\nVERITY_DEVICE=/dev/dm-0\nPROFILE=%s\nVERSION=%s\nSEQUENCE=%llu\nROOT_HASH=%s\n",
-                   boot_slot_name(slot), device, m->profile, m->version, (unsigned long long)m->sequence, hex);
+    cleanup_free char *text = str_printf(
+        "SLOT=%s\nDISK=/dev/vda\nSLOT_DEVICE=/dev/%s\nVERITY_DEVICE=/dev/dm-0\nPROFILE=%s\nVERSION=%s\nSEQUENCE=%llu\nROOT_HASH=%s\n",
+        boot_slot_name(slot), device, m->profile, m->version, (unsigned long long)m->sequence, hex);
     support_write(&tree->root, "run/webops/boot", text);
     unlinkat(tree->root.fd, "dev/dm-0", 0);
     assert_int_equal(symlinkat(device, tree->root.fd, "dev/dm-0"), 0);
-    cleanup_free char *info = str_printf("COMPATIBLE=" TREE_COMPATIBLE "\nCHANNEL=stable\nCREATED=%lld\nCONFIG_SCHEMA=1\nDEVELOPMENT_KEYS=true\n",
-                                         (long long)m->created);
+    cleanup_free char *info = str_printf(
+        "COMPATIBLE=" TREE_COMPATIBLE "\nCHANNEL=stable\nCREATED=%lld\nCONFIG_SCHEMA=1\nDEVELOPMENT_KEYS=true\n", (long long)m->created);
     support_write(&tree->root, GENERATION_PATH, info);
 }
 
@@ -250,8 +250,9 @@ static inline struct tree tree_make(const char *argv0, const struct tree_generat
     tree_sysfs(&tree, "vda4", "webops-b", 4);
     assert_ok(file_mkdirs(tree.root.fd, "sys/firmware/efi/efivars", 0755, &tree_failure));
     assert_ok(file_mkdirs(tree.root.fd, "var/lib/webops", 0755, &tree_failure));
-    support_write(&tree.root, "usr/lib/sysimage/dpkg/status",
-                  "Package: bash\nStatus: install ok installed\nVersion: 5.2\n\nPackage: ssh\nStatus: install ok installed\nVersion: 1\n\n");
+    support_write(
+        &tree.root, "usr/lib/sysimage/dpkg/status",
+        "Package: bash\nStatus: install ok installed\nVersion: 5.2\n\nPackage: ssh\nStatus: install ok installed\nVersion: 1\n\n");
     support_write(&tree.root, "run/webops/apply.json",
                   "{\"last\": \"late\", \"late\": {\"settings\": {\"health_timeout\": 30, \"update_tries\": 2, \"update_url\": \"\"}}}");
     tree_boot(&tree, generation, BOOT_SLOT_A);
