@@ -273,6 +273,7 @@ static void firewall_default(void **state) {
     assert_non_null(strstr(text, "tcp dport 22 goto ssh\n"));
     assert_non_null(strstr(text, "add @ssh4 { ip saddr limit rate over 10/minute burst 10 packets } drop\n"));
     assert_non_null(strstr(text, "table inet webops\ndelete table inet webops\ntable inet webops {\n"));
+    assert_non_null(strstr(text, "ip daddr 169.254.169.254 tcp dport 80 meta skuid != { 0, 65534 } drop\n"));
     assert_null(strstr(text, "flush ruleset")); // tables of others stay
 }
 
