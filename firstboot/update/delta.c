@@ -230,6 +230,15 @@ static int open_uki(const struct delta_request *request, struct err *err) {
     return r < 0 ? err_sys(err, r, "making /%s", DELTA_UKI_PATH) : take_fd(&fd);
 }
 
+static bool has_unchanged(const struct delta *delta) {
+    for (size_t i = 0; i < delta->object_count; i++)
+        if (delta->objects[i].same >= 0)
+            return true;
+    return false;
+}
+
+// -ESTALE: every chunk that was looked at is right, but not the whole: wrong bytes must have come from an unchanged layer, which is copied
+// without looking at its chunks.
 static int write_all(struct run *run, struct err *err) {
     struct delta *delta = run->delta;
     const struct slot_boot *boot = &delta->request->manifest->boot;
@@ -248,19 +257,13 @@ static int write_all(struct run *run, struct err *err) {
     delta->progress.total_bytes = run->writer->data_bytes;
     delta_show(delta, DELTA_CHECKING, 0, delta->index_bytes + run->fetched_bytes);
     r = slotwriter_finish(run->writer, boot, err);
+    if (r == -EBADMSG && has_unchanged(delta))
+        return -ESTALE;
     if (r >= 0)
         delta_show(delta, DELTA_CHECKING, run->writer->data_bytes, delta->index_bytes + run->fetched_bytes);
     return r;
 }
 
-static bool has_unchanged(const struct delta *delta) {
-    for (size_t i = 0; i < delta->object_count; i++)
-        if (delta->objects[i].same >= 0)
-            return true;
-    return false;
-}
-
-// -ESTALE: wrong bytes may have come from an unchanged layer, which is copied without looking at its chunks.
 static int attempt(const struct delta_request *request, bool is_distrusting, struct delta_result *result, struct err *err) {
     cleanup_delta struct delta delta = {.request = request, .is_distrusting = is_distrusting, DELTA_NONE};
     cleanup_slotwriter struct slotwriter writer = {.fd = -1};
@@ -276,7 +279,7 @@ static int attempt(const struct delta_request *request, bool is_distrusting, str
     result->written_bytes += writer.written_bytes;
     result->copied_bytes = run.copied_bytes;
     result->asked_again += run.damaged_on_the_way;
-    return r == -EBADMSG && has_unchanged(&delta) ? -ESTALE : r;
+    return r;
 }
 
 int delta_install(const struct delta_request *request, struct delta_result *ret_result, struct err *err) {

@@ -175,7 +175,7 @@ static int open_checked(int root_fd, const struct config *record, enum boot_slot
     if (r < 0)
         return r;
     cleanup_free char *path = str_printf("dev/%s", target.part);
-    cleanup_fd int fd = file_open(root_fd, path, flags | O_NOFOLLOW, 0, err);
+    cleanup_fd int fd = file_open(root_fd, path, flags | O_NOFOLLOW | O_NONBLOCK, 0, err); // a FIFO there must not hold us up
     r = fd < 0 ? fd : check_opened(root_fd, &target, fd, &bytes, err);
     if (r < 0)
         return r;
