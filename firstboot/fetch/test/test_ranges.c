@@ -229,6 +229,7 @@ static void waiting(void **state) {
     assert_true(has_more(&child, 15000));
     assert_int_equal(read(child.out, line, sizeof(line)), 6);
     assert_string_equal(line, "alive\n");
+    assert_int_equal(status_number(child.pid, "Seccomp"), 2);
     assert_int_equal(status_number(child.pid, "NoNewPrivs"), 1);
     assert_int_equal(status_number(child.pid, "CapEff"), 0);
     if (geteuid() == 0)
