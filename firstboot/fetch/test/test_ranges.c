@@ -264,10 +264,10 @@ static void waiting(void **state) {
 int main(int argc, char **argv) {
     (void)argc;
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_bounded), // first: while this program is small itself
         cmocka_unit_test(answers),
         cmocka_unit_test(many_requests),
         cmocka_unit_test(requests_that_are_refused),
-        cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(no_proxy_from_the_environment),
         cmocka_unit_test(slow_reader),
         cmocka_unit_test(waiting),
