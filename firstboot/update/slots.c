@@ -24,9 +24,8 @@ static bool was_booted(const struct slot_view *view) {
 
 json_t *slot_view_json(const struct slot_view *view) {
     const struct slot_header *header = &view->header;
-    json_t *slot =
-        json_pack("{s:s, s:s, s:b, s:b, s:b, s:b}", "slot", boot_slot_name(view->slot), "state", state_word(view), "running",
-                  view->is_running, "written", view->has_header, "booted", was_booted(view), "committed", view->entry.state == BOOT_GOOD);
+    json_t *slot = json_pack("{s:s, s:b, s:b, s:b, s:b}", "state", state_word(view), "running", view->is_running, "written",
+                             view->has_header, "booted", was_booted(view), "committed", view->entry.state == BOOT_GOOD);
     if (view->has_header)
         json_object_update_new(slot, json_pack("{s:s, s:s, s:I}", "profile", header->profile, "version", header->version, "sequence",
                                                (json_int_t)header->sequence));
@@ -135,9 +134,10 @@ json_t *update_status(int root_fd) {
     if (esp_fd < 0 || boots_load(esp_fd, entries, &err) < 0 || journal_load(root_fd, &journal, &err) < 0)
         return status;
     json_object_set_new(status, "journal", json_string(journal_state_name(journal.state)));
-    json_t *slots = json_array();
+    json_t *slots = json_object();
     for (int slot = BOOT_SLOT_A; slot < BOOT_SLOTS; slot++)
-        json_array_append_new(slots, load_slot(&machine, &journal, &entries[machine_backend(&machine)], (enum boot_slot)slot));
+        json_object_set_new(slots, boot_slot_name((enum boot_slot)slot),
+                            load_slot(&machine, &journal, &entries[machine_backend(&machine)], (enum boot_slot)slot));
     json_object_set_new(status, "slots", slots);
     return status;
 }
@@ -149,19 +149,18 @@ static void format_seen(const json_t *seen, struct buf *text) {
                is_set(seen, "available") ? "is available" : "is what runs", text_of(seen, "time"));
 }
 
-void update_status_format(const json_t *status, struct buf *text) {
-    const json_t *slots = json_object_get(status, "slots");
+void update_status_format(const json_t *status, const json_t *slots, struct buf *text) {
     if (!json_is_object(status))
         return;
-    for (size_t i = 0; i < json_array_size(slots); i++) {
-        const json_t *slot = json_array_get(slots, i);
-        buf_printf(text, "slot %-7s ", text_of(slot, "slot"));
+    for (int i = BOOT_SLOT_A; i < BOOT_SLOTS && json_is_object(slots); i++) {
+        const json_t *slot = json_object_get(slots, boot_slot_name((enum boot_slot)i));
+        buf_printf(text, "slot %-7s ", boot_slot_name((enum boot_slot)i));
         if (is_set(slot, "written"))
             buf_printf(text, "%s %s: ", text_of(slot, "profile"), text_of(slot, "version"));
         slot_json_format(slot, text);
         buf_add_str(text, "\n");
     }
-    if (!json_is_array(slots))
+    if (!json_is_object(slots))
         buf_printf(text, "%-12s unknown (needs root)\n", "slots");
     format_seen(json_object_get(status, "seen"), text);
     if (is_set(status, "development_keys"))

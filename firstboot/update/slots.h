@@ -20,12 +20,13 @@ struct slot_view {
     bool is_rejected;
     struct rejection rejection;
 };
-// {"slot", "profile", "version", "sequence", "state": "good" | "trial" | "bad" | "empty" | "installing", "running", "written", "booted",
+// {"profile", "version", "sequence", "state": "good" | "trial" | "bad" | "empty" | "installing", "running", "written", "booted",
 //  "committed", "tries", "tries_left", "why"}. Pure.
 json_t *slot_view_json(const struct slot_view *view) nonnull(1);
 // "good, runs", "trial, 2 of 3 tries left, not booted yet", "bad: health: sshd: …" from such an object.
 void slot_json_format(const json_t *slot, struct buf *text) nonnull(1, 2);
 
-// {"slots": […], "channel", "compatible", "development_keys", "journal", "seen"}; what cannot be had (no root) is null.
+// {"slots": {"a": …, "b": …}, "channel", "compatible", "development_keys", "journal", "seen"}; what cannot be had (no root) is null.
 json_t *update_status(int root_fd);
-void update_status_format(const json_t *status, struct buf *text) nonnull(2);
+// `slots` is what update_status() had under that name.
+void update_status_format(const json_t *status, const json_t *slots, struct buf *text) nonnull(3);
