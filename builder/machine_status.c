@@ -12,12 +12,9 @@ static void copy(char *to, size_t size, const json_t *object, const char *name) 
 }
 
 static void pick_slots(const json_t *slots, struct machine_status *status) {
-    for (size_t i = 0; i < json_array_size(slots); i++) {
-        const json_t *slot = json_array_get(slots, i);
-        const char *name = json_string_value(json_object_get(slot, "slot"));
-        if (name && (strcmp(name, "a") == 0 || strcmp(name, "b") == 0))
-            copy(status->states[name[0] - 'a'], sizeof(status->states[0]), slot, "state");
-    }
+    static const char *const names[] = {"a", "b"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        copy(status->states[i], sizeof(status->states[i]), json_object_get(slots, names[i]), "state");
 }
 
 int machine_status_parse(const char *text, struct machine_status *ret_status, struct err *err) {
@@ -32,7 +29,7 @@ int machine_status_parse(const char *text, struct machine_status *ret_status, st
     copy(status.version, sizeof(status.version), generation, "version");
     copy(status.root_hash, sizeof(status.root_hash), generation, "root_hash");
     copy(status.slot, sizeof(status.slot), json, "slot");
-    pick_slots(json_object_get(json_object_get(json, "update"), "slots"), &status);
+    pick_slots(json_object_get(json, "slots"), &status);
     status.is_healthy = json_is_true(json_object_get(json_object_get(json, "health"), "healthy"));
     status.problem_count = json_array_size(problems);
     const char *problem = json_string_value(json_array_get(problems, 0));

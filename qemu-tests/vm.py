@@ -51,13 +51,15 @@ class Access:
 
 class VM:
     def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None,
-                 keep_access=False):
+                 keep_access=False, secure_boot=False):
         self.name, self.user, self.password = name, user, password
         self.access, self.keep_access = access or Access(), keep_access
         LOGS.mkdir(parents=True, exist_ok=True)
         self.serial = LOGS / f"{name}.log"
         self.serial.write_bytes(b"")
         command = [PROGRAM, "run", image, "--json", "--serial", self.serial, "--bios" if bios else "--uefi"]
+        if secure_boot:
+            command += ["--secure-boot"]
         if disk_size:
             command += ["--disk-size", disk_size]
         if config is not None:
@@ -126,10 +128,7 @@ class VM:
         return self.root(command, **options).stdout.strip()
 
     def status(self):
-        """`webops status --json`, and the slots by name as "slots"."""
-        report = json.loads(self.root_out("webops status --json"))
-        slots = (report.get("update") or {}).get("slots") or []
-        return {**report, "slots": {slot["slot"]: slot for slot in slots}}
+        return json.loads(self.root_out("webops status --json"))
 
     def disconnect(self):
         subprocess.run(self._ssh("-O", "exit"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -17,8 +17,7 @@ static struct machine_status parse(const char *problems, const char *healthy, co
 
 static void everything_is_picked(void **state) {
     (void)state;
-    struct machine_status status =
-        parse("[]", "true", ", \"update\": {\"slots\": [{\"slot\": \"b\", \"state\": \"trial\"}, {\"slot\": \"a\", \"state\": \"good\"}]}");
+    struct machine_status status = parse("[]", "true", ", \"slots\": {\"a\": {\"state\": \"good\"}, \"b\": {\"state\": \"trial\"}}");
     assert_string_equal(status.profile, "dev");
     assert_string_equal(status.version, "2");
     assert_string_equal(status.root_hash, "ab12");
@@ -47,9 +46,7 @@ static void the_first_problem_is_kept(void **state) {
 static void long_and_odd_values_are_cut(void **state) {
     (void)state;
     struct machine_status status =
-        parse("[7]", "1",
-              ", \"update\": {\"slots\": [{\"slot\": \"a\", \"state\": \"a state that is far too long for us\"}, "
-              "{\"slot\": \"c\", \"state\": \"good\"}, {\"slot\": \"b\"}, 5, {\"state\": \"good\"}]}");
+        parse("[7]", "1", ", \"slots\": {\"a\": {\"state\": \"a state that is far too long for us\"}, \"b\": 5}");
     assert_string_equal(status.states[0], "a state that is");
     assert_string_equal(status.states[1], "");
     assert_false(status.is_healthy); // only true is true
