@@ -94,7 +94,11 @@ $(eval $(call unit_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))
 $(eval $(call unit_room,firstboot/verify,$(VERIFY_SOURCES),$(VERIFY_LIBS)))
 $(eval $(call unit_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
-unit-tests: $(UNIT_TESTS)
+# Runs for minutes, so a scenario (qemu-tests/test_syscalls.py) and no unit test; what it lets fail is the real program.
+$(O)/firstboot/update/test/syscall_faults: $(O)/test/firstboot/update/test/syscall_faults.o $(call no_main,$(call objects,test,$(sort $(FIRSTBOOT_SOURCES) $(COMMON_SOURCES))))
+	$(link_test) $(TEST_LIBS) $(FIRSTBOOT_LIBS)
+
+unit-tests: $(UNIT_TESTS) $(O)/firstboot/update/test/syscall_faults
 
 unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j $(shell nproc) --exec '' $(UNIT_TESTS)

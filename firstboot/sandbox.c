@@ -52,8 +52,8 @@ int sandbox_enter(unsigned timeout_seconds, struct err *err) {
     return r;
 }
 
-int sandbox_filter(const struct sandbox_call *calls, size_t count, struct err *err) {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+static int load_filter(uint32_t otherwise, const struct sandbox_call *calls, size_t count, struct err *err) {
+    scmp_filter_ctx filter = seccomp_init(otherwise);
     if (!filter)
         return err_set(err, -ENOMEM, "cannot make a filter of system calls");
     int r = 0;
@@ -66,4 +66,12 @@ int sandbox_filter(const struct sandbox_call *calls, size_t count, struct err *e
         r = seccomp_load(filter);
     seccomp_release(filter);
     return r < 0 ? err_sys(err, r, "cannot set the filter of system calls") : 0;
+}
+
+int sandbox_filter(const struct sandbox_call *calls, size_t count, struct err *err) {
+    return load_filter(SCMP_ACT_KILL_PROCESS, calls, count, err);
+}
+
+int sandbox_filter_refusing(const struct sandbox_call *calls, size_t count, struct err *err) {
+    return load_filter(SCMP_ACT_ERRNO(ENOSYS), calls, count, err);
 }

@@ -19,3 +19,5 @@ struct sandbox_call {
 };
 // For good, after sandbox_enter(): any system call that no entry allows kills the process (SIGSYS). An entry per way a call may be used.
 int sandbox_filter(const struct sandbox_call *calls, size_t count, struct err *err) must_check nonnull(1, 3);
+// The same, but what is not allowed fails with ENOSYS: for a program whose libraries call what the next version of a library likes.
+int sandbox_filter_refusing(const struct sandbox_call *calls, size_t count, struct err *err) must_check nonnull(1, 3);

@@ -186,6 +186,20 @@ static void memory_is_bounded(void **state) {
     }
 }
 
+// The environment's proxy is not asked: nothing listens there.
+static void no_proxy_from_the_environment(void **state) {
+    (void)state;
+    static const char *const names[] = {"http_proxy", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        cleanup_buf struct buf output = {0};
+        setenv(names[i], "http://127.0.0.1:1", 1);
+        struct child child = start("/good", "--slow-seconds=10");
+        unsetenv(names[i]);
+        ask(&child, "0 10\n");
+        assert_int_equal(finish(&child, &output, NULL), 0);
+    }
+}
+
 // A line of /proc/PID/status as a number.
 static long status_number(pid_t pid, const char *name) {
     cleanup_free char *path = str_printf("/proc/%d/status", pid), *text = NULL, *key = str_printf("\n%s:", name);
@@ -229,6 +243,7 @@ static void waiting(void **state) {
     assert_true(has_more(&child, 15000));
     assert_int_equal(read(child.out, line, sizeof(line)), 6);
     assert_string_equal(line, "alive\n");
+    assert_int_equal(status_number(child.pid, "Seccomp"), 2);
     assert_int_equal(status_number(child.pid, "NoNewPrivs"), 1);
     assert_int_equal(status_number(child.pid, "CapEff"), 0);
     if (geteuid() == 0)
@@ -242,8 +257,13 @@ static void waiting(void **state) {
 int main(int argc, char **argv) {
     (void)argc;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers),           cmocka_unit_test(many_requests), cmocka_unit_test(requests_that_are_refused),
-        cmocka_unit_test(memory_is_bounded), cmocka_unit_test(slow_reader),   cmocka_unit_test(waiting),
+        cmocka_unit_test(answers),
+        cmocka_unit_test(many_requests),
+        cmocka_unit_test(requests_that_are_refused),
+        cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(no_proxy_from_the_environment),
+        cmocka_unit_test(slow_reader),
+        cmocka_unit_test(waiting),
     };
     http = http_start(argv[0], NULL);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
