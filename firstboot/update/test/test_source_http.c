@@ -5,7 +5,7 @@
 
 static struct http *http;
 
-static const struct source_range ranges[] = {{1000, 5000}, {100000, 50000}, {900000, 100003}};
+static const struct source_range ranges[] = {{1000, 5000}, {100000, 50000}, {2900000, 100003}};
 #define RANGES_BYTES (5000 + 50000 + 100003)
 
 struct taken {

@@ -225,10 +225,25 @@ static void init_that_leaves_a_note(void **state) {
     scene_make(&scene);
     spend(&scene, 0);
     attempts(&scene, 2, 0);
-    support_write(&scene.tree.root, INIT_FAILURE_PATH, "verity: cannot set up\n\x01 dm-verity\n");
+    char hex[65];
+    hex_format(scene.new.manifest.boot.root_hash, 32, hex);
+    cleanup_free char *note = str_printf("%s verity: cannot set up\n\x01 dm-verity\n", hex);
+    support_write(&scene.tree.root, INIT_FAILURE_PATH, note);
     assert_int_equal(call(&scene, trial_review), TRIAL_DONE);
     assert_rejected(&scene, "init", "verity: cannot set up   dm-verity");
     assert_false(file_exists(scene.tree.root.fd, INIT_FAILURE_PATH));
+}
+
+// Left from an earlier trial of something else: it says nothing about this one.
+static void somebody_else_s_note(void **state) {
+    (void)state;
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    spend(&scene, 0);
+    support_write(&scene.tree.root, INIT_FAILURE_PATH,
+                  "0000000000000000000000000000000000000000000000000000000000000000 verity: cannot set up\n");
+    assert_int_equal(call(&scene, trial_review), TRIAL_DONE);
+    assert_rejected(&scene, "kernel", "left no sign");
 }
 
 static void damaged_slot(void **state) {
@@ -402,6 +417,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(kernel_that_says_nothing),
         cmocka_unit_test(damaged_boot_file),
         cmocka_unit_test(init_that_leaves_a_note),
+        cmocka_unit_test(somebody_else_s_note),
         cmocka_unit_test(damaged_slot),
         cmocka_unit_test(init_that_hands_over_to_nobody),
         cmocka_unit_test(start_that_hangs),
