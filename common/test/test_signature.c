@@ -195,6 +195,33 @@ static void test_bad_trust(void **state) {
     }
 }
 
+// How a root is replaced: by a generation that trusts both, then by one that trusts the new one alone.
+static void test_two_roots(void **state) {
+    const struct zoo *zoo = *state;
+    struct zoo_id new_root = zoo_make(&(struct zoo_recipe){.name = "New Root", .is_ca = true});
+    struct zoo_id new_signer = zoo_make(&(struct zoo_recipe){.name = "New Signer", .issuer = &new_root, .eku = "codeSigning"});
+    cleanup_buf struct buf old_der = {0}, new_der = {0}, both = {0}, new_ca = {0};
+    zoo_pem(&new_root, &new_ca);
+    buf_add(&both, zoo->ca.data, zoo->ca.size);
+    buf_add(&both, new_ca.data, new_ca.size);
+    zoo_sign(&zoo->signer, &zoo->intermediate, EVP_sha256(), CMS_NOATTR, &old_der);
+    zoo_sign(&new_signer, NULL, EVP_sha256(), CMS_NOATTR, &new_der);
+    const struct {
+        const char *ca;
+        bool takes_old, takes_new;
+    } cases[] = {{zoo->ca.data, true, false}, {both.data, true, true}, {new_ca.data, false, true}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {0};
+        const struct signature_trust trust = {.ca_pem = cases[i].ca, .time = ZOO_NOW};
+        int old = signature_verify(&trust, content, sizeof(content), old_der.data, old_der.size, NULL, &err);
+        int new = signature_verify(&trust, content, sizeof(content), new_der.data, new_der.size, NULL, &err);
+        assert_int_equal(old, cases[i].takes_old ? 0 : -EKEYREJECTED);
+        assert_int_equal(new, cases[i].takes_new ? 0 : -EKEYREJECTED);
+    }
+    zoo_done(&new_root);
+    zoo_done(&new_signer);
+}
+
 // signature_make() makes nothing that machines would refuse for what it is.
 static void test_make_refuses(void **state) {
     const struct zoo *zoo = *state;
@@ -320,6 +347,7 @@ int main(void) {
         cmocka_unit_test(test_make_refuses),
         cmocka_unit_test(test_make_picks_the_chain),
         cmocka_unit_test(test_openssl_program),
+        cmocka_unit_test(test_two_roots),
     };
     return cmocka_run_group_tests(tests, zoo_setup, zoo_teardown);
 }
