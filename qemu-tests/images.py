@@ -14,7 +14,12 @@ KEYS = OUT / "development-keys"
 def environment(**changes):
     """Ours, without what would lead the builder elsewhere."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WEBOPS_") and key != "SOURCE_DATE_EPOCH"}
+<<<<<<< HEAD
+    # The development keys are ours, too: nothing of the user's is read or made.
+    return {**kept, "WEBOPS_CACHE": str(CACHE), "XDG_DATA_HOME": str(OUT / "data"), **{key: str(value) for key, value in changes.items()}}
+=======
     return {**kept, "WEBOPS_CACHE": str(CACHE), "WEBOPS_KEYS": str(KEYS), **{key: str(value) for key, value in changes.items()}}
+>>>>>>> main
 
 
 def webops_image(*arguments, env=None, cwd=ROOT, timeout=600, **options):
@@ -31,14 +36,14 @@ def good(result):
 class Image:
     """What one build left in its directory."""
 
-    def __init__(self, profile, out):
-        self.profile, self.dir = Path(profile), Path(out)
-        names = list(self.dir.glob(f"{self.profile.stem}-*.raw"))
-        assert len(names) == 1, f"one raw image of {self.profile.stem} expected in {out}, found {names}"
+    def __init__(self, profile, out, name=None):
+        self.profile, self.dir, self.name = Path(profile), Path(out), name or Path(profile).stem
+        names = list(self.dir.glob(f"{self.name}-*.raw"))
+        assert len(names) == 1, f"one raw image of {self.name} expected in {out}, found {names}"
         self.raw = names[0]
 
     def file(self, suffix):
-        found = list(self.dir.glob(f"{self.profile.stem}-*{suffix}"))
+        found = list(self.dir.glob(f"{self.name}-*{suffix}"))
         assert len(found) == 1, f"one *{suffix} expected in {self.dir}, found {found}"
         return found[0]
 
@@ -46,6 +51,13 @@ class Image:
         return json.loads(good(webops_image("inspect", "--json", self.raw)).stdout)
 
 
+<<<<<<< HEAD
+def build(profile, out, name=None, **options):
+    """`name` is the profile's own name where its file is called otherwise."""
+    good(webops_image("build", profile, "-o", out, timeout=900, **options))
+    return Image(profile, out, name)
+=======
 def build(profile, out, *arguments, **options):
     good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
     return Image(profile, out)
+>>>>>>> main
