@@ -96,6 +96,10 @@ $(eval $(call unit_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
 unit-tests: $(UNIT_TESTS)
 
+# What scripts/bench measures the update's data path with.
+$(O)/bench-delta: $(O)/plain/tests/bench_delta.o $(call no_main,$(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
+	$(CC) $(LINK_HARDENING) -o $@ $^ $(TEST_LIBS) $(FIRSTBOOT_LIBS)
+
 unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j $(shell nproc) --exec '' $(UNIT_TESTS)
 
