@@ -31,7 +31,7 @@ include common/module.mk builder/module.mk firstboot/module.mk
 # $(call objects,dir,flavour,sources)
 objects = $(patsubst %.c,$(O)/$(1)/%.o,$(2))
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/init
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/init
 programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)

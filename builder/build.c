@@ -98,6 +98,8 @@ static int prepare(struct build *build, struct err *err) {
         r = load_config(build, err);
     if (r >= 0)
         r = generation_load(&build->recipe, build->options.trust, build->epoch, &build->generation, err);
+    if (r >= 0)
+        r = secureboot_load(build->options.secure_boot_key, build->options.secure_boot_cert, &build->secureboot, err);
     return r < 0 ? r : find_tools(build, err);
 }
 
@@ -205,6 +207,7 @@ void build_done(struct build *build) {
     free(build->modules_list);
     free(build->config_text);
     generation_done(&build->generation);
+    secureboot_done(&build->secureboot);
     *build = (struct build){.cache = {.dir_fd = -1}};
 }
 

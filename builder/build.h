@@ -7,6 +7,7 @@
 #include "builder/layer_files.h"
 #include "builder/places.h"
 #include "builder/recipe.h"
+#include "builder/secureboot.h"
 
 #define BUILD_MAX_LAYERS 16 // base, the profile's layers, and what the build says of the generation
 
@@ -14,6 +15,7 @@ struct build_options {
     const char *profile; // path or name
     const char *out_dir;
     const char *trust; // root certificates instead of the profile's; NULL = those
+    const char *secure_boot_key, *secure_boot_cert; // NULL = boot programs are not signed
     bool offline; // ask no mirror; use what is in the cache
     bool json;
 };
@@ -44,13 +46,15 @@ struct build {
     char *init_path, *restart_path, *modules_list, *config_text; // configuration: NULL = none
     size_t config_size;
     struct generation generation;
+    struct secureboot secureboot;
     struct build_tool tools[TOOL_COUNT];
     struct apt_set sets[BUILD_MAX_LAYERS]; // by layer, base first
     struct recipe_layer generation_layer; // the top one
     unsigned layer_count; // base included
     int64_t epoch; // SOURCE_DATE_EPOCH
     struct graph graph;
-    struct node *layers[BUILD_MAX_LAYERS], *initramfs, *slot, *uki; // of the graph
+    struct node *layers[BUILD_MAX_LAYERS], *initramfs, *slot, *uki,
+        *programs; // of the graph; programs: boot programs with a signature, NULL without Secure Boot
 };
 
 // Loads the recipe, resolves packages and computes every key. Nothing is built. build_done() must follow whatever the result.
@@ -64,6 +68,8 @@ int build_apply(struct build *build, struct err *err) must_check nonnull(1, 2);
 // build_nodes.c: the functions behind the graph's nodes.
 int build_inputs(struct build *build, struct err *err) must_check nonnull(1, 2);
 const struct recipe_layer *build_layer(const struct build *build, unsigned index); // NULL for the base
+// Path of a boot program (TOOL_SYSTEMD_BOOT), with its signature if there is to be one; the caller frees.
+char *build_boot_program(const struct build *build, unsigned tool);
 // What the kernel is told, without webops.slot=; the caller frees.
 char *build_cmdline_words(const struct build *build);
 

@@ -15,7 +15,7 @@
 #include <string.h>
 
 // Raise a number when the code behind a kind of node changes its output for the same inputs.
-enum { FORMAT_LAYER = 1, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1 };
+enum { FORMAT_LAYER = 1, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
 
 #define SLOT_WAIT_S 60 // how long the init waits for its partition: slow RAID controllers take half a minute
 
@@ -194,6 +194,40 @@ static char *os_release(const struct build *build) {
                       profile->version);
 }
 
+static int build_signed_uki(const struct build *build, const struct uki_input *input, const char *dir, const char *uki, struct err *err) {
+    cleanup_free char *plain = str_printf("%s/unsigned.efi", dir);
+    int r = uki_create(input, AT_FDCWD, plain, NULL, err);
+    if (r >= 0)
+        r = secureboot_sign(&build->secureboot, plain, uki, err);
+    if (r >= 0 && unlink(plain) < 0)
+        r = err_sys(err, -errno, "cannot remove %s", plain);
+    return r;
+}
+
+// Programs on the ESP beside the UKI, which firmware starts, too.
+static const struct boot_program {
+    unsigned tool;
+    const char *file;
+} boot_programs[] = {{TOOL_SYSTEMD_BOOT, "systemd-bootx64.efi"}, {TOOL_RESTART, "restart.efi"}};
+
+static int build_programs_node(void *context, unsigned index, const char *dir, struct err *err) {
+    struct build *build = context;
+    int r = 0;
+    (void)index;
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(boot_programs); i++) {
+        cleanup_free char *to = str_printf("%s/%s", dir, boot_programs[i].file);
+        r = secureboot_sign(&build->secureboot, build->tools[boot_programs[i].tool].path, to, err);
+    }
+    return r;
+}
+
+char *build_boot_program(const struct build *build, unsigned tool) {
+    for (size_t i = 0; build->programs && i < ARRAY_SIZE(boot_programs); i++)
+        if (boot_programs[i].tool == tool)
+            return graph_path(&build->cache, build->programs, boot_programs[i].file);
+    return str_dup(build->tools[tool].path);
+}
+
 static int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) {
     struct build *build = context;
     cleanup_free char *words = build_cmdline_words(build);
@@ -215,7 +249,7 @@ static int build_uki_node(void *context, unsigned index, const char *dir, struct
                                     .linux_path = kernel};
     cleanup_free char *uki = str_printf("%s/uki.efi", dir);
     cleanup_free char *cmdline_path = str_printf("%s/cmdline", dir);
-    r = uki_create(&input, AT_FDCWD, uki, NULL, err);
+    r = build->secureboot.key ? build_signed_uki(build, &input, dir, uki, err) : uki_create(&input, AT_FDCWD, uki, NULL, err);
     return r < 0 ? r : file_publish(AT_FDCWD, cmdline_path, cmdline, strlen(cmdline), 0644, err);
 }
 
@@ -347,6 +381,19 @@ static void add_uki(struct build *build) {
     add_tool(&node->inputs, build, TOOL_STUB);
     inputs_add(&node->inputs, "slot image", build->slot->key);
     inputs_add(&node->inputs, "initramfs", build->initramfs->key);
+    if (build->secureboot.key)
+        inputs_add(&node->inputs, "Secure Boot certificate", build->secureboot.sha256);
+    graph_seal(node);
+}
+
+static void add_programs(struct build *build) {
+    if (!build->secureboot.key)
+        return;
+    struct node *node = build->programs = graph_add(&build->graph, "programs", "signed boot programs", build_programs_node, 0);
+    inputs_add_number(&node->inputs, "format", FORMAT_PROGRAMS);
+    inputs_add(&node->inputs, "Secure Boot certificate", build->secureboot.sha256);
+    for (size_t i = 0; i < ARRAY_SIZE(boot_programs); i++)
+        add_tool(&node->inputs, build, boot_programs[i].tool);
     graph_seal(node);
 }
 
@@ -359,5 +406,6 @@ int build_inputs(struct build *build, struct err *err) {
         return r;
     add_slot(build);
     add_uki(build);
+    add_programs(build);
     return 0;
 }

@@ -48,6 +48,9 @@ static void outputs_key(const struct build *build, char ret_key[INPUTS_KEY_CHARS
     inputs_add(&inputs, "restart.efi", build->tools[TOOL_RESTART].sha256);
     inputs_add(&inputs, "grub boot.img", build->tools[TOOL_GRUB_BOOT].sha256);
     inputs_add(&inputs, "grub-mkimage", build->tools[TOOL_GRUB_MKIMAGE].sha256);
+    if (build->programs)
+        inputs_add(&inputs, "signed boot programs", build->programs->key);
+    inputs_add(&inputs, "Secure Boot keys", build->secureboot.keys_key);
     inputs_add(&inputs, "image family", build->recipe.image->family); // in the SBOM
     for (unsigned i = 0; i < profile->outputs.count; i++)
         inputs_add(&inputs, "output", profile->outputs.items[i]);
@@ -94,6 +97,8 @@ static int make_disk(struct outputs *outputs, struct err *err) {
     cleanup_free char *cmdline = NULL;
     cleanup_free char *grub_dir = str_dup(build->tools[TOOL_GRUB_BOOT].path);
     cleanup_free char *raw = temporary_path(outputs, ".raw");
+    cleanup_free char *systemd_boot = build_boot_program(build, TOOL_SYSTEMD_BOOT);
+    cleanup_free char *restart = build_boot_program(build, TOOL_RESTART);
     *strrchr(grub_dir, '/') = 0;
     int r = file_read(AT_FDCWD, cmdline_path, 64 << 10, &cmdline, NULL, err);
     if (r < 0)
@@ -105,8 +110,9 @@ static int make_disk(struct outputs *outputs, struct err *err) {
                 .linux_path = kernel,
                 .initrd_path = initrd,
                 .cmdline = cmdline,
-                .systemd_boot_path = build->tools[TOOL_SYSTEMD_BOOT].path,
-                .restart_path = build->tools[TOOL_RESTART].path,
+                .systemd_boot_path = systemd_boot,
+                .restart_path = restart,
+                .secure_boot_keys = build->secureboot.keys_dir,
                 .source_date_epoch = (uint64_t)build->epoch},
         .sizes = {.esp = profile->esp_size, .slot = profile->slot_size, .state = profile->state_size},
         .slot_path = slot,
@@ -268,12 +274,12 @@ static int save_report(struct outputs *outputs, struct err *err) {
     if (r >= 0)
         r = add_part(build, build->initramfs, "initrd", "initramfs", parts, err);
     const struct generation *generation = &build->generation;
-    json_t *report = json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:I, s:s, s:f, s:o, s:o, s:O}", "profile", profile->name,
-                               "version", profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id,
-                               "compatible", generation->compatible, "channel", generation->channel, "config_schema", SCHEMA_VERSION,
-                               "development_keys", generation->is_development, "webops", WEBOPS_VERSION, "key", key, "source_date_epoch",
-                               (json_int_t)build->epoch, "cmdline", cmdline ?: "", "seconds", outputs->seconds_before, "nodes",
-                               describe_nodes(build), "parts", parts, "files", outputs->files);
+    json_t *report = json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:b, s:b, s:s, s:s, s:I, s:s, s:f, s:o, s:o, s:O}", "profile", profile->name, "version",
+        profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id, "compatible", generation->compatible,
+        "channel", generation->channel, "config_schema", SCHEMA_VERSION, "development_keys", generation->is_development, "secure_boot",
+        build->secureboot.key != NULL, "webops", WEBOPS_VERSION, "key", key, "source_date_epoch", (json_int_t)build->epoch, "cmdline",
+        cmdline ?: "", "seconds", outputs->seconds_before, "nodes", describe_nodes(build), "parts", parts, "files", outputs->files);
     char *text = json_dumps(report, JSON_INDENT(2));
     json_decref(report);
     if (r >= 0 && !text)

@@ -2,6 +2,7 @@
 // mkfs.vfat and mtools on a range of a disk image. The list of files is a table; their texts are made here.
 #include "builder/esp.h"
 #include "builder/grub.h"
+#include "builder/secureboot.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/grubenv.h"
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define LOADER_CONF "timeout 0\neditor no\n"
 #define FAT_EPOCH (uint64_t)315532800 // 1980-01-01, the first day FAT can name
 
 // The tools' environment: fixed time, zone and language, no configuration of the host's.
@@ -93,6 +95,18 @@ static char *entry_text(const struct esp_input *input) {
                       input->identity.version, input->sequence);
 }
 
+// Where systemd-boot looks for them (loader.conf(5), secure-boot-enroll).
+static int add_keys(const struct esp_input *input, const struct environment *environment, const char *image, struct err *err) {
+    const struct run mmd = {.argv = RUN_ARGV("mmd", "-i", image, "::/loader/keys", "::/loader/keys/auto"), .env = environment->list};
+    int r = run_quiet(&mmd, err);
+    for (const char *const *file = secureboot_key_files; r == 0 && *file; file++) {
+        cleanup_free char *target = str_printf("::/loader/keys/auto/%s", *file);
+        cleanup_free char *source = str_printf("%s/%s", input->secure_boot_keys, *file);
+        r = add_file(environment, image, &(struct esp_file){target, .source = source}, err);
+    }
+    return r;
+}
+
 static int add_files(const struct esp_input *input, const struct environment *environment, const char *image, struct err *err) {
     cleanup_free char *entry = entry_text(input);
     cleanup_buf struct buf grub = {0};
@@ -105,7 +119,8 @@ static int add_files(const struct esp_input *input, const struct environment *en
         {"::/EFI/BOOT/BOOTX64.EFI", .source = input->restart_path},
         {"::/EFI/systemd/systemd-bootx64.efi", .source = input->systemd_boot_path},
         {"::/EFI/webops/a.efi", .source = input->uki_path},
-        {"::/loader/loader.conf", .text = "timeout 0\neditor no\n"},
+        // systemd-boot enrols only when the firmware is in setup mode.
+        {"::/loader/loader.conf", .text = input->secure_boot_keys ? LOADER_CONF "secure-boot-enroll force\n" : LOADER_CONF},
         {"::/loader/entries/a.conf", .text = entry},
         {"::/grub/grub.cfg", .text = grub_config},
         {"::/grub/env1", .text = (const char *)environment_block, .size = sizeof(environment_block)},
@@ -122,7 +137,7 @@ static int add_files(const struct esp_input *input, const struct environment *en
     r = run_quiet(&mmd, err);
     for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
         r = add_file(environment, image, &files[i], err);
-    return r;
+    return r < 0 || !input->secure_boot_keys ? r : add_keys(input, environment, image, err);
 }
 
 int esp_create(const struct esp_input *input, const char *disk_path, uint64_t offset, uint64_t size, struct err *err) {

@@ -12,6 +12,7 @@ struct esp_input {
     uint64_t sequence; // of the generation: orders the boot entries
     const char *uki_path, *linux_path, *initrd_path; // of slot A
     const char *cmdline; // of slot A, for BIOS; the UKI has its own
+    const char *secure_boot_keys; // directory with PK.auth, KEK.auth, db.auth, which a machine in setup mode enrols; NULL = none
     const char *systemd_boot_path; // systemd-bootx64.efi
     const char *restart_path; // firstboot/efi: starts it, and restarts the machine when it comes back
     uint64_t source_date_epoch; // time of everything on it, from 1980 on

@@ -88,11 +88,11 @@ static int copy_vars(const char *from, const char *to, struct err *err) {
 }
 
 static int make_firmware(const struct machine_request *request, struct machine *machine, struct err *err) {
-    machine->options.firmware = request->bios ? QEMU_BIOS : QEMU_UEFI;
+    machine->options.firmware = request->bios ? QEMU_BIOS : request->secure_boot ? QEMU_SECURE_BOOT : QEMU_UEFI;
     if (request->bios)
         return 0;
     const char *template;
-    int r = qemu_find_uefi(&machine->options.code, &template, err);
+    int r = qemu_find_uefi(machine->options.firmware, &machine->options.code, &template, err);
     if (r < 0)
         return r;
     // UEFI remembers boot entries: beside a lasting disk its variables last too.

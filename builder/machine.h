@@ -10,7 +10,7 @@ struct machine_request { // what the user asked for
     const char *disk_size; // for qemu-img ("8G"); NULL = as large as the image
     const char *serial; // console log; NULL = in the private directory
     const char *net;
-    bool bios;
+    bool bios, secure_boot;
     long memory_mib, cpus, ssh_port; // port 0 = choose a free one
     const char *const *extra;
 };

@@ -62,7 +62,11 @@ static void add_machine(struct argv_list *list, const struct qemu_options *optio
                                         "-display", "none",        "-vga",        "std"};
     for (size_t i = 0; i < ARRAY_SIZE(start); i++)
         list_take(list, str_dup(start[i]));
-    list_add(list, "-machine", "q35");
+    // Variables that the operating system cannot write: Secure Boot's firmware wants system management mode around them.
+    bool secure = options->firmware == QEMU_SECURE_BOOT;
+    list_add(list, "-machine", secure ? "q35,smm=on" : "q35");
+    if (secure)
+        list_add(list, "-global", "driver=cfi.pflash01,property=secure,value=on");
     list_add(list, "-accel", options->accel->accel);
     list_add(list, "-cpu", options->accel->cpu);
     list_take(list, str_dup("-m"));
@@ -73,7 +77,7 @@ static void add_machine(struct argv_list *list, const struct qemu_options *optio
 }
 
 static void add_disks(struct argv_list *list, const struct qemu_options *options) {
-    if (options->firmware == QEMU_UEFI) {
+    if (options->firmware != QEMU_BIOS) {
         list_add_path(list, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=", options->code, "");
         list_add_path(list, "-drive", "if=pflash,unit=1,format=raw,file=", options->vars, "");
     }
@@ -114,16 +118,21 @@ char *qemu_argv_format(const char *const *argv) {
     return buf_take(&text);
 }
 
-int qemu_find_uefi(const char **ret_code, const char **ret_vars, struct err *err) {
+int qemu_find_uefi(enum qemu_firmware firmware, const char **ret_code, const char **ret_vars, struct err *err) {
     static const struct {
+        enum qemu_firmware firmware;
         const char *code, *vars;
     } places[] = {
-        {"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"}, // Debian, Ubuntu
-        {"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"}, // Fedora, Rocky, Alma
-        {"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"}, // Arch
+        {QEMU_UEFI, "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"}, // Debian, Ubuntu
+        {QEMU_UEFI, "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"}, // Fedora, Rocky, Alma
+        {QEMU_UEFI, "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"}, // Arch
+        // With variables that hold no keys yet: setup mode.
+        {QEMU_SECURE_BOOT, "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+        {QEMU_SECURE_BOOT, "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+        {QEMU_SECURE_BOOT, "/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-        if (file_exists(AT_FDCWD, places[i].code) && file_exists(AT_FDCWD, places[i].vars)) {
+        if (places[i].firmware == firmware && file_exists(AT_FDCWD, places[i].code) && file_exists(AT_FDCWD, places[i].vars)) {
             *ret_code = places[i].code;
             *ret_vars = places[i].vars;
             return 0;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum qemu_firmware { QEMU_UEFI, QEMU_BIOS };
+enum qemu_firmware { QEMU_UEFI, QEMU_BIOS, QEMU_SECURE_BOOT }; // the last: UEFI that checks signatures once it has keys
 
 struct qemu_accel {
     const char *name; // for people: "KVM"
@@ -35,7 +35,7 @@ void qemu_argv_done(char ***argv);
 char *qemu_argv_format(const char *const *argv) nonnull(1);
 
 // A firmware and its variable template, from the places where distributions keep them; -ENOENT says which package to install.
-int qemu_find_uefi(const char **ret_code, const char **ret_vars, struct err *err) must_check nonnull(1, 2, 3);
+int qemu_find_uefi(enum qemu_firmware firmware, const char **ret_code, const char **ret_vars, struct err *err) must_check nonnull(2, 3, 4);
 // The best accelerator that really runs a guest: a boot sector that has to reach long mode and answer within two seconds. `dir` is a
 // directory for its disk. *ret_why says what was wrong with the better ones ("" = nothing); the caller frees it.
 const struct qemu_accel *qemu_probe(const char *dir, char **ret_why) nonnull(1, 2);

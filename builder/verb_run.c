@@ -25,6 +25,8 @@ static int check_options(struct run_options *options, struct err *err) {
     struct machine_request *request = &options->request;
     if (request->bios && options->uefi)
         return err_set(err, -EINVAL, "--bios and --uefi exclude each other");
+    if (request->bios && request->secure_boot)
+        return err_set(err, -EINVAL, "--secure-boot needs UEFI");
     if (options->wait && strcmp(options->wait, "healthy") != 0)
         return err_set(err, -EINVAL, "--wait knows only: healthy");
     if (options->timeline && !options->wait)
@@ -44,7 +46,7 @@ static void report_json(const struct machine *machine, const struct vm *vm) {
     const struct qemu_options *o = &machine->options;
     json_t *report =
         json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "pid", (int)vm->pid, "ssh_port", (int)o->ssh_port, "serial", o->serial, "qmp",
-                  o->qmp, "disk", o->disk, "accelerator", o->accel->accel, "firmware", o->firmware == QEMU_UEFI ? "uefi" : "bios");
+                  o->qmp, "disk", o->disk, "accelerator", o->accel->accel, "firmware", o->firmware == QEMU_BIOS ? "bios" : "uefi");
     cleanup_free char *text = json_dumps(report, JSON_COMPACT);
     json_decref(report);
     printf("%s\n", text ?: "{}");
@@ -55,8 +57,11 @@ static void report_start(const struct run_options *options, const struct machine
     const struct qemu_options *o = &machine->options;
     log_info("accelerator: %s%s%s%s", o->accel->name, machine->accel_note[0] ? " (" : "", machine->accel_note,
              machine->accel_note[0] ? ")" : "");
-    log_info("%s, %ld processors, %ld MiB; SSH: ssh -p %ld USER@127.0.0.1", o->firmware == QEMU_UEFI ? "UEFI" : "BIOS", o->cpus,
-             o->memory_mib, o->ssh_port);
+    log_info("%s, %ld processors, %ld MiB; SSH: ssh -p %ld USER@127.0.0.1",
+             o->firmware == QEMU_BIOS   ? "BIOS"
+             : o->firmware == QEMU_UEFI ? "UEFI"
+                                        : "UEFI with Secure Boot",
+             o->cpus, o->memory_mib, o->ssh_port);
     if (options->request.serial)
         log_info("console: %s", o->serial);
     if (options->json)
@@ -90,7 +95,7 @@ static int save_timeline(const struct run_options *options, const struct qemu_op
                          struct err *err) {
     cleanup_buf struct buf svg = {0};
     cleanup_free char *title =
-        str_printf("Power-on to healthy, %s, %s", machine->firmware == QEMU_UEFI ? "UEFI" : "BIOS", machine->accel->name);
+        str_printf("Power-on to healthy, %s, %s", machine->firmware == QEMU_BIOS ? "BIOS" : "UEFI", machine->accel->name);
     timeline_format(timeline, title, &svg);
     return file_publish(AT_FDCWD, options->timeline, buf_str(&svg), svg.size, 0644, err);
 }
@@ -132,6 +137,7 @@ int verb_run(const struct verb *self, int argc, char **argv) {
         {"secrets", 0, OPT_TEXT, &o.request.secrets, "DIR", "directory of *.secret files (0600), on the same volume"},
         {"uefi", 0, OPT_FLAG, &o.uefi, NULL, "boot by UEFI (default)"},
         {"bios", 0, OPT_FLAG, &o.request.bios, NULL, "boot by BIOS"},
+        {"secure-boot", 0, OPT_FLAG, &o.request.secure_boot, NULL, "boot by UEFI with Secure Boot, in setup mode at first"},
         {"memory", 'm', OPT_NUMBER, &o.request.memory_mib, "MIB", "memory (1024)"},
         {"cpus", 0, OPT_NUMBER, &o.request.cpus, "N", "processors (2)"},
         {"ssh-port", 0, OPT_NUMBER, &o.request.ssh_port, "PORT", "loopback port that leads to SSH (a free one)"},

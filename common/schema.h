@@ -24,6 +24,9 @@ enum schema_type {
     SCHEMA_USER, // POSIX user name
     SCHEMA_SSH_KEYS, // public keys, separated by ';'
     SCHEMA_PATH, // absolute path
+    SCHEMA_NAME, // [a-z0-9][a-z0-9.-]*, at most 63 characters
+    SCHEMA_URL, // http or https, without user, query and fragment
+    SCHEMA_WINDOW, // common/window.h; empty: always
     SCHEMA_SECRET_FILE, // a path under /webops/secrets ending in .secret; *_FILE keys only
     SCHEMA_TYPES // how many there are
 };

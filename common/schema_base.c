@@ -97,7 +97,21 @@ static const struct schema_key kernel_keys[] = {
     {.name = NULL},
 };
 
+static const struct schema_key update_keys[] = {
+    {"UPDATE_URL", SCHEMA_URL, NULL, "Updates",
+     "Directory made by `webops-image publish`, where `webops update` looks for the channel's newest generation.", 0, 0, NULL},
+    {"UPDATE_CHANNEL", SCHEMA_NAME, NULL, "Updates", "Channel that is followed. Unset: the one the running image was built for.", 0, 0,
+     NULL},
+    {"UPDATE_AUTO", SCHEMA_BOOL, "false", "Updates",
+     "Whether updates are installed, and the machine restarted for them, without being asked. It needs UPDATE_URL.", 0, 0, NULL},
+    {"UPDATE_WINDOW", SCHEMA_WINDOW, NULL, "Updates",
+     "When UPDATE_AUTO may act, in local time. An end before the start lies on the next day. Unset or empty: at any time.", 0, 0, NULL},
+    {"UPDATE_TRIES", SCHEMA_INTEGER, "3", "Updates",
+     "How often a new generation may be started before it must be healthy; then the old one is started again.", 1, 9, NULL},
+    {.name = NULL},
+};
+
 static const struct schema_key *const base_tables[] = {system_keys,   network_keys, access_keys, firewall_keys,
-                                                       resource_keys, kernel_keys,  NULL};
+                                                       resource_keys, kernel_keys,  update_keys, NULL};
 
 const struct schema schema_base = {.tables = base_tables, .rules = schema_base_rules};

@@ -127,4 +127,11 @@ static void rule_dirty_ratios(const struct schema *schema, const struct config *
                        config_find(config, low) && config_find(config, high) ? "both are set" : "the other has its default");
 }
 
-schema_rule *const schema_base_rules[] = {rule_networks, rule_dirty_ratios, NULL};
+static void rule_updates(const struct schema *schema, const struct config *config, struct config_problems *problems) {
+    (void)schema;
+    const struct config_entry *automatic = config_find(config, "UPDATE_AUTO");
+    if (automatic && strcmp(automatic->value, "true") == 0 && !config_mentions(config, "UPDATE_URL"))
+        config_problem_add(problems, automatic->line, "UPDATE_AUTO: needs UPDATE_URL, which is not set");
+}
+
+schema_rule *const schema_base_rules[] = {rule_networks, rule_dirty_ratios, rule_updates, NULL};

@@ -2,6 +2,7 @@
 // One function per value type. Values come from config_parse(): one line of UTF-8 without control characters.
 #include "common/schema_types.h"
 #include "common/buf.h"
+#include "common/window.h"
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <net/if.h>
@@ -297,6 +298,44 @@ static bool is_path(const struct schema_key *key, const char *value) {
            !strstr(value, "/./") && (size < 3 || strcmp(value + size - 3, "/..") != 0);
 }
 
+static bool is_name(const struct schema_key *key, const char *value) {
+    (void)key;
+    size_t size = strlen(value);
+    return size <= 63 && is_made_of(value, size, LOWER DIGITS ".-") && isalnum((unsigned char)value[0]);
+}
+
+// "host[:port]", where a host is a name, an IPv4 address or [an IPv6 address].
+static bool is_authority(const char *text, size_t size) {
+    struct schema_cidr cidr;
+    const char *bracket = memchr(text, ']', size);
+    const char *colon = memrchr(text, ':', size);
+    int64_t port = 1;
+    char digits[8];
+    if (colon && (!bracket || colon > bracket)) {
+        if (!copy_item(colon + 1, (size_t)(text + size - colon - 1), digits, sizeof(digits)) || !schema_parse_number(digits, false, &port))
+            return false;
+        size = (size_t)(colon - text);
+    }
+    if (port < 1 || port > 65535)
+        return false;
+    if (size > 2 && text[0] == '[' && text[size - 1] == ']')
+        return !memchr(text, '/', size) && schema_parse_cidr(text + 1, size - 2, &cidr) && cidr.family == AF_INET6;
+    return !bracket && !memchr(text, ':', size) && is_host_item(text, size);
+}
+
+static bool is_url(const struct schema_key *key, const char *value) {
+    (void)key;
+    size_t scheme = strncmp(value, "https://", 8) == 0 ? 8 : strncmp(value, "http://", 7) == 0 ? 7 : 0;
+    const char *rest = value + scheme;
+    return scheme > 0 && strlen(value) < 1024 && is_authority(rest, strcspn(rest, "/")) && !strpbrk(rest, " ?#@\\\"'<>|`{}");
+}
+
+static bool is_window(const struct schema_key *key, const char *value) {
+    (void)key;
+    struct window window;
+    return *value == 0 || window_parse(value, &window);
+}
+
 static bool is_secret_file(const struct schema_key *key, const char *value) {
     (void)key;
     return schema_secret_name(value) != NULL;
@@ -340,5 +379,8 @@ const struct schema_type_info schema_types[SCHEMA_TYPES] = {
                      false},
     [SCHEMA_SSH_KEYS] = {"public keys", "public SSH keys as in a .pub file (type, base64, comment), separated by ';'", is_ssh_keys, true},
     [SCHEMA_PATH] = {"path", "an absolute path", is_path, false},
+    [SCHEMA_NAME] = {"name", "a name: lower-case letters, digits, '.' and '-', at most 63 characters", is_name, false},
+    [SCHEMA_URL] = {"address", "an address http://HOST[:PORT]/PATH or https://…, without user, query and fragment", is_url, false},
+    [SCHEMA_WINDOW] = {"time window", "a time window such as 03:00-05:00, 'Sun 03:00-05:00' or 'Mon-Fri 22:00-02:00'", is_window, true},
     [SCHEMA_SECRET_FILE] = {"secret file", "a path " SCHEMA_SECRETS_DIR "/<name>.secret", is_secret_file, false},
 };

@@ -128,6 +128,16 @@ static int check_digest(CMS_SignerInfo *info, struct err *err) {
     return err_set(err, -EKEYREJECTED, "the signature uses another hash than SHA-256, SHA-384 or SHA-512");
 }
 
+// Memory behind a filter that does nothing: of plain memory CMS_verify() makes a copy, which it loses when it fails early (OpenSSL 3.0).
+static BIO *read_only_bio(const void *data, size_t size) {
+    BIO *filter = BIO_new(BIO_f_null()), *memory = BIO_new_mem_buf(data, (int)size);
+    if (filter && memory)
+        return BIO_push(filter, memory);
+    BIO_free(filter);
+    BIO_free(memory);
+    return NULL;
+}
+
 // All signers' signatures over `data`, by the keys of the certificates that came along; whether those may sign is the next question.
 static int check_content(const struct verifier *verifier, const void *data, size_t size, struct err *err) {
     STACK_OF(CMS_SignerInfo) *signers = CMS_get0_SignerInfos(verifier->cms);
@@ -136,9 +146,9 @@ static int check_content(const struct verifier *verifier, const void *data, size
         if (r < 0)
             return r;
     }
-    BIO *content = BIO_new_mem_buf(data, (int)size);
+    BIO *content = read_only_bio(data, size);
     int ok = content && CMS_verify(verifier->cms, NULL, NULL, content, NULL, CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY);
-    BIO_free(content);
+    BIO_free_all(content);
     if (ok == 1)
         return 0;
     if (ERR_GET_REASON(ERR_peek_last_error()) == CMS_R_SIGNER_CERTIFICATE_NOT_FOUND)

@@ -50,8 +50,7 @@ static int read_secret(int root_fd, const char *path, const char *key, char **re
     return r < 0 ? err_prefix(err, r, "%s", key) : 0;
 }
 
-static unsigned count_hardware_watchdogs(int root_fd) {
-    unsigned count = 0;
+static void find_watchdogs(int root_fd, struct facts *facts) {
     int fd = openat(root_fd, "sys/class/watchdog", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
@@ -60,9 +59,14 @@ static unsigned count_hardware_watchdogs(int root_fd) {
         struct err err;
         cleanup_free char *path = str_printf("%s/identity", entry->d_name), *identity = NULL;
         bool is_soft = file_read(dirfd(dir), path, 4096, &identity, NULL, &err) == 0 && strncmp(identity, "Software Watchdog", 17) == 0;
-        count += !is_soft;
+        unsigned number = (unsigned)strtoul(entry->d_name + strcspn(entry->d_name, "0123456789"), NULL, 10);
+        if (is_soft) {
+            facts->has_softdog = true;
+            facts->softdog = number;
+        } else if (facts->hardware_watchdogs++ == 0 || number < facts->hardware_watchdog) {
+            facts->hardware_watchdog = number;
+        }
     }
-    return count;
 }
 
 int facts_gather(int root_fd, const struct schema *schema, const struct config *config, bool has_config, struct facts_store *ret_store,
@@ -88,8 +92,8 @@ int facts_gather(int root_fd, const struct schema *schema, const struct config *
         .password_hash = store.password_hash,
         .has_zone = fstatat(root_fd, zone, &st, 0) == 0 && S_ISREG(st.st_mode),
         .has_config = has_config,
-        .hardware_watchdogs = count_hardware_watchdogs(root_fd),
     };
+    find_watchdogs(root_fd, &store.facts);
     *ret_store = store;
     store = (struct facts_store){0};
     return 0;

@@ -5,9 +5,9 @@ SANDBOX_SOURCES = firstboot/sandbox.c
 FIRSTBOOT_SOURCES = $(filter-out $(SANDBOX_SOURCES),$(wildcard firstboot/*.c)) $(wildcard firstboot/update/*.c)
 FIRSTBOOT_LIBS = -ljansson -lcrypto
 FETCH_SOURCES = $(wildcard firstboot/fetch/*.c) $(SANDBOX_SOURCES)
-FETCH_LIBS = -lcurl -ljansson -lcrypto
+FETCH_LIBS = -lcurl -ljansson -lcrypto -lseccomp
 VERIFY_SOURCES = $(wildcard firstboot/verify/*.c) $(SANDBOX_SOURCES)
-VERIFY_LIBS = -ljansson -lcrypto
+VERIFY_LIBS = -ljansson -lcrypto -lseccomp
 INIT_SOURCES = $(wildcard firstboot/init/*.c)
 RESTART_SOURCES = firstboot/efi/restart.c
 RESTART_FLAGS = -std=gnu17 -I. $(WARNINGS) -Os -ffreestanding -fpic -fshort-wchar -mno-red-zone -mgeneral-regs-only -fno-stack-protector \

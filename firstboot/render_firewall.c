@@ -19,6 +19,12 @@ static const char input[] =
     "\t\tudp sport 67 udp dport 68 accept\n"
     "\t\tip6 saddr fe80::/10 udp sport 547 udp dport 546 accept\n";
 
+// Clouds hand out user data there, which may hold secrets. Only root and webops-fetch, which is nobody, may ask.
+static const char output[] = "\tchain output {\n"
+                             "\t\ttype filter hook output priority filter; policy accept;\n"
+                             "\t\tip daddr 169.254.169.254 tcp dport 80 meta skuid != { 0, 65534 } drop\n"
+                             "\t}\n";
+
 // nft wants one family per set. Adds "ip saddr { … } goto ssh_limit"; nothing when the list has no such family.
 static void add_sources(const struct render *in, struct buf *buf, int family) {
     const char *item, *separator = "";
@@ -81,7 +87,9 @@ static void add_table(const struct render *in, struct buf *buf) {
     buf_printf(buf, "\t\ttcp dport %ld goto ssh\n", (long)render_integer(in, "SSH_PORT"));
     add_ports(in, buf, "FIREWALL_ALLOW_TCP", "tcp");
     add_ports(in, buf, "FIREWALL_ALLOW_UDP", "udp");
-    buf_add_str(buf, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n}\n");
+    buf_add_str(buf, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n");
+    buf_add_str(buf, output);
+    buf_add_str(buf, "}\n");
 }
 
 void render_firewall(const struct render *in) {

@@ -49,15 +49,25 @@ void render_limits(const struct render *in) {
     render_file(in, "etc/systemd/system/user-.slice.d/90-webops.conf", 0644, &slice);
 }
 
+// Number of the device that systemd is to feed. The init has loaded softdog before the machine's own watchdogs, so systemd, which takes
+// number 0, has fed that one since it started; the machine's own takes over here.
+static unsigned watchdog_number(const struct facts *facts, bool wants_softdog) {
+    if (wants_softdog)
+        return facts->has_softdog ? facts->softdog : facts->hardware_watchdogs; // devices are numbered in the order they register in
+    if (facts->hardware_watchdogs)
+        return facts->hardware_watchdog;
+    return facts->has_softdog && facts->softdog == 0; // none of the kind that is wanted: a number that does not exist yet
+}
+
 // The image's own drop-in says 30 s; only a difference needs a file, and with it a reload of systemd.
 void render_watchdog(const struct render *in) {
     const char *kind = render_text(in, "WATCHDOG");
     const struct schema_key *key = schema_find(in->schema, "WATCHDOG_TIMEOUT");
     long seconds = (long)render_integer(in, key->name);
-    bool is_off = strcmp(kind, "off") == 0, is_soft = strcmp(kind, "softdog") == 0;
-    in->plan->needs_softdog = is_soft || (strcmp(kind, "auto") == 0 && in->facts->hardware_watchdogs == 0);
-    bool beside_hardware = is_soft && in->facts->hardware_watchdogs > 0;
-    if (!is_off && !beside_hardware && seconds == strtol(key->fallback, NULL, 10))
+    bool is_off = strcmp(kind, "off") == 0;
+    in->plan->needs_softdog = strcmp(kind, "softdog") == 0 || (strcmp(kind, "auto") == 0 && in->facts->hardware_watchdogs == 0);
+    unsigned number = is_off ? 0 : watchdog_number(in->facts, in->plan->needs_softdog);
+    if (!is_off && number == 0 && seconds == strtol(key->fallback, NULL, 10))
         return;
     cleanup_buf struct buf file = {0};
     buf_printf(&file, "%s[Manager]\n", header);
@@ -65,8 +75,8 @@ void render_watchdog(const struct render *in) {
         buf_add_str(&file, "RuntimeWatchdogSec=off\nRebootWatchdogSec=off\n");
     else
         buf_printf(&file, "RuntimeWatchdogSec=%lds\n", seconds);
-    if (beside_hardware) // devices are numbered in the order of their registration; ours comes last
-        buf_printf(&file, "WatchdogDevice=/dev/watchdog%u\n", in->facts->hardware_watchdogs);
+    if (number > 0)
+        buf_printf(&file, "WatchdogDevice=/dev/watchdog%u\n", number);
     render_file(in, "etc/systemd/system.conf.d/90-webops.conf", 0644, &file);
 }
 

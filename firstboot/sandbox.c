@@ -3,6 +3,7 @@
 #include "firstboot/sandbox.h"
 #include <errno.h>
 #include <grp.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -49,4 +50,28 @@ int sandbox_enter(unsigned timeout_seconds, struct err *err) {
     if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
         r = err_sys(err, -errno, "cannot give up gaining rights");
     return r;
+}
+
+static int load_filter(uint32_t otherwise, const struct sandbox_call *calls, size_t count, struct err *err) {
+    scmp_filter_ctx filter = seccomp_init(otherwise);
+    if (!filter)
+        return err_set(err, -ENOMEM, "cannot make a filter of system calls");
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const struct scmp_arg_cmp fits = {
+            .arg = calls[i].argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = calls[i].mask, .datum_b = calls[i].value};
+        r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i].number, calls[i].mask ? 1 : 0, &fits);
+    }
+    if (r == 0)
+        r = seccomp_load(filter);
+    seccomp_release(filter);
+    return r < 0 ? err_sys(err, r, "cannot set the filter of system calls") : 0;
+}
+
+int sandbox_filter(const struct sandbox_call *calls, size_t count, struct err *err) {
+    return load_filter(SCMP_ACT_KILL_PROCESS, calls, count, err);
+}
+
+int sandbox_filter_refusing(const struct sandbox_call *calls, size_t count, struct err *err) {
+    return load_filter(SCMP_ACT_ERRNO(ENOSYS), calls, count, err);
 }

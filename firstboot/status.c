@@ -7,6 +7,7 @@
 #include "firstboot/drift.h"
 #include "firstboot/health.h"
 #include "firstboot/report.h"
+#include "firstboot/update/slots.h"
 #include <string.h>
 
 #define MAX_ERRORS 5
@@ -86,10 +87,12 @@ json_t *status_gather(int root_fd) {
     json_t *apply = pick(last, apply_names, ARRAY_SIZE(apply_names));
     json_t *stage = json_object_get(report, "last");
     json_object_set(apply, "stage", stage ? stage : json_null());
-    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:O?, s:o, s:o}", "hostname", hostname, "generation", generation(&record), "slot",
+    json_t *update = update_status(root_fd), *slots = json_incref(json_object_get(update, "slots")) ?: json_null();
+    json_object_del(update, "slots");
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:O?, s:o, s:o, s:o, s:o}", "hostname", hostname, "generation", generation(&record), "slot",
                      bootrecord_text(&record, "SLOT"), "layers", layers(&record), "config",
                      pick(last, config_names, ARRAY_SIZE(config_names)), "apply", apply, "health", health, "drift", drift_count(root_fd),
-                     "errors", last_errors(root_fd));
+                     "errors", last_errors(root_fd), "slots", slots, "update", update);
 }
 
 static const char *text_of(const json_t *object, const char *name, const char *fallback) {
@@ -133,6 +136,7 @@ void status_format(const json_t *status, struct buf *text) {
     const json_t *config = json_object_get(status, "config"), *apply = json_object_get(status, "apply"),
                  *drift = json_object_get(status, "drift");
     format_generation(status, text);
+    update_status_format(json_object_get(status, "update"), json_object_get(status, "slots"), text);
     buf_printf(text, "%-12s %s\n", "config", text_of(config, "source", "none applied yet"));
     format_list(json_object_get(config, "problems"), "  refused", text);
     buf_printf(text, "%-12s %s, %s, %lld changes\n", "applied", text_of(apply, "time", "never"), text_of(apply, "stage", "-"),

@@ -169,13 +169,19 @@ static void tell_console(const struct session *session, const char *problems) {
                       "as a NoCloud seed or as a QEMU/SMBIOS credential, and reboot.");
 }
 
-// What health has to know of the configuration in force.
+// What health and updates have to know of the configuration in force.
 static json_t *settings(const struct session *session) {
+    static const char *const update_texts[] = {"UPDATE_URL", "UPDATE_CHANNEL", "UPDATE_WINDOW"};
+    static const char *const update_names[] = {"update_url", "update_channel", "update_window"};
     const struct config *config = &session->found.config;
-    return json_pack("{s:I, s:I, s:b, s:b}", "health_timeout", (json_int_t)schema_integer(&schema_base, config, "HEALTH_TIMEOUT"),
-                     "ssh_port", (json_int_t)schema_integer(&schema_base, config, "SSH_PORT"), "firewall",
-                     schema_bool(&schema_base, config, "ENABLE_FIREWALL"), "watchdog",
-                     strcmp(schema_text(&schema_base, config, "WATCHDOG"), "off") != 0);
+    json_t *all = json_pack(
+        "{s:I, s:I, s:b, s:b, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(&schema_base, config, "HEALTH_TIMEOUT"), "ssh_port",
+        (json_int_t)schema_integer(&schema_base, config, "SSH_PORT"), "firewall", schema_bool(&schema_base, config, "ENABLE_FIREWALL"),
+        "watchdog", strcmp(schema_text(&schema_base, config, "WATCHDOG"), "off") != 0, "update_auto",
+        schema_bool(&schema_base, config, "UPDATE_AUTO"), "update_tries", (json_int_t)schema_integer(&schema_base, config, "UPDATE_TRIES"));
+    for (size_t i = 0; i < ARRAY_SIZE(update_texts); i++)
+        json_object_set_new(all, update_names[i], report_text(schema_text(&schema_base, config, update_texts[i]) ?: ""));
+    return all;
 }
 
 static int save_report(const struct session *session, const char *problems, struct err *err) {

@@ -62,6 +62,10 @@ def test_configuration_from_the_hetzner_metadata_service(image):
         assert vm.out("hostname") == "from-hetzner"
         requests = log.read_text()
         assert "GET /hetzner/v1/userdata" in requests and "refused" not in requests
+        # From now on it may hold secrets of somebody else: root and webops-fetch reach it, other users do not.
+        connect = "timeout 5 bash -c 'exec 3<>/dev/tcp/169.254.169.254/80'"
+        assert vm.root(connect).returncode == 0
+        assert vm.run(connect, check=False).returncode != 0
 
 
 def flipped(image, offset, name):

@@ -146,7 +146,7 @@ def test_unprivileged_build(small):
         shutil.copy2(PROGRAM, home / "webops-image")
         programs = home / "programs"
         programs.mkdir()
-        for name in ("webops", "webops-fetch", "init", "restart.efi"):
+        for name in ("webops", "webops-fetch", "webops-verify", "init", "restart.efi"):
             shutil.copy2(ROOT / "build" / name, programs / name)
         subprocess.run(["chown", "-R", "daemon:daemon", home], check=True)
         subprocess.run(["sh", "-c", "grep -q '^daemon:' /etc/subuid || echo daemon:2000000:65536 >>/etc/subuid;"

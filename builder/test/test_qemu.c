@@ -71,6 +71,20 @@ static void test_plan_bios_has_no_flash(void **state) {
     assert_int_equal(count_of(argv, "id=disk"), 1);
 }
 
+static void test_plan_secure_boot(void **state) {
+    (void)state;
+    struct qemu_options options = sample();
+    cleanup(qemu_argv_done) char **plain = qemu_plan(&options);
+    assert_true(has(plain, "-machine", "q35"));
+    assert_false(has(plain, "-global", NULL));
+    options.firmware = QEMU_SECURE_BOOT;
+    cleanup(qemu_argv_done) char **argv = qemu_plan(&options);
+    assert_true(has(argv, "-machine", "q35,smm=on"));
+    assert_true(has(argv, "-global", "driver=cfi.pflash01,property=secure,value=on"));
+    assert_true(has(argv, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=/fw/code.fd"));
+    assert_true(has(argv, "-drive", "if=pflash,unit=1,format=raw,file=/tmp/x/vars.fd"));
+}
+
 static void test_plan_seed_net_extra(void **state) {
     (void)state;
     const char *const extra[] = {"-fw_cfg", "name=opt/a,string=b", NULL};
@@ -146,24 +160,24 @@ static void test_sector_answers(void **state) {
 
 static void test_find_uefi(void **state) {
     (void)state;
-    const char *code = NULL, *vars = NULL;
-    struct err err = {0};
-    assert_int_equal(qemu_find_uefi(&code, &vars, &err), 0);
-    assert_int_equal(access(code, R_OK), 0);
-    assert_int_equal(access(vars, R_OK), 0);
+    static const enum qemu_firmware firmwares[] = {QEMU_UEFI, QEMU_SECURE_BOOT};
+    for (size_t i = 0; i < ARRAY_SIZE(firmwares); i++) {
+        const char *code = NULL, *vars = NULL;
+        struct err err = {0};
+        assert_int_equal(qemu_find_uefi(firmwares[i], &code, &vars, &err), 0);
+        assert_int_equal(access(code, R_OK), 0);
+        assert_int_equal(access(vars, R_OK), 0);
+        assert_int_equal(strstr(code, "secboot") != NULL, firmwares[i] == QEMU_SECURE_BOOT);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan_uefi),
-        cmocka_unit_test(test_plan_bios_has_no_flash),
-        cmocka_unit_test(test_plan_seed_net_extra),
-        cmocka_unit_test(test_plan_doubles_commas),
-        cmocka_unit_test(test_format),
-        cmocka_unit_test(test_sector_is_bootable),
-        cmocka_unit_test(test_probe_finds_one_and_cleans_up),
-        cmocka_unit_test(test_sector_answers),
-        cmocka_unit_test(test_find_uefi),
+        cmocka_unit_test(test_plan_uefi),           cmocka_unit_test(test_plan_bios_has_no_flash),
+        cmocka_unit_test(test_plan_secure_boot),    cmocka_unit_test(test_plan_seed_net_extra),
+        cmocka_unit_test(test_plan_doubles_commas), cmocka_unit_test(test_format),
+        cmocka_unit_test(test_sector_is_bootable),  cmocka_unit_test(test_probe_finds_one_and_cleans_up),
+        cmocka_unit_test(test_sector_answers),      cmocka_unit_test(test_find_uefi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small certification authority for tests: certificates and revocation lists of every kind that must be told apart. Keys are EC P-256
-// (made in no time) unless RSA is asked for.
+// (made in no time) unless others are asked for.
 #pragma once
 #include "common/buf.h"
 #include <openssl/pem.h>
@@ -21,12 +21,13 @@ struct zoo_id {
 struct zoo_recipe {
     const char *name;
     const struct zoo_id *issuer; // NULL: signs itself
-    bool is_ca, is_rsa;
+    bool is_ca;
+    int rsa_bits; // 0: an EC key
+    const char *curve; // NULL: P-256
     const char *eku; // "codeSigning", "serverAuth", … or NULL
     const char *usage; // NULL: what fits
     int64_t from, until; // 0: a day before ZOO_NOW, a year behind it
     const EVP_MD *digest; // NULL: SHA-256
-    int rsa_bits; // 0: 2048
 };
 
 static inline void zoo_check(bool ok, const char *what) {
@@ -46,8 +47,8 @@ static inline void zoo_extension(X509 *certificate, X509 *issuer, int nid, const
 
 static inline struct zoo_id zoo_make(const struct zoo_recipe *recipe) {
     static long serial = 1000;
-    struct zoo_id id = {recipe->is_rsa ? EVP_RSA_gen((unsigned)(recipe->rsa_bits ? recipe->rsa_bits : 2048)) : EVP_EC_gen("P-256"),
-                        X509_new()};
+    struct zoo_id id = {.certificate = X509_new()};
+    id.key = recipe->rsa_bits ? EVP_RSA_gen((unsigned)recipe->rsa_bits) : EVP_EC_gen(recipe->curve ? recipe->curve : "P-256");
     X509 *issuer = recipe->issuer ? recipe->issuer->certificate : id.certificate;
     X509_NAME *name = X509_get_subject_name(id.certificate);
     zoo_check(id.key && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)recipe->name, -1, -1, 0), "a name");

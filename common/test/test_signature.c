@@ -16,7 +16,8 @@ static int zoo_setup(void **state) {
     struct zoo *zoo = mem_array(1, sizeof(*zoo));
     zoo->root = zoo_make(&(struct zoo_recipe){.name = "Zoo Root", .is_ca = true});
     zoo->intermediate = zoo_make(&(struct zoo_recipe){.name = "Zoo Intermediate", .issuer = &zoo->root, .is_ca = true});
-    zoo->signer = zoo_make(&(struct zoo_recipe){.name = "Zoo Signer", .issuer = &zoo->intermediate, .eku = "codeSigning", .is_rsa = true});
+    zoo->signer =
+        zoo_make(&(struct zoo_recipe){.name = "Zoo Signer", .issuer = &zoo->intermediate, .eku = "codeSigning", .rsa_bits = 2048});
     zoo_pem(&zoo->root, &zoo->ca);
     zoo_pem(&zoo->intermediate, &zoo->chain);
     zoo_pem(&zoo->signer, &zoo->certificate);

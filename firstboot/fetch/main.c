@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/opt.h"
 #include "firstboot/sandbox.h"
+#include "firstboot/fetch/filter.h"
 #include "firstboot/fetch/session.h"
 #include "firstboot/fetch/transfer.h"
 #include <signal.h>
@@ -47,6 +48,8 @@ static int fetch_ranges(const struct arguments *arguments) {
     struct err err = {0};
     int r = sandbox_enter(RANGES_CPU_SECONDS, &err);
     if (r == 0)
+        r = filter_enter(&err);
+    if (r == 0)
         r = session_run(&arguments->session, &err);
     return r < 0 ? verb_failed(r, &err) : EXIT_OK;
 }
@@ -57,6 +60,8 @@ static int fetch_one(struct arguments *arguments) {
     arguments->transfer.max_bytes = (size_t)arguments->max_bytes;
     arguments->transfer.timeout_seconds = arguments->timeout;
     int r = sandbox_enter((unsigned)arguments->timeout, &err);
+    if (r == 0)
+        r = filter_enter(&err);
     if (r == 0)
         r = transfer_run(&arguments->transfer, &body, &err);
     if (r < 0)

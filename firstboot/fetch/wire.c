@@ -69,8 +69,8 @@ int wire_print(const char *fmt, ...) {
 }
 
 int wire_failed(int code, const struct err *err) {
-    char text[512];
-    snprintf(text, sizeof(text), "%s", err->text);
+    char text[sizeof(err->text)];
+    memcpy(text, err->text, sizeof(text));
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127)
             *c = ' ';

@@ -29,6 +29,7 @@ struct boot {
     dev_t verity;
     dev_t layers[SLOT_MAX_LAYERS];
     bool is_state_read_only;
+    int state_fd; // top of the state partition, once it is mounted; else -1
     const char *state_check; // ext4_describe()
     struct factory_counts factory;
     uint64_t start_ms;
@@ -38,5 +39,5 @@ struct boot {
 
 // Every step: 0, or a negative errno with a text that says what it did, where, and why that failed.
 typedef int boot_step_fn(struct boot *boot, struct err *err);
-boot_step_fn mounts_apply, command_line_load, plan_load, devices_apply, verity_apply, layers_apply, state_apply, factory_apply, etc_apply,
-    machine_id_apply, record_apply, switch_apply;
+boot_step_fn mounts_apply, command_line_load, plan_load, devices_apply, verity_apply, layers_apply, state_apply, trial_apply, factory_apply,
+    etc_apply, machine_id_apply, record_apply, switch_apply;

@@ -53,7 +53,7 @@ void console_say(const char *fmt, ...) {
     write_to("/dev/console", shown, (size_t)length < sizeof(shown) ? (size_t)length : sizeof(shown) - 1);
 }
 
-_Noreturn void console_fail(const char *step, const struct err *err) {
+void console_report(const char *step, const struct err *err) {
     char text[LINE_BYTES + 128];
     int length = snprintf(text, sizeof(text), "\r\nwebops-init: cannot boot: step %s: %s\r\nwebops-init: restarting in %d seconds\r\n",
                           step, err->text, SECONDS_TO_READ);
@@ -62,7 +62,9 @@ _Noreturn void console_fail(const char *step, const struct err *err) {
     // While the mounts move into the new root there is no /dev; descriptor 2 is still the console then.
     if (!write_to("/dev/console", text, size))
         (void)!write(STDERR_FILENO, text, size);
-    sync();
+}
+
+_Noreturn void console_restart(void) {
     sleep(SECONDS_TO_READ);
     for (;;) {
         reboot(RB_AUTOBOOT);

@@ -14,5 +14,7 @@ void console_open(void);
 void console_log(int level, const char *fmt, ...) printf_like(2, 3) nonnull(2);
 // One line on the console whatever the kernel's log level, and in the kernel log as a debug line.
 void console_say(const char *fmt, ...) printf_like(1, 2) nonnull(1);
-// Says on the console and in the kernel log which step failed and why, waits five seconds, restarts the machine. There is no shell.
-_Noreturn void console_fail(const char *step, const struct err *err) nonnull(1, 2);
+// Says on the console and in the kernel log which step failed and why.
+void console_report(const char *step, const struct err *err) nonnull(1, 2);
+// Gives five seconds for reading that, and restarts the machine. There is no shell.
+_Noreturn void console_restart(void);

@@ -212,7 +212,7 @@ static void rights_while_it_waits(void **state) {
         free(status);
         status = NULL;
         assert_int_equal(file_read(AT_FDCWD, path, 1 << 16, &status, &size, &err), 0);
-        if (strstr(status, "NoNewPrivs:\t1"))
+        if (strstr(status, "Seccomp:\t2"))
             break;
     }
     int read_limits = file_read(AT_FDCWD, limits_path, 1 << 16, &limits, &size, &err);
@@ -220,6 +220,7 @@ static void rights_while_it_waits(void **state) {
     struct err killed;
     assert_true(run_wait(&run, pid, &killed) < 0);
     assert_int_equal(read_limits, 0);
+    assert_status(status, "Seccomp:\t2");
     assert_status(status, "NoNewPrivs:\t1");
     assert_status(status, "CapEff:\t0000000000000000");
     assert_status(status, "CapPrm:\t0000000000000000");

@@ -248,6 +248,35 @@ static void watchdog(void **state) {
     assert_non_null(strstr(support_content(&both, path), "WatchdogDevice=/dev/watchdog1\n"));
 }
 
+// The init loads softdog, so it is number 0 and the machine's own comes behind it.
+static void watchdog_behind_softdog(void **state) {
+    (void)state;
+    static const char path[] = "etc/systemd/system.conf.d/90-webops.conf";
+    static const struct {
+        const char *config;
+        unsigned hardware;
+        const char *device; // NULL: the image's own settings will do
+    } cases[] = {
+        {"", 0, NULL},
+        {"", 1, "WatchdogDevice=/dev/watchdog1\n"},
+        {"WATCHDOG=softdog\n", 0, NULL},
+        {"WATCHDOG=softdog\n", 1, NULL},
+        {"WATCHDOG=hardware\n", 1, "WatchdogDevice=/dev/watchdog1\n"},
+        {"WATCHDOG=hardware\n", 0, "WatchdogDevice=/dev/watchdog1\n"}, // never softdog: the health check says that none is fed
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct facts facts = support_facts;
+        facts.has_softdog = true;
+        facts.hardware_watchdogs = facts.hardware_watchdog = cases[i].hardware;
+        cleanup_plan struct plan plan = support_plan_with(cases[i].config, &facts, 0);
+        assert_int_equal(plan_find(&plan, path) != NULL, cases[i].device != NULL);
+        if (cases[i].device)
+            assert_non_null(strstr(support_content(&plan, path), cases[i].device));
+    }
+    cleanup_plan struct plan off = support_plan("WATCHDOG=off\n");
+    assert_null(strstr(support_content(&off, path), "WatchdogDevice"));
+}
+
 static void swap(void **state) {
     (void)state;
     cleanup_plan struct plan plan = support_plan("SWAP_SIZE=512M\n"), none = support_plan("");
@@ -273,6 +302,7 @@ static void firewall_default(void **state) {
     assert_non_null(strstr(text, "tcp dport 22 goto ssh\n"));
     assert_non_null(strstr(text, "add @ssh4 { ip saddr limit rate over 10/minute burst 10 packets } drop\n"));
     assert_non_null(strstr(text, "table inet webops\ndelete table inet webops\ntable inet webops {\n"));
+    assert_non_null(strstr(text, "ip daddr 169.254.169.254 tcp dport 80 meta skuid != { 0, 65534 } drop\n"));
     assert_null(strstr(text, "flush ruleset")); // tables of others stay
 }
 
@@ -343,6 +373,7 @@ int main(void) {
         cmocka_unit_test(limits_and_slice),
         cmocka_unit_test(sysctls),
         cmocka_unit_test(watchdog),
+        cmocka_unit_test(watchdog_behind_softdog),
         cmocka_unit_test(swap),
         cmocka_unit_test(issue_says_what_is_missing),
         cmocka_unit_test(firewall_default),

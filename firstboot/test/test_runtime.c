@@ -181,6 +181,9 @@ static void facts_of_a_root(void **state) {
     assert_null(store.facts.password_hash);
     assert_true(store.facts.has_zone);
     assert_int_equal(store.facts.hardware_watchdogs, 1);
+    assert_int_equal(store.facts.hardware_watchdog, 1);
+    assert_true(store.facts.has_softdog);
+    assert_int_equal(store.facts.softdog, 0);
 }
 
 int main(void) {

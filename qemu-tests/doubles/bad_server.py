@@ -316,6 +316,26 @@ def sequence_of(*modes):
     return mode
 
 
+together_lock = threading.Condition()
+together_arrived = {}
+
+
+def together(request):
+    """/together/N: behind the first request, each N wait for each other and are answered in the reverse of their order in the file."""
+    if count(request.path) == 1:
+        return request.part()
+    with together_lock:
+        arrived = together_arrived.setdefault(request.path, [])
+        arrived.append(request.first)
+        together_lock.notify_all()
+        is_in_time = together_lock.wait_for(lambda: len(arrived) >= request.number(), HOLD_SECONDS)
+        order = sorted(arrived, reverse=True)
+        if not is_in_time or len(arrived) > request.number():
+            return request.head(500, Content_Length=0)
+    time.sleep(0.05 * order.index(request.first))
+    return request.part()
+
+
 def raw(request):
     request.send(request.arguments[0].encode("latin-1"))
     return False
@@ -355,6 +375,7 @@ MODES = {
     "then-whole": then_whole,
     "flipped": flipped,
     "raw": raw,
+    "together": together,
 }
 
 

@@ -107,8 +107,7 @@ class Judge:
         self.seen = {}
 
     def loader_code(self):
-        bios = self.disk.partitions["bios"]
-        return sha256(self.disk.read(0, 440) + self.disk.read(bios.offset, bios.size)).digest()
+        return self.disk.page(0)[:440], self.disk.prints.get("bios", 0)
 
     def judge(self):
         """The verdict; states that are the same but for the state partition are judged once."""

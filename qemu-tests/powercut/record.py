@@ -3,6 +3,7 @@
 
 The command line is that of `webops-image run` but for the disk. Always software emulation, so that a recording does not depend on the host.
 """
+import json
 import shutil
 import signal
 import socket
@@ -24,9 +25,10 @@ def free_port():
 
 
 class Recorded(VM):
-    """Boots `disk` (raw) with its writes in `overlay` and their log in `log`; both are made anew. `more`: further read-only disks."""
+    """Boots `disk` (raw) with its writes in `overlay` and their log in `log`; both are made anew.
+    `more` {serial: path}: further read-only disks, /dev/disk/by-id/virtio-<serial> in the machine."""
 
-    def __init__(self, name, disk, log, overlay, *, access, bios=False, more=(), user="ops", memory=1024):
+    def __init__(self, name, disk, log, overlay, *, access, bios=False, more=None, user="ops", memory=1024):
         self.name, self.user, self.access, self.log, self.overlay = name, user, access, Path(log), Path(overlay)
         self.password = "correct horse battery"
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -36,6 +38,7 @@ class Recorded(VM):
         self.overlay.unlink(missing_ok=True)
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", Path(disk).resolve(), "-F", "raw", self.overlay], check=True)
         self.vars = self.overlay.with_suffix(".vars")
+        self.qmp = self.overlay.with_suffix(".qmp")
         port = free_port()
         self.facts = {"ssh_port": port}
         command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-name", name, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std",
@@ -48,10 +51,11 @@ class Recorded(VM):
                     "-blockdev", f"driver=file,node-name=logfile,filename={self.log}",
                     "-blockdev", "driver=blklogwrites,node-name=recorded,file=disk,log=logfile,log-sector-size=512,log-super-update-interval=1",
                     "-device", "virtio-blk-pci,drive=recorded,bootindex=1"]
-        for number, path in enumerate(more):
-            command += ["-drive", f"if=none,id=more{number},format=raw,readonly=on,file={path}", "-device", f"virtio-blk-pci,drive=more{number}"]
+        for serial, path in (more or {}).items():
+            command += ["-drive", f"if=none,id={serial},format=raw,readonly=on,file={path}", "-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
         command += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=net,romfile=",
-                    "-chardev", f"file,id=serial,append=on,path={self.serial}", "-serial", "chardev:serial"]
+                    "-chardev", f"file,id=serial,append=on,path={self.serial}", "-serial", "chardev:serial",
+                    "-chardev", f"socket,id=qmp,server=on,wait=off,path={self.qmp}", "-mon", "chardev=qmp,mode=control"]
         self.started = time.monotonic()
         self.errors = open(LOGS / f"{name}.run", "wb")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, text=True)
@@ -59,6 +63,18 @@ class Recorded(VM):
     def position(self):
         """Entries logged so far."""
         return writelog.count(self.log)
+
+    def reset(self):
+        """As the button does: nothing is told to the machine, what QEMU has accepted stays."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.connect(str(self.qmp))
+            stream = control.makefile("rw")
+            for command in ("qmp_capabilities", "system_reset"):
+                stream.write(json.dumps({"execute": command}) + "\n")
+                stream.flush()
+                while "return" not in json.loads(stream.readline()):
+                    pass
+        self.disconnect()
 
     def wait_end(self, timeout=120):
         self.disconnect()
@@ -81,6 +97,7 @@ class Recorded(VM):
         self.errors.close()
         self.overlay.unlink(missing_ok=True)
         self.vars.unlink(missing_ok=True)
+        self.qmp.unlink(missing_ok=True)
         return self.process.returncode
 
 

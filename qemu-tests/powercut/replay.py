@@ -20,10 +20,10 @@ TEARS = 8  # of one write: all when there are fewer
 
 @dataclass
 class State:
-    """How to build a state again: the first `upto` entries, then what `extra` says."""
+    """How to build a state again: the first `until` entries, then what `extra` says."""
 
     kind: str
-    upto: int  # entries applied in order
+    until: int  # entries applied in order
     extra: tuple = ()  # ("torn", entry, bytes from its start) | ("window", first entry, seed) | ("without", first entry, entry)
 
 
@@ -123,31 +123,31 @@ class Replay:
             if not self.is_state_only(entry) and sum(item.size for item in self.window) <= REORDER_BYTES:
                 self.reorder(entry.number + 1)
 
-    def reorder(self, upto):
+    def reorder(self, until):
         """The window so far in other orders. Leaves the disk as it was."""
         window = list(self.window)
-        if len(window) < 2 or upto <= self.first:
+        if len(window) < 2 or until <= self.first:
             return
         self.disk.rollback(0)
         for seed in self.seeds:
-            self.variant("reordered", shuffled(window, seed), upto, ("window", window[0].number, seed))
+            self.variant("reordered", shuffled(window, seed), until, ("window", window[0].number, seed))
         for missing in dropped(window):
             rest = [entry for entry in window if entry is not missing]
-            self.variant("dropped", rest, upto, ("without", window[0].number, missing.number))
+            self.variant("dropped", rest, until, ("without", window[0].number, missing.number))
         for entry in window:
             self.disk.write(entry.offset, self.log.data(entry))
 
-    def variant(self, kind, entries, upto, extra):
+    def variant(self, kind, entries, until, extra):
         for entry in entries:
             self.disk.write(entry.offset, self.log.data(entry))
-        self.check(kind, upto, extra)
+        self.check(kind, until, extra)
         self.disk.rollback(0)
 
-    def check(self, kind, upto, extra=()):
-        if upto <= self.first:
+    def check(self, kind, until, extra=()):
+        if until <= self.first:
             return
         verdict = self.judge.judge()
-        state = State(kind, upto, extra)
+        state = State(kind, until, extra)
         report = self.report
         report.states[kind] += 1
         loader = self.disk.fingerprint()
@@ -157,7 +157,7 @@ class Replay:
         report.distinct.add(loader)
         report.distinct_all.add(whole)
         report.runs[verdict.runs.get(report.firmware)] += 1
-        problems = verdict.problems + self.promise(verdict, upto)
+        problems = verdict.problems + self.promise(verdict, until)
         if problems:
             report.failures.append((state, problems))
         for note in verdict.notes:
@@ -167,7 +167,7 @@ class Replay:
 
 
 def window_of(log, state):
-    window = [entry for entry in log.entries[state.extra[1] : state.upto] if entry.size and not entry.flags & 8]
+    window = [entry for entry in log.entries[state.extra[1] : state.until] if entry.size and not entry.flags & 8]
     if state.extra[0] == "without":
         return [entry for entry in window if entry.number != state.extra[2]]
     return shuffled(window, state.extra[2])
@@ -176,7 +176,7 @@ def window_of(log, state):
 def build(log, disk, state):
     """Puts `disk` (fresh from the base) into a state."""
     is_window = state.extra and state.extra[0] != "torn"
-    done = state.extra[1] if is_window else state.upto
+    done = state.extra[1] if is_window else state.until
     for entry in log.entries[:done]:
         if entry.size and not entry.flags & 8:
             disk.write(entry.offset, log.data(entry))

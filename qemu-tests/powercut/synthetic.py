@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small disk with everything a generation needs, and logs of what tools did to it: for testing the checker without a virtual machine."""
+import copy
 import os
 import struct
 import subprocess
@@ -10,8 +11,7 @@ from .disk import SECTOR, Disk
 from .generation import BLOCK, DIGESTS
 
 MIB = 1 << 20
-PARTS = (("bios", 1, 1), ("esp", 2, 40), ("webops-a", 42, 1), ("webops-b", 43, 1), ("webops-state", 44, 1))  # name, start and size in MiB
-END = 46
+SIZES = {"bios": 1, "esp": 40, "webops-a": 1, "webops-b": 1, "webops-state": 1}  # MiB
 GRUB_CFG = b"""\
 set slot=a
 load_env --file /grub/env1 webops_slot webops_left
@@ -73,16 +73,19 @@ def pe(sections):
 class Workshop:
     """A disk file, changed with mtools and direct writes; every change between two snapshots becomes log entries."""
 
-    def __init__(self, directory, generation):
+    def __init__(self, directory, generation, *, esp_mib=40, sectors_per_cluster=1):
         self.base, self.path = directory / "base.raw", directory / "work.raw"
         self.entries, self.log = [], directory / "made.log"
         with open(self.path, "wb") as disk:
-            disk.truncate(END * MIB)
-        arguments = []
-        for number, (name, start, size) in enumerate(PARTS, 1):
+            disk.truncate((sum(SIZES.values()) - SIZES["esp"] + esp_mib + 2) * MIB)
+        arguments, start = [], 1
+        self.starts = {}
+        for number, (name, size) in enumerate({**SIZES, "esp": esp_mib}.items(), 1):
+            self.starts[name] = start
             arguments += ["-n", f"{number}:{start * 2048}:{(start + size) * 2048 - 1}", "-c", f"{number}:{name}"]
+            start += size
         tool(["sgdisk", "-a", "2048", *arguments, self.path])
-        tool(["mkfs.vfat", "-F", "32", "-s", "1", "--invariant", f"--offset={2 * 2048}", self.path, str(40 * 1024)])
+        tool(["mkfs.vfat", "-F", "32", "-s", sectors_per_cluster, "--invariant", f"--offset={2 * 2048}", self.path, str(esp_mib * 1024)])
         tool(["mmd", "-i", self.esp, *(f"::/{name}" for name in ("EFI", "EFI/BOOT", "EFI/systemd", "EFI/webops", "loader", "loader/entries", "grub", "webops"))])
         self.put("EFI/BOOT/BOOTX64.EFI", b"restart")
         self.put("EFI/systemd/systemd-bootx64.efi", b"loader")
@@ -93,6 +96,14 @@ class Workshop:
         self.put("loader/entries/a.conf", generation.entry("a", 1))
         self.slot("a", generation.slot)
         self.start()
+
+    def clone(self, directory):
+        """The same in another directory, nothing recorded."""
+        other = copy.copy(self)
+        other.base, other.path, other.log = directory / "base.raw", directory / "work.raw", directory / "made.log"
+        tool(["cp", "--sparse=always", self.path, other.path])
+        other.start()
+        return other
 
     @property
     def esp(self):
@@ -115,7 +126,7 @@ class Workshop:
 
     def slot(self, name, data):
         with open(self.path, "r+b") as disk:
-            disk.seek(next(start for part, start, _ in PARTS if part == f"webops-{name}") * MIB)
+            disk.seek(self.starts[f"webops-{name}"] * MIB)
             disk.write(data)
 
     # Recording

@@ -20,9 +20,14 @@ def generation(name, fake):
     return Generation(name, digest(fake.uki), digest(fake.linux), digest(fake.initrd), wanted_slot(fake.cmdline))
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return Workshop(tmp_path_factory.mktemp("template"), OLD)
+
+
 @pytest.fixture
-def shop(tmp_path):
-    return Workshop(tmp_path, OLD)
+def shop(template, tmp_path):
+    return template.clone(tmp_path)
 
 
 def replay(shop, **options):

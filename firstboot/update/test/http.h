@@ -53,7 +53,7 @@ static inline struct http *http_start(const char *argv0, const char *const *opti
     http->program = str_printf("%.*swebops-fetch", length, argv0);
     cleanup_free char *server = str_printf("%.*s../qemu-tests/doubles/bad_server.py", length, argv0);
     http->log = str_printf("%s/log", http->directory);
-    const char *argv[16] = {"/usr/bin/python3", "-B", server, http->file, http->log};
+    const char *argv[16] = {"/usr/bin/python3", "-BWignore", server, http->file, http->log};
     for (size_t i = 0; options && options[i]; i++)
         argv[5 + i] = options[i];
     int in[2], out[2];
