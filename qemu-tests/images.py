@@ -8,12 +8,13 @@ from pathlib import Path
 from vm import OUT, PROGRAM, ROOT
 
 CACHE = OUT / "cache"
+KEYS = OUT / "development-keys"
 
 
 def environment(**changes):
     """Ours, without what would lead the builder elsewhere."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WEBOPS_") and key != "SOURCE_DATE_EPOCH"}
-    return {**kept, "WEBOPS_CACHE": str(CACHE), **{key: str(value) for key, value in changes.items()}}
+    return {**kept, "WEBOPS_CACHE": str(CACHE), "WEBOPS_KEYS": str(KEYS), **{key: str(value) for key, value in changes.items()}}
 
 
 def webops_image(*arguments, env=None, cwd=ROOT, timeout=600, **options):
@@ -45,6 +46,6 @@ class Image:
         return json.loads(good(webops_image("inspect", "--json", self.raw)).stdout)
 
 
-def build(profile, out, **options):
-    good(webops_image("build", profile, "-o", out, timeout=900, **options))
+def build(profile, out, *arguments, **options):
+    good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
     return Image(profile, out)

@@ -138,6 +138,32 @@ def test_wrong_root_hash(files):
     refuses(files, "root-hash", [files.raw], "step verity", "/dev/vda3", "does not match the root hash", cmdline=files.cmdline.replace(root_hash, other))
 
 
+def test_a_failed_start_leaves_its_reason_on_state(files):
+    """With the mark of a generation on trial there, the start is counted, too. No e2fsck has run, and none is needed afterwards."""
+    root_hash = files.cmdline.split("webops.slot=")[1].split()[0].rsplit(":", 1)[1]
+    other = f"{int(root_hash, 16) ^ 1:064x}"
+    mark, update = files.dir / "trial", "var/lib/webops/update"
+    mark.write_text(f"{other}\n")
+
+    def mark_trial(state):
+        for path in ("var", "var/lib", "var/lib/webops", update):
+            tool("debugfs", "-w", "-R", f"mkdir {path}", state)
+        tool("debugfs", "-w", "-R", f"write {mark} {update}/trial", state)
+
+    disk = files.with_state("note.raw", mark_trial)
+    for name in ("note", "note-again"):
+        with Boot(files, name, [disk], keep=True, cmdline=files.cmdline.replace(root_hash, other)) as boot:
+            boot.wait(REFUSED)
+            assert boot.process.wait(60) == 0
+    part = files.parts["webops-state"]
+    state = cut(disk, part["offset"], part["bytes"], "note-state")
+    attempts, note = (tool("debugfs", "-R", f"cat {update}/{name}", state).split("\n", 1)[1] for name in ("attempts", "init-failure"))
+    assert attempts == f"init {other}\n" * 2
+    assert note.startswith(f"{other} verity: ") and note.endswith("I/O error\n") and "does not match the root hash" in note
+    tool("e2fsck", "-fn", state)
+    state.unlink()
+
+
 def test_a_refusal_is_shown_for_seconds_and_then_the_machine_restarts(files):
     slot = next(word for word in files.cmdline.split() if word.startswith("webops.slot="))
     with Boot(files, "cmdline", [files.raw], cmdline=files.cmdline.replace(slot, "")) as boot:

@@ -49,13 +49,15 @@ class Access:
 
 
 class VM:
-    def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None):
+    def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None, secure_boot=False):
         self.name, self.user, self.password = name, user, password
         self.access = access or Access()
         LOGS.mkdir(parents=True, exist_ok=True)
         self.serial = LOGS / f"{name}.log"
         self.serial.write_bytes(b"")
         command = [PROGRAM, "run", image, "--json", "--serial", self.serial, "--bios" if bios else "--uefi"]
+        if secure_boot:
+            command += ["--secure-boot"]
         if disk_size:
             command += ["--disk-size", disk_size]
         if config is not None:

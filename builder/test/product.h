@@ -60,6 +60,7 @@ static inline char *product_build(const struct product *product, const char *ver
                                             .initrd_path = path[INITRD],
                                             .cmdline = cmdline,
                                             .systemd_boot_path = SYSTEMD_BOOT_PATH,
+                                            .restart_path = SYSTEMD_BOOT_PATH,
                                             .source_date_epoch = PRODUCT_CREATED},
                                     .sizes = {40 * MIB, 2 * MIB, 16 * MIB},
                                     .slot_path = path[SLOT],
@@ -74,7 +75,7 @@ static inline char *product_build(const struct product *product, const char *ver
 
 static inline int product_setup(void **state) {
     struct product *product = mem_array(1, sizeof(*product));
-    const struct keygen_request request = {.name = "Test", .not_before = PRODUCT_CREATED, KEYGEN_DAYS};
+    const struct keygen_request request = {.name = "Test", .not_before = PRODUCT_NOW - 30 * KEYGEN_DAY, KEYGEN_DAYS};
     struct err err = {0};
     scratch_setup((void **)&product->scratch);
     product->keys = product_path(product, "keys");

@@ -48,7 +48,7 @@ static void copy(uint8_t *to, const void *from, size_t size) {
 
 static size_t disk_path_size(const uint8_t *path) {
     size_t size = 0;
-    while (path[size] != NODE_END && size < MAX_PATH_BYTES) {
+    while (size < MAX_PATH_BYTES && path[size] != NODE_END) {
         size_t node = (size_t)(path[size + 2] | path[size + 3] << 8);
         size += node < sizeof(struct efi_device_path) ? MAX_PATH_BYTES : node;
     }

@@ -230,8 +230,8 @@ static int follow(struct request *request, const char *url, struct err *err) {
 
 // What libcurl could not do and waiting will not change.
 static bool is_permanent(CURLcode code) {
-    static const CURLcode permanent[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_PEER_FAILED_VERIFICATION,
-                                         CURLE_SSL_CACERT_BADFILE, CURLE_WEIRD_SERVER_REPLY};
+    static const CURLcode permanent[] = {CURLE_UNSUPPORTED_PROTOCOL, CURLE_URL_MALFORMAT, CURLE_SSL_CACERT_BADFILE,
+                                         CURLE_WEIRD_SERVER_REPLY};
     for (size_t i = 0; i < ARRAY_SIZE(permanent); i++)
         if (code == permanent[i])
             return true;
@@ -249,6 +249,8 @@ static int finish(struct request *request, CURLcode code, const char *redirect, 
         return 0; // the session decides
     if (!request->response.is_complete && (code == CURLE_OUT_OF_MEMORY || (int)code == CURL_TOO_LARGE))
         return err_set(err, -EIO, "the headers are too large"); // libcurl's own limit for one line, 100 KiB
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return err_set(err, -EIO, "%s; is the machine's clock right?", curl_easy_strerror(code));
     if (is_permanent(code))
         return err_set(err, -EIO, "%s", curl_easy_strerror(code));
     bool is_body = request->verdict == VERDICT_PART || request->verdict == VERDICT_WHOLE;

@@ -44,6 +44,7 @@ static bool set_numbers(CURL *curl, const struct transfer *transfer) {
         {CURLOPT_LOW_SPEED_TIME, LOW_SPEED_SECONDS},
         {CURLOPT_SSL_VERIFYPEER, 1},
         {CURLOPT_SSL_VERIFYHOST, 2},
+        {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
     };
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)
         if (curl_easy_setopt(curl, options[i].option, options[i].value) != CURLE_OK)

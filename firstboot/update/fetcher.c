@@ -184,7 +184,8 @@ int fetcher_ask(struct fetcher *fetcher, uint64_t offset, uint64_t bytes, struct
         sent = send(fetcher->ask, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
     // A child that has ended says on its other descriptors why.
-    return sent == length || (sent < 0 && errno == EPIPE) ? 0 : err_set(err, -EAGAIN, "webops-fetch takes no request");
+    return sent == length || (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) ? 0
+                                                                                   : err_set(err, -EAGAIN, "webops-fetch takes no request");
 }
 
 // Keeps the end of what the child says.

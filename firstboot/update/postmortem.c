@@ -10,8 +10,8 @@ void postmortem_facts_done(struct postmortem_facts *facts) {
     *facts = (struct postmortem_facts){0};
 }
 
-enum trial_fate postmortem_fate(const struct boot_entry *entry, const struct attempts *attempts) {
-    bool was_started = entry->tries_done > 0 || attempts->init > 0 || attempts->early > 0;
+enum trial_fate postmortem_fate(const struct boot_entry *entry, const struct attempts *attempts, bool has_note) {
+    bool was_started = has_note || entry->tries_done > 0 || attempts->init > 0 || attempts->early > 0;
     if (entry->state == BOOT_TRIAL)
         return TRIAL_WAITING;
     if (!was_started) // then it was not published, either

@@ -5,7 +5,7 @@
 #include "firstboot/update/journal.h"
 #include "firstboot/update/machine.h"
 
-#define INIT_FAILURE_PATH "var/lib/webops/update/init-failure" // written by the init of a generation on trial, one or more lines
+#define INIT_FAILURE_PATH "var/lib/webops/update/init-failure" // written by the init of a generation on trial: "<root hash> <step>: <reason>"
 #define ESP_NOTE_PATTERN "webops/%s.why" // on the ESP: a rejection that could not be written to state
 
 enum trial_fate {
@@ -27,7 +27,8 @@ struct postmortem_facts {
 };
 void postmortem_facts_done(struct postmortem_facts *facts);
 
-enum trial_fate postmortem_fate(const struct boot_entry *entry, const struct attempts *attempts) nonnull(1, 2);
+// `has_note`: the generation left its own word on the ESP.
+enum trial_fate postmortem_fate(const struct boot_entry *entry, const struct attempts *attempts, bool has_note) nonnull(1, 2);
 // Fills in stage, check, reason and log (a copy) of a TRIAL_FAILED.
 void postmortem_judge(const struct postmortem_facts *facts, struct rejection *ret_rejection) nonnull(1, 2);
 // What cannot be read is left out and logged. Reads the whole slot.

@@ -24,9 +24,8 @@ static bool was_booted(const struct slot_view *view) {
 
 json_t *slot_view_json(const struct slot_view *view) {
     const struct slot_header *header = &view->header;
-    json_t *slot =
-        json_pack("{s:s, s:b, s:b, s:b, s:b}", "state", state_word(view), "running",
-                  view->is_running, "written", view->has_header, "booted", was_booted(view), "committed", view->entry.state == BOOT_GOOD);
+    json_t *slot = json_pack("{s:s, s:b, s:b, s:b, s:b}", "state", state_word(view), "running", view->is_running, "written",
+                             view->has_header, "booted", was_booted(view), "committed", view->entry.state == BOOT_GOOD);
     if (view->has_header)
         json_object_update_new(slot, json_pack("{s:s, s:s, s:I}", "profile", header->profile, "version", header->version, "sequence",
                                                (json_int_t)header->sequence));

@@ -255,6 +255,7 @@ static int judge(const struct machine *machine, int *esp_fd, struct journal *jou
 }
 
 int trial_review(const struct machine *machine, struct err *err) {
+    char note[32];
     struct journal journal;
     struct attempts attempts;
     struct boot_entries entries[2];
@@ -269,7 +270,8 @@ int trial_review(const struct machine *machine, struct err *err) {
         r = attempts_load(machine->root_fd, journal.manifest.boot.root_hash, &attempts, err);
     if (r < 0)
         return r;
-    switch (postmortem_fate(&entries[machine_backend(machine)].slots[journal.slot], &attempts)) {
+    snprintf(note, sizeof(note), ESP_NOTE_PATTERN, boot_slot_name(journal.slot));
+    switch (postmortem_fate(&entries[machine_backend(machine)].slots[journal.slot], &attempts, file_exists(esp_fd, note))) {
     case TRIAL_UNPUBLISHED:
         log_info("%s %s was written, but its boot entry was not: `webops update` goes on", journal.manifest.profile,
                  journal.manifest.version);

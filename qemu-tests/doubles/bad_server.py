@@ -318,22 +318,26 @@ def sequence_of(*modes):
 
 together_lock = threading.Condition()
 together_arrived = {}
+together_open = {}
 
 
 def together(request):
-    """/together/N: behind the first request, each N wait for each other and are answered in the reverse of their order in the file."""
+    """/together/N: behind the first request, the first N wait for each other, and of them the earlier in the file is answered later. More
+    than N at once are an error."""
     if count(request.path) == 1:
         return request.part()
     with together_lock:
         arrived = together_arrived.setdefault(request.path, [])
         arrived.append(request.first)
+        together_open[request.path] = together_open.get(request.path, 0) + 1
         together_lock.notify_all()
         is_in_time = together_lock.wait_for(lambda: len(arrived) >= request.number(), HOLD_SECONDS)
-        order = sorted(arrived, reverse=True)
-        if not is_in_time or len(arrived) > request.number():
-            return request.head(500, Content_Length=0)
-    time.sleep(0.05 * order.index(request.first))
-    return request.part()
+        delay = 0.05 * (1 + sum(first > request.first for first in arrived[: request.number()]))
+    time.sleep(delay)
+    with together_lock:
+        is_right = is_in_time and together_open[request.path] <= request.number()
+        together_open[request.path] -= 1
+    return request.part() if is_right else request.head(404, Content_Length=0)
 
 
 def raw(request):

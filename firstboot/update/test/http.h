@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define HTTP_FILE_BYTES 1000003 // no round number
+#define HTTP_FILE_BYTES 3000017 // no round number
 
 struct http {
     char directory[64];

@@ -130,6 +130,7 @@ static void stopping_and_going_on(void **state) {
 static void beyond_the_end(void **state) {
     (void)state;
     static const struct source_range cases[][2] = {{{HTTP_FILE_BYTES - 3, 4}, {HTTP_FILE_BYTES + 10, 4}},
+                                                   {{HTTP_FILE_BYTES - 3, 4}, {HTTP_FILE_BYTES + 20000, 4}}, // an answer is left over
                                                    {{HTTP_FILE_BYTES - 3, 3}, {HTTP_FILE_BYTES + 20000, 4}}};
     for (size_t i = 0; i < ARRAY_SIZE(places); i++)
         for (size_t j = 0; j < ARRAY_SIZE(cases); j++) {

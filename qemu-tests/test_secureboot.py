@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Secure Boot: a machine in setup mode enrols the keys of its image by itself, boots what is signed with them, and nothing else."""
+import struct
+import subprocess
+
+import images
+import pytest
+from vm import OUT, ROOT, VM
+
+PROFILE = ROOT / "qemu-tests" / "profiles" / "dev.yaml"
+GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+SECURITY_DIRECTORY = 4 + 20 + 112 + 4 * 8  # from the PE signature on: COFF header, optional header, fifth data directory
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """Made once; kept with the image that was signed with them."""
+    directory = OUT / "secure-boot-keys"
+    if not directory.exists():
+        images.good(images.webops_image("keygen", "--name", "Scenario", directory))
+    return directory / "secure-boot"
+
+
+@pytest.fixture(scope="module")
+def signed(keys):
+    return images.build(PROFILE, OUT / "secure-boot", "--secure-boot-key", keys / "db.key", "--secure-boot-cert", keys / "db.pem")
+
+
+@pytest.fixture(scope="module")
+def secured(signed, config):
+    """Has enrolled its keys and runs with Secure Boot."""
+    with VM("secure-boot", signed.raw, config=config, secure_boot=True) as vm:
+        vm.wait_console("Enrolling secure boot keys")
+        vm.wait_healthy()
+        yield vm
+
+
+def esp_file(image, path, to):
+    offset = next(part["offset"] for part in image.inspect()["partitions"] if part["name"] == "esp")
+    subprocess.run(["mcopy", "-n", "-o", "-i", f"{image.raw}@@{offset}", f"::{path}", to], check=True)
+    return to
+
+
+def variable(vm, name):
+    """The first byte of a global EFI variable (behind four of attributes)."""
+    return int(vm.root_out(f"od -An -t u1 -j 4 -N 1 /sys/firmware/efi/efivars/{name}-{GLOBAL}"))
+
+
+def test_every_program_the_firmware_starts_is_signed(signed, keys, tmp_path):
+    for path in ("/EFI/BOOT/BOOTX64.EFI", "/EFI/systemd/systemd-bootx64.efi", "/EFI/webops/a.efi"):
+        program = esp_file(signed, path, tmp_path / "program.efi")
+        subprocess.run(["sbverify", "--cert", keys / "db.pem", program], check=True)
+        other = subprocess.run(["sbverify", "--cert", keys / "KEK.pem", program], check=False, capture_output=True)
+        assert other.returncode != 0, f"{path} is signed by the wrong key, too"
+
+
+def test_enrolled_and_enforced(secured):
+    assert variable(secured, "SecureBoot") == 1
+    assert variable(secured, "SetupMode") == 0
+    assert "secureboot: Secure boot enabled" in secured.root_out("journalctl -b -k --no-pager")
+
+
+def put_as_b(vm, tamper):
+    """Puts the running UKI, tampered with, on the ESP as slot B's, with one try and the higher version."""
+    esp = "/run/esp"
+    vm.root(f"mkdir -p {esp} && mount /dev/disk/by-partlabel/esp {esp} && rm -f {esp}/loader/entries/b* && cp {esp}/EFI/webops/a.efi {esp}/EFI/webops/b.efi"
+            f" && {tamper.format(uki=f'{esp}/EFI/webops/b.efi')} && ! cmp -s {esp}/EFI/webops/a.efi {esp}/EFI/webops/b.efi"
+            f" && printf 'title tampered\\nsort-key webops\\nversion 9\\nefi /EFI/webops/b.efi\\n' > {esp}/loader/entries/b+1.conf && umount {esp}")
+
+
+def entries(vm):
+    return vm.root_out("mkdir -p /run/esp && mount -o ro /dev/disk/by-partlabel/esp /run/esp && ls /run/esp/loader/entries && umount /run/esp").split()
+
+
+@pytest.mark.parametrize("how", ["altered", "unsigned"])
+def test_tampered_uki_does_not_boot_and_the_machine_comes_back(secured, signed, tmp_path, how):
+    if how == "altered":  # a byte in the middle: of the kernel or of what is in its section
+        tamper = "printf X | dd of={uki} bs=1 seek=$(($(stat -c %s {uki}) / 2)) conv=notrunc status=none"
+    else:  # the header no longer says where the signature is
+        uki = esp_file(signed, "/EFI/webops/a.efi", tmp_path / "a.efi").read_bytes()
+        at = struct.unpack_from("<I", uki, 0x3c)[0] + SECURITY_DIRECTORY
+        assert any(uki[at:at + 8]), "the UKI has no signature"
+        tamper = f"dd if=/dev/zero of={{uki}} bs=1 count=8 seek={at} conv=notrunc status=none"
+    put_as_b(secured, tamper)
+    since = secured.reboot()
+    console = secured.console(since)
+    assert "restarting in 5 seconds" in console, "our restart program saw nothing come back"
+    assert "Access Denied" in console or "Access denied" in console or "Security" in console
+    assert console.count("webops-init:") == 1, "the tampered UKI ran"
+    assert "b+0-1.conf" in entries(secured)
+    assert variable(secured, "SecureBoot") == 1
+
+
+def test_image_without_signatures_is_refused_by_an_enrolled_machine(image, signed, config, tmp_path):
+    """The same machine, its variables kept, with another disk: the firmware itself refuses the boot loader."""
+    disk = tmp_path / "disk.qcow2"
+    with VM("secure-boot-first", signed.raw, secure_boot=True, keep=disk) as vm:
+        vm.wait_healthy()
+    disk.unlink()
+    with VM("secure-boot-unsigned", image.raw, secure_boot=True, keep=disk) as vm:
+        vm.wait_console("Access Denied", timeout=120, never=("webops-init:",))
