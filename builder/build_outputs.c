@@ -17,7 +17,7 @@
 #include <sys/file.h>
 
 #define REPORT_MAX_BYTES (4 << 20)
-#define FORMAT_OUTPUTS 3
+#define FORMAT_OUTPUTS 4
 
 struct outputs { // one run
     struct build *build;

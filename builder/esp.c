@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // mkfs.vfat and mtools on a range of a disk image. The list of files is a table; their texts are made here.
 #include "builder/esp.h"
+#include "builder/esp_entries.h"
 #include "builder/grub.h"
 #include "builder/secureboot.h"
 #include "common/buf.h"
@@ -107,7 +108,9 @@ static int add_keys(const struct esp_input *input, const struct environment *env
     return r;
 }
 
-static int add_files(const struct esp_input *input, const struct environment *environment, const char *image, struct err *err) {
+static int add_files(const struct esp_input *input, const struct environment *environment, const char *disk_path, uint64_t offset,
+                     struct err *err) {
+    cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
     cleanup_free char *entry = entry_text(input);
     cleanup_buf struct buf grub = {0};
     uint8_t environment_block[GRUBENV_BYTES];
@@ -135,6 +138,8 @@ static int add_files(const struct esp_input *input, const struct environment *en
         .env = environment->list,
     };
     r = run_quiet(&mmd, err);
+    if (r == 0)
+        r = esp_entries_reserve(disk_path, offset, err);
     for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
         r = add_file(environment, image, &files[i], err);
     return r < 0 || !input->secure_boot_keys ? r : add_keys(input, environment, image, err);
@@ -142,12 +147,11 @@ static int add_files(const struct esp_input *input, const struct environment *en
 
 int esp_create(const struct esp_input *input, const char *disk_path, uint64_t offset, uint64_t size, struct err *err) {
     cleanup(environment_done) struct environment environment = {0};
-    cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
     if (size < ESP_MIN_BYTES)
         return err_set(err, -EINVAL, "ESP: %" PRIu64 " bytes are too few for FAT32, at least %" PRIu64 " are needed", size, ESP_MIN_BYTES);
     environment_init(&environment, input->source_date_epoch);
     int r = make_file_system(&input->identity, &environment, disk_path, offset, size, err);
-    return r < 0 ? r : add_files(input, &environment, image, err);
+    return r < 0 ? r : add_files(input, &environment, disk_path, offset, err);
 }
 
 int esp_read_file(const char *disk_path, uint64_t offset, const char *path, const char *to_path, struct err *err) {

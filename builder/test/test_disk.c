@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole disk, and grub/esp/state by themselves: fsck.vfat, e2fsck, sgdisk, mtools and veritysetup look at what was assembled.
 #include "common/grubenv.h"
+#include "builder/esp_entries.h"
 #include "builder/grub.h"
 #include "builder/state.h"
 #include "builder/test/support.h"
@@ -168,6 +169,35 @@ static void esp_is_sound(void **state) {
         assert_contains(list, files[i]);
     assert_null(strstr(list, "b.efi"));
     assert_null(strstr(list, "a+")); // the shipped slot is never counted
+}
+
+// mshowfat prints the clusters of a file as "<1,2,4-6>".
+static void entries_have_room(void **state) {
+    const struct fixture *f = *state;
+    cleanup_free char *esp = cut_out(f, DISK_ESP);
+    cleanup_free char *text = tool(RUN_ARGV("mshowfat", "-i", esp, "::/loader/entries"));
+    unsigned clusters = 0, first, last;
+    for (const char *range = strchr(text, '<'); range && range[1]; range = strpbrk(range + 1, ",<>")) {
+        int found = sscanf(range + 1, "%u-%u", &first, &last);
+        clusters += found == 2 ? last - first + 1 : found == 1 ? 1 : 0;
+    }
+    assert_int_equal(clusters * 512, ESP_ENTRIES_BYTES); // 40 MiB have clusters of one sector
+    cleanup_free char *root = tool(RUN_ARGV("mshowfat", "-i", esp, "::/webops"));
+    assert_null(strchr(root, '-')); // one cluster, and not one of those
+}
+
+static void entries_are_refused_elsewhere(void **state) {
+    const struct fixture *f = *state;
+    struct err err = {0};
+    assert_int_equal(esp_entries_reserve(f->disk, MIB, &err), -EINVAL);
+    assert_contains(err.text, "no FAT32");
+    assert_int_equal(esp_entries_reserve(f->disk, 2 * MIB, &err), -EINVAL); // a second time
+    assert_contains(err.text, "more than one cluster");
+    cleanup_free char *esp = cut_out(f, DISK_ESP);
+    free(tool(RUN_ARGV("/sbin/fsck.vfat", "-n", esp)));
+    free(tool(RUN_ARGV("mdeltree", "-i", esp, "::/loader/entries")));
+    assert_int_equal(esp_entries_reserve(esp, 0, &err), -EINVAL);
+    assert_contains(err.text, "no directory ENTRIES");
 }
 
 static char *esp_file(const struct fixture *f, const char *path) {
@@ -364,6 +394,8 @@ int main(void) {
         cmocka_unit_test(slot_a_verifies_in_place),
         cmocka_unit_test(slot_b_is_zero),
         cmocka_unit_test(meaningful_zeros_are_written),
+        cmocka_unit_test(entries_have_room),
+        cmocka_unit_test(entries_are_refused_elsewhere),
         cmocka_unit_test(esp_is_sound),
         cmocka_unit_test(esp_files_are_ours),
         cmocka_unit_test(grub_is_in_place),

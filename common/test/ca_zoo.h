@@ -85,6 +85,16 @@ static inline void zoo_pem(const struct zoo_id *id, struct buf *text) {
     BIO_free(bio);
 }
 
+// Appends the private key's PEM text.
+static inline void zoo_key_pem(const struct zoo_id *id, struct buf *text) {
+    char *data;
+    BIO *bio = BIO_new(BIO_s_mem());
+    zoo_check(PEM_write_bio_PrivateKey(bio, id->key, NULL, NULL, 0, NULL, NULL), "writing a key");
+    long size = BIO_get_mem_data(bio, &data);
+    buf_add(text, data, (size_t)size);
+    BIO_free(bio);
+}
+
 // Appends a revocation list of `issuer` that names `revoked` (NULL: nobody), valid from ZOO_NOW + from to ZOO_NOW + until seconds.
 static inline void zoo_crl(const struct zoo_id *issuer, const struct zoo_id *revoked, int64_t from, int64_t until, struct buf *text) {
     char *data;

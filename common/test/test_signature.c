@@ -2,6 +2,7 @@
 // Signatures by a zoo of signers: which are taken, and why the others are not. Most are made by OpenSSL directly, because signature_make()
 // would refuse to.
 #include "common/signature.h"
+#include "common/run.h"
 #include "common/test/signature_zoo.h"
 #include <errno.h>
 
@@ -194,6 +195,33 @@ static void test_bad_trust(void **state) {
     }
 }
 
+// How a root is replaced: by a generation that trusts both, then by one that trusts the new one alone.
+static void test_two_roots(void **state) {
+    const struct zoo *zoo = *state;
+    struct zoo_id new_root = zoo_make(&(struct zoo_recipe){.name = "New Root", .is_ca = true});
+    struct zoo_id new_signer = zoo_make(&(struct zoo_recipe){.name = "New Signer", .issuer = &new_root, .eku = "codeSigning"});
+    cleanup_buf struct buf old_der = {0}, new_der = {0}, both = {0}, new_ca = {0};
+    zoo_pem(&new_root, &new_ca);
+    buf_add(&both, zoo->ca.data, zoo->ca.size);
+    buf_add(&both, new_ca.data, new_ca.size);
+    zoo_sign(&zoo->signer, &zoo->intermediate, EVP_sha256(), CMS_NOATTR, &old_der);
+    zoo_sign(&new_signer, NULL, EVP_sha256(), CMS_NOATTR, &new_der);
+    const struct {
+        const char *ca;
+        bool takes_old, takes_new;
+    } cases[] = {{zoo->ca.data, true, false}, {both.data, true, true}, {new_ca.data, false, true}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {0};
+        const struct signature_trust trust = {.ca_pem = cases[i].ca, .time = ZOO_NOW};
+        int old = signature_verify(&trust, content, sizeof(content), old_der.data, old_der.size, NULL, &err);
+        int new = signature_verify(&trust, content, sizeof(content), new_der.data, new_der.size, NULL, &err);
+        assert_int_equal(old, cases[i].takes_old ? 0 : -EKEYREJECTED);
+        assert_int_equal(new, cases[i].takes_new ? 0 : -EKEYREJECTED);
+    }
+    zoo_done(&new_root);
+    zoo_done(&new_signer);
+}
+
 // signature_make() makes nothing that machines would refuse for what it is.
 static void test_make_refuses(void **state) {
     const struct zoo *zoo = *state;
@@ -255,6 +283,58 @@ static void test_make_picks_the_chain(void **state) {
     zoo_done(&stranger);
 }
 
+// Runs the openssl program in a directory with the zoo's files; whether it was content.
+static bool openssl_runs(const char *dir, const char *const *arguments) {
+    struct err err = {0};
+    const char *argv[24] = {"env", "--chdir", dir, "openssl"};
+    for (size_t i = 0; arguments[i]; i++)
+        argv[4 + i] = arguments[i];
+    const struct run run = {.argv = argv, .timeout_ms = 60000};
+    bool ok = run_quiet(&run, &err) == 0;
+    if (!ok)
+        print_message("%s\n", err.text);
+    return ok;
+}
+
+// Another program takes what is made here, and what it makes is taken here.
+static void test_openssl_program(void **state) {
+    const struct zoo *zoo = *state;
+    struct err err = {0};
+    void *scratch_state;
+    scratch_setup(&scratch_state);
+    const struct scratch *scratch = scratch_state;
+    cleanup_buf struct buf der = {0}, key = {0};
+    zoo_key_pem(&zoo->signer, &key);
+    const struct signature_signer signer = {zoo->signer.key, zoo->certificate.data, zoo->chain.data, 0};
+    assert_int_equal(signature_make(&signer, content, sizeof(content), &der, &err), 0);
+    const struct {
+        const char *name;
+        const void *data;
+        size_t size;
+    } files[] = {{"content", content, sizeof(content)},
+                 {"ca.pem", zoo->ca.data, zoo->ca.size},
+                 {"chain.pem", zoo->chain.data, zoo->chain.size},
+                 {"signer.pem", zoo->certificate.data, zoo->certificate.size},
+                 {"signer.key", key.data, key.size},
+                 {"made", der.data, der.size}};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        assert_int_equal(file_publish(scratch->fd, files[i].name, files[i].data, files[i].size, 0600, &err), 0);
+    assert_true(openssl_runs(scratch->path, RUN_ARGV("cms", "-verify", "-binary", "-inform", "DER", "-in", "made", "-content", "content",
+                                                     "-CAfile", "ca.pem", "-purpose", "any", "-attime", "1795000000")));
+    const char *const extra[] = {"-noattr", "-nosmimecap", "-keyid"};
+    for (size_t i = 0; i < ARRAY_SIZE(extra); i++) {
+        cleanup_buf struct buf theirs = {0};
+        char *data;
+        assert_true(openssl_runs(scratch->path,
+                                 RUN_ARGV("cms", "-sign", "-binary", "-outform", "DER", extra[i], "-md", "sha256", "-signer", "signer.pem",
+                                          "-inkey", "signer.key", "-certfile", "chain.pem", "-in", "content", "-out", "theirs")));
+        assert_int_equal(file_read(scratch->fd, "theirs", 1 << 16, &data, &theirs.size, &err), 0);
+        theirs.data = data;
+        assert_taken(zoo, &theirs);
+    }
+    scratch_teardown(&scratch_state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_made_is_taken),
@@ -266,6 +346,8 @@ int main(void) {
         cmocka_unit_test(test_bad_trust),
         cmocka_unit_test(test_make_refuses),
         cmocka_unit_test(test_make_picks_the_chain),
+        cmocka_unit_test(test_openssl_program),
+        cmocka_unit_test(test_two_roots),
     };
     return cmocka_run_group_tests(tests, zoo_setup, zoo_teardown);
 }

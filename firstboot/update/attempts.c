@@ -54,7 +54,12 @@ int attempts_add(int root_fd, const uint8_t root_hash[32], const char *stage, st
         return fd;
     cleanup_free char *line = str_printf("%s%s %s\n", is_torn(fd) ? "\n" : "", stage, hex);
     r = file_write_all(fd, ATTEMPTS_PATH, line, strlen(line), err);
-    return r < 0 ? r : fsync(fd) < 0 ? err_sys(err, -errno, "cannot flush /" ATTEMPTS_PATH) : 0;
+    if (r >= 0 && fsync(fd) < 0)
+        r = err_sys(err, -errno, "cannot flush /" ATTEMPTS_PATH);
+    cleanup_fd int directory = r < 0 ? r : file_open(root_fd, UPDATE_DIR, O_RDONLY | O_DIRECTORY, 0, err);
+    if (directory < 0)
+        return directory;
+    return fsync(directory) < 0 ? err_sys(err, -errno, "cannot flush /" UPDATE_DIR) : 0; // the file may be new
 }
 
 int attempts_clear(int root_fd, struct err *err) {

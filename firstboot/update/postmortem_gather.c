@@ -23,7 +23,7 @@ static void check_slot(const struct machine *machine, const struct journal *jour
         close(slot.fd);
     }
     if (r < 0)
-        snprintf(facts->slot_problem, sizeof(facts->slot_problem), "%s", err.text);
+        snprintf(facts->slot_problem, sizeof(facts->slot_problem), "%.*s", (int)sizeof(facts->slot_problem) - 1, err.text);
 }
 
 static void check_esp(int esp_fd, const struct journal *journal, struct postmortem_facts *facts) {
@@ -33,26 +33,28 @@ static void check_esp(int esp_fd, const struct journal *journal, struct postmort
         struct err err;
         int r = esp_has(esp_fd, files[i].path, files[i].bytes, files[i].sha256, &err);
         if (r < 0)
-            snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s", err.text);
+            snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %.200s", err.text);
         else if (r == 0)
             snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s is missing, damaged, or of another generation",
                      files[i].path);
     }
 }
 
-// The first words of the init's note, on one line.
-static void read_init_note(int root_fd, struct postmortem_facts *facts) {
+// The init's note on one line, if it is this generation's: "<root hash> <step>: <reason>".
+static void read_init_note(int root_fd, const struct journal *journal, struct postmortem_facts *facts) {
     cleanup_free char *text = NULL;
+    char hex[65];
     struct err err;
-    if (file_read(root_fd, INIT_FAILURE_PATH, NOTE_BYTES, &text, NULL, &err) < 0)
+    hex_format(journal->manifest.boot.root_hash, 32, hex);
+    if (file_read(root_fd, INIT_FAILURE_PATH, NOTE_BYTES, &text, NULL, &err) < 0 || strncmp(text, hex, 64) != 0 || text[64] != ' ')
         return;
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
             *c = ' ';
     size_t size = strlen(text);
-    while (size > 0 && text[size - 1] == ' ')
+    while (size > 65 && text[size - 1] == ' ')
         text[--size] = 0;
-    snprintf(facts->init_note, sizeof(facts->init_note), "%s", text);
+    snprintf(facts->init_note, sizeof(facts->init_note), "%s", text + 65);
 }
 
 static void read_esp_note(int esp_fd, const struct journal *journal, struct postmortem_facts *facts) {
@@ -95,7 +97,7 @@ void postmortem_gather(const struct machine *machine, int esp_fd, const struct j
         log_warn("%s", err.text);
     check_esp(esp_fd, journal, &facts);
     check_slot(machine, journal, &facts);
-    read_init_note(machine->root_fd, &facts);
+    read_init_note(machine->root_fd, journal, &facts);
     read_esp_note(esp_fd, journal, &facts);
     if (machine->is_live && was_boot_of_trial(&facts))
         facts.log = postmortem_log(-1);

@@ -40,7 +40,9 @@ def record(plan, wanted):
     """Makes the recordings whose names are wanted; the update always, because the others begin with it."""
     say(f"{plan.firmware}: installing the first generation")
     plan.prepare()
-    steps = [("update", plan.update)] + [(layout, lambda layout=layout: plan.layout(layout)) for layout in layouts.LAYOUTS]
+    steps = [("update", plan.update)]
+    if plan.firmware == "uefi":  # GRUB writes its counters in place
+        steps += [(layout, lambda layout=layout: plan.layout(layout)) for layout in layouts.LAYOUTS]
     steps += [("tries spent", plan.spent), ("never healthy", plan.unhealthy)]
     for name, step in steps:
         if name == "update" or not wanted or name in wanted:

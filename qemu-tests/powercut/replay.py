@@ -126,7 +126,7 @@ class Replay:
     def reorder(self, until):
         """The window so far in other orders. Leaves the disk as it was."""
         window = list(self.window)
-        if len(window) < 2 or until <= self.first:
+        if len(window) < 2 or until < self.first:
             return
         self.disk.rollback(0)
         for seed in self.seeds:
@@ -144,7 +144,7 @@ class Replay:
         self.disk.rollback(0)
 
     def check(self, kind, until, extra=()):
-        if until <= self.first:
+        if until < self.first:
             return
         verdict = self.judge.judge()
         state = State(kind, until, extra)

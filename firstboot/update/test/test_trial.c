@@ -143,6 +143,20 @@ static void a_deadline_rejects(void **state) {
     assert_int_equal(trial_deadline(300, 50), 350 + TRIAL_MARGIN_SECONDS);
 }
 
+static void a_commit_that_fails_rejects(void **state) {
+    (void)state;
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    boot_new(&scene);
+    support_write(&scene.tree.root, "run/webops/health.json", "{\"healthy\": true, \"checks\": []}");
+    is_esp_read_only = true;
+    assert_int_equal(call(&scene, trial_commit), -EROFS);
+    assert_int_equal(journal_of(&scene).state, JOURNAL_TRIAL);
+    is_esp_read_only = false;
+    assert_int_equal(call(&scene, fail_health), TRIAL_RESTART);
+    assert_rejected(&scene, "health", "could not be written down");
+}
+
 // A committed generation that becomes unhealthy is not a trial.
 static void no_trial_is_left_alone(void **state) {
     (void)state;
@@ -225,10 +239,25 @@ static void init_that_leaves_a_note(void **state) {
     scene_make(&scene);
     spend(&scene, 0);
     attempts(&scene, 2, 0);
-    support_write(&scene.tree.root, INIT_FAILURE_PATH, "verity: cannot set up\n\x01 dm-verity\n");
+    char hex[65];
+    hex_format(scene.new.manifest.boot.root_hash, 32, hex);
+    cleanup_free char *note = str_printf("%s verity: cannot set up\n\x01 dm-verity\n", hex);
+    support_write(&scene.tree.root, INIT_FAILURE_PATH, note);
     assert_int_equal(call(&scene, trial_review), TRIAL_DONE);
     assert_rejected(&scene, "init", "verity: cannot set up   dm-verity");
     assert_false(file_exists(scene.tree.root.fd, INIT_FAILURE_PATH));
+}
+
+// Left from an earlier trial of something else: it says nothing about this one.
+static void somebody_else_s_note(void **state) {
+    (void)state;
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    spend(&scene, 0);
+    support_write(&scene.tree.root, INIT_FAILURE_PATH,
+                  "0000000000000000000000000000000000000000000000000000000000000000 verity: cannot set up\n");
+    assert_int_equal(call(&scene, trial_review), TRIAL_DONE);
+    assert_rejected(&scene, "kernel", "left no sign");
 }
 
 static void damaged_slot(void **state) {
@@ -395,6 +424,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failed_health_rejects),
         cmocka_unit_test(a_deadline_rejects),
+        cmocka_unit_test(a_commit_that_fails_rejects),
         cmocka_unit_test(no_trial_is_left_alone),
         cmocka_unit_test(a_trial_without_journal_is_committed),
         cmocka_unit_test(a_trial_with_tries_waits),
@@ -402,6 +432,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(kernel_that_says_nothing),
         cmocka_unit_test(damaged_boot_file),
         cmocka_unit_test(init_that_leaves_a_note),
+        cmocka_unit_test(somebody_else_s_note),
         cmocka_unit_test(damaged_slot),
         cmocka_unit_test(init_that_hands_over_to_nobody),
         cmocka_unit_test(start_that_hangs),
