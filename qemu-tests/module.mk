@@ -74,3 +74,8 @@ clean: ## remove what was built (not the cache)
 	rm -rf $(O) out
 
 .PHONY: help deps quickstart check qemu lint format bench fuzz install clean
+
+# Records an update and its trial, replays every power cut, judges all and boots some of the disks it could have left; docs/RELIABILITY.md.
+check-powercut: programs ## all power cuts, both firmwares, about an hour (POWERCUT_ARGS='--firmware uefi --boots 5')
+	cd qemu-tests && $(PYTHON) -B -u -m powercut $(POWERCUT_ARGS)
+.PHONY: check-powercut
