@@ -49,9 +49,9 @@ static void log_console(struct scenario *scenario) {
     size_t size = 0;
     if (!scenario->console || file_read(AT_FDCWD, scenario->console, MAX_LOG_BYTES, &text, &size, &ignored) < 0)
         return;
-    for (size_t i = 0; i < size; i++)
-        if (!text[i])
-            text[i] = '?';
+    for (size_t i = 0; i < size; i++) // nothing that a terminal would obey
+        if (((unsigned char)text[i] < ' ' && text[i] != '\n') || text[i] == 127)
+            text[i] = ' ';
     const char *start = text + size;
     for (unsigned lines = 0; start > text && lines <= CONSOLE_LINES; lines += *--start == '\n')
         continue;

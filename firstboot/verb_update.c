@@ -57,6 +57,10 @@ int verb_update(const struct verb *self, int argc, char **argv) {
     r = update(root, &update_options, &progress, &err);
     if (r >= 0)
         return r;
+    if (r == -EPERM && update_options.is_automatic) { // what the channel offers is not for this machine; no reason for a failed unit
+        log_warn("%s", err.text);
+        return EXIT_OK;
+    }
     progress_event(&progress, "failed",
                    json_pack("{s:s, s:b}", "text", err.text, "temporary", r == -EAGAIN || r == -EBUSY || r == -ETIMEDOUT));
     return verb_failed(r, &err);

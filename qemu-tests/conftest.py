@@ -33,6 +33,7 @@ PANIC_TIMEOUT=10
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "full: takes too long for `make check`; `make check-full` runs it")
     if not PROGRAM.exists():
         pytest.exit(f"{PROGRAM} is missing: run `make` first", returncode=2)
 
@@ -45,7 +46,7 @@ def image():
 
 @pytest.fixture(scope="session")
 def image13():
-    return images.build(HERE / "profiles" / "dev13.yaml", OUT / "dev13")
+    return images.build(HERE / "profiles" / "dev13.yaml", OUT / "dev13", name="dev")
 
 
 @pytest.fixture(scope="session")

@@ -31,14 +31,14 @@ def good(result):
 class Image:
     """What one build left in its directory."""
 
-    def __init__(self, profile, out):
-        self.profile, self.dir = Path(profile), Path(out)
-        names = list(self.dir.glob(f"{self.profile.stem}-*.raw"))
-        assert len(names) == 1, f"one raw image of {self.profile.stem} expected in {out}, found {names}"
+    def __init__(self, profile, out, name=None):
+        self.profile, self.dir, self.name = Path(profile), Path(out), name or Path(profile).stem
+        names = list(self.dir.glob(f"{self.name}-*.raw"))
+        assert len(names) == 1, f"one raw image of {self.name} expected in {out}, found {names}"
         self.raw = names[0]
 
     def file(self, suffix):
-        found = list(self.dir.glob(f"{self.profile.stem}-*{suffix}"))
+        found = list(self.dir.glob(f"{self.name}-*{suffix}"))
         assert len(found) == 1, f"one *{suffix} expected in {self.dir}, found {found}"
         return found[0]
 
@@ -46,6 +46,7 @@ class Image:
         return json.loads(good(webops_image("inspect", "--json", self.raw)).stdout)
 
 
-def build(profile, out, *arguments, **options):
+def build(profile, out, *arguments, name=None, **options):
+    """`name` is the profile's own name where its file is called otherwise."""
     good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
-    return Image(profile, out)
+    return Image(profile, out, name)

@@ -26,7 +26,14 @@ check: ## everything: dependencies, programs, unit tests, lint, QEMU scenarios
 	@$(MAKE) --no-print-directory qemu
 
 qemu: programs ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
-	$(PYTEST) $(PYTEST_ARGS) qemu-tests
+	$(PYTEST) -m 'not full' $(PYTEST_ARGS) qemu-tests
+
+check-full: programs ## the scenarios that take too long for `make check`: all bad generations on both firmwares (PYTEST_ARGS='-k panic')
+	$(PYTEST) -m full $(PYTEST_ARGS) qemu-tests
+
+# Records an update and its trial, replays every power cut, judges all and boots some of the disks it could have left; docs/RELIABILITY.md.
+check-powercut: programs ## all power cuts, both firmwares, about an hour (POWERCUT_ARGS='--firmware uefi --boots 5')
+	cd qemu-tests && $(PYTHON) -B -u -m powercut $(POWERCUT_ARGS)
 
 lint: programs ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling, formatting, house rules, documentation
 	scripts/lint
@@ -34,7 +41,7 @@ lint: programs ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling,
 format: ## rewrite all C files in the house's format
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 
-bench: programs ## measure and print the table of docs/BENCHMARKS.md
+bench: programs $(O)/bench-delta ## measure and print the table of docs/BENCHMARKS.md
 	scripts/bench
 
 # Each parser under libFuzzer for FUZZ_SECONDS, starting from its committed corpus; crashes are left in build/fuzz/.
@@ -73,9 +80,4 @@ install: programs ## install to DESTDIR and PREFIX (/usr/local)
 clean: ## remove what was built (not the cache)
 	rm -rf $(O) out
 
-.PHONY: help deps quickstart check qemu lint format bench fuzz install clean
-
-# Records an update and its trial, replays every power cut, judges all and boots some of the disks it could have left; docs/RELIABILITY.md.
-check-powercut: programs ## all power cuts, both firmwares, about an hour (POWERCUT_ARGS='--firmware uefi --boots 5')
-	cd qemu-tests && $(PYTHON) -B -u -m powercut $(POWERCUT_ARGS)
-.PHONY: check-powercut
+.PHONY: help deps quickstart check check-full check-powercut qemu lint format bench fuzz install clean

@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -49,9 +50,10 @@ class Access:
 
 
 class VM:
-    def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None, secure_boot=False):
+    def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None,
+                 keep_access=False, secure_boot=False):
         self.name, self.user, self.password = name, user, password
-        self.access = access or Access()
+        self.access, self.keep_access = access or Access(), keep_access
         LOGS.mkdir(parents=True, exist_ok=True)
         self.serial = LOGS / f"{name}.log"
         self.serial.write_bytes(b"")
@@ -125,6 +127,9 @@ class VM:
     def root_out(self, command, **options):
         return self.root(command, **options).stdout.strip()
 
+    def status(self):
+        return json.loads(self.root_out("webops status --json"))
+
     def disconnect(self):
         subprocess.run(self._ssh("-O", "exit"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
@@ -135,6 +140,24 @@ class VM:
         self.disconnect()
         self.wait_healthy(since)
         return since
+
+    # QEMU's control socket
+
+    def qmp(self, command, **arguments):
+        """One command; returns its result."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(30)
+            control.connect(self.facts["qmp"])
+            with control.makefile("rw") as stream:
+                stream.readline()  # the greeting
+                for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                    stream.write(json.dumps(request) + "\n")
+                    stream.flush()
+                    answer = json.loads(stream.readline())
+                    while "event" in answer:
+                        answer = json.loads(stream.readline())
+                    assert "return" in answer, f"{self.name}: {command}: {answer}"
+        return answer["return"]
 
     # End
 
@@ -148,7 +171,8 @@ class VM:
                 self.process.kill()  # QEMU dies with it (setpriv --pdeathsig)
                 self.process.wait()
         self.process.stdout.close()
-        self.access.close()
+        if not self.keep_access:
+            self.access.close()
         return self.process.returncode
 
     def __enter__(self):

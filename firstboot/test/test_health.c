@@ -4,7 +4,12 @@
 #include "firstboot/report.h"
 #include "firstboot/units.h"
 #include "firstboot/verity.h"
+#include "common/buf.h"
 #include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define HASH "abababababababababababababababababababababababababababababababab"
 
 static int calls;
 
@@ -164,6 +169,44 @@ static void root_and_state_checks(void **state) {
     assert_false(file_exists(root.fd, "var/lib/webops/.health"));
 }
 
+// In place of libc's: a device with a block that cannot be read, as dm-verity shows a damaged one.
+static off_t bad_offset = -1;
+ssize_t pread(int fd, void *data, size_t size, off_t offset) {
+    if (bad_offset >= 0 && offset <= bad_offset && bad_offset < offset + (off_t)size) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_pread64, fd, data, size, offset);
+}
+
+// The whole slot is read when, and only when, what runs is on trial.
+static void slot_check_on_a_trial(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    struct err err;
+    static const char text[] = "PROFILE=p\nVERSION=1\nSLOT=b\nVERITY_DEVICE=/dev/dm-0\nROOT_HASH=" HASH "\n";
+    cleanup_config struct config boot = {0};
+    cleanup_config_problems struct config_problems problems = {0};
+    assert_int_equal(config_parse(text, sizeof(text) - 1, &boot, &problems), 0);
+    const struct health_context on = {.root_fd = root.fd, .record = &boot};
+    const struct health_check *check = &health_base_checks[0];
+    assert_string_equal(check->name, "slot-integrity");
+    assert_true(check->is_final);
+    assert_int_equal(check->run(&on, &err), 1);
+    support_write(&root, "var/lib/webops/update/trial", "0000000000000000000000000000000000000000000000000000000000000000\n");
+    assert_int_equal(check->run(&on, &err), 1); // another one is
+    support_write(&root, "var/lib/webops/update/trial", HASH "\n");
+    assert_true(check->run(&on, &err) < 0); // no device
+    support_write(&root, "dev/dm-0", "");
+    cleanup_free char *path = str_printf("%s/dev/dm-0", root.path);
+    assert_int_equal(truncate(path, 5 << 20), 0);
+    assert_int_equal(check->run(&on, &err), 0);
+    bad_offset = (5 << 20) - 1;
+    assert_int_equal(check->run(&on, &err), -EIO);
+    bad_offset = -1;
+    assert_non_null(strstr(err.text, "slot b cannot be read near byte 4194304 of /dev/dm-0"));
+}
+
 static void watchdog_check(void **state) {
     (void)state;
     cleanup_root struct support_root root = support_root_make();
@@ -197,6 +240,7 @@ int main(void) {
         cmocka_unit_test(settings_come_from_the_report),
         cmocka_unit_test(configuration_check),
         cmocka_unit_test(root_and_state_checks),
+        cmocka_unit_test(slot_check_on_a_trial),
         cmocka_unit_test(watchdog_check),
         cmocka_unit_test(checks_that_do_not_apply),
     };

@@ -7,6 +7,7 @@
 #include "common/err.h"
 #include "common/manifest.h"
 #include "firstboot/update/boot.h"
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -91,7 +92,6 @@ int history_add(int root_fd, const char *event, const struct manifest *manifest,
     nonnull(2, 3, 5);
 
 // What history_add() wrote, oldest first; lines that are damaged are left out. The caller frees it with json_decref().
-typedef struct json_t json_t;
 json_t *history_read(int root_fd);
 
 #define cleanup_rejection cleanup(rejection_done)

@@ -119,6 +119,12 @@ static int load(int root_fd, const char *name, struct rejection *ret_rejection, 
     return 0;
 }
 
+static struct rejection take_rejection(struct rejection *rejection) {
+    struct rejection taken = *rejection;
+    *rejection = (struct rejection){0};
+    return taken;
+}
+
 // Goes through all of them and keeps the one with the highest (or lowest) number.
 static int choose(int root_fd, bool highest, size_t *ret_count, struct rejection *ret_rejection, struct err *err) {
     *ret_count = 0;
@@ -140,8 +146,7 @@ static int choose(int root_fd, bool highest, size_t *ret_count, struct rejection
             next = older;
         }
     }
-    *ret_rejection = chosen;
-    chosen = (struct rejection){0};
+    *ret_rejection = take_rejection(&chosen);
     return *ret_count > 0;
 }
 

@@ -23,7 +23,7 @@ static void check_slot(const struct machine *machine, const struct journal *jour
         close(slot.fd);
     }
     if (r < 0)
-        snprintf(facts->slot_problem, sizeof(facts->slot_problem), "%s", err.text);
+        snprintf(facts->slot_problem, sizeof(facts->slot_problem), "%.*s", (int)sizeof(facts->slot_problem) - 1, err.text);
 }
 
 static void check_esp(int esp_fd, const struct journal *journal, struct postmortem_facts *facts) {
@@ -33,7 +33,7 @@ static void check_esp(int esp_fd, const struct journal *journal, struct postmort
         struct err err;
         int r = esp_has(esp_fd, files[i].path, files[i].bytes, files[i].sha256, &err);
         if (r < 0)
-            snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s", err.text);
+            snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %.200s", err.text);
         else if (r == 0)
             snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s is missing, damaged, or of another generation",
                      files[i].path);

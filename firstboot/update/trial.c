@@ -202,6 +202,12 @@ int trial_commit(const struct machine *machine, struct err *err) {
 static void read_health(const struct machine *machine, struct rejection *rejection) {
     cleanup_json json_t *health = report_read(machine->root_fd, HEALTH_PATH);
     const json_t *checks = json_object_get(health, "checks");
+    if (json_is_true(json_object_get(health, "healthy"))) { // then the commit has failed
+        snprintf(rejection->check, sizeof(rejection->check), "commit");
+        snprintf(rejection->reason, sizeof(rejection->reason),
+                 "the machine was healthy, but that could not be written down: see webops-commit.service in the log");
+        return;
+    }
     snprintf(rejection->reason, sizeof(rejection->reason), "health was not reached or left no result");
     for (size_t i = 0; i < json_array_size(checks); i++) {
         const json_t *check = json_array_get(checks, i);

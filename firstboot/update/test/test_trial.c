@@ -143,6 +143,20 @@ static void a_deadline_rejects(void **state) {
     assert_int_equal(trial_deadline(300, 50), 350 + TRIAL_MARGIN_SECONDS);
 }
 
+static void a_commit_that_fails_rejects(void **state) {
+    (void)state;
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    boot_new(&scene);
+    support_write(&scene.tree.root, "run/webops/health.json", "{\"healthy\": true, \"checks\": []}");
+    is_esp_read_only = true;
+    assert_int_equal(call(&scene, trial_commit), -EROFS);
+    assert_int_equal(journal_of(&scene).state, JOURNAL_TRIAL);
+    is_esp_read_only = false;
+    assert_int_equal(call(&scene, fail_health), TRIAL_RESTART);
+    assert_rejected(&scene, "health", "could not be written down");
+}
+
 // A committed generation that becomes unhealthy is not a trial.
 static void no_trial_is_left_alone(void **state) {
     (void)state;
@@ -410,6 +424,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(failed_health_rejects),
         cmocka_unit_test(a_deadline_rejects),
+        cmocka_unit_test(a_commit_that_fails_rejects),
         cmocka_unit_test(no_trial_is_left_alone),
         cmocka_unit_test(a_trial_without_journal_is_committed),
         cmocka_unit_test(a_trial_with_tries_waits),

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Further generations of the image of profiles/dev.yaml, as images and as bundles signed with development keys; and how to break one.
+
+Recipes are derived from dev.yaml, so that a generation differs from it in what its scenario is about and in nothing else.
+"""
+import json
+import shutil
+import subprocess
+
+import images
+from vm import OUT, ROOT
+
+HERE = ROOT / "qemu-tests"
+RECIPES = OUT / "recipes"
+
+
+def changed(text, old, new):
+    assert text.count(old) == 1, f"dev.yaml should say '{old}' once"
+    return text.replace(old, new)
+
+
+def recipe(kind, sequence, *, layer=None, cmdline=None, image=None):
+    """A profile named dev like the first one, with a higher sequence; its file is in a tree beside our overlays."""
+    text = (HERE / "profiles" / "dev.yaml").read_text()
+    text = changed(text, "version: 2026.11.1\nsequence: 1\n", f"version: 2026.12.{sequence}-{kind}\nsequence: {sequence}\n")
+    text = changed(text, "outputs: [qcow2, zst]", "outputs: []")
+    if layer:
+        text = changed(text, "layers: [base, hardening]", f"layers: [base, hardening, {layer}]")
+    if cmdline:
+        text = changed(text, "cmdline: [", f"cmdline: [{cmdline}, ")
+    if image:
+        text = changed(text, "image: debian-12", f"image: {image}")
+    (RECIPES / "profiles").mkdir(parents=True, exist_ok=True)
+    overlays = RECIPES / "overlays"
+    if not overlays.is_symlink():
+        overlays.symlink_to(HERE / "overlays")
+    path = RECIPES / "profiles" / f"{kind}.yaml"
+    path.write_text(text)
+    return path
+
+
+def build(kind, sequence, **changes):
+    return images.build(recipe(kind, sequence, **changes), OUT / f"gen-{kind}", name="dev")
+
+
+def bundle(image):
+    """The image's generation as a signed bundle beside it."""
+    for old in image.dir.glob("*.bundle"):
+        old.unlink()
+    images.good(images.webops_image("bundle", image.dir))
+    found = list(image.dir.glob("*.bundle"))
+    assert len(found) == 1, f"one bundle expected in {image.dir}, found {found}"
+    return found[0]
+
+
+def disk_arguments(bundles):
+    """QEMU arguments that attach bundles as read-only disks: name → /dev/disk/by-id/virtio-<name> (at most 20 characters)."""
+    arguments = []
+    for name, path in bundles.items():
+        arguments += ["-drive", f"if=none,id={name},format=raw,readonly=on,file={path}", "-device", f"virtio-blk-pci,drive={name},serial={name[:20]}"]
+    return arguments
+
+
+def device(name):
+    return f"/dev/disk/by-id/virtio-{name[:20]}"
+
+
+class Disk:
+    """A raw copy of a machine's disk that is switched off, to be damaged byte by byte."""
+
+    def __init__(self, source, path):
+        self.path = path
+        path.unlink(missing_ok=True)
+        subprocess.run(["qemu-img", "convert", "-O", "raw", source, path], check=True)
+        table = json.loads(subprocess.run(["sfdisk", "--json", path], check=True, capture_output=True, text=True).stdout)["partitiontable"]
+        self.parts = {part["name"]: part["start"] * 512 for part in table["partitions"]}
+
+    def flip(self, partition, offset, mask=0x10):
+        with open(self.path, "r+b") as disk:
+            disk.seek(self.parts[partition] + offset)
+            byte = disk.read(1)[0]
+            disk.seek(-1, 1)
+            disk.write(bytes([byte ^ mask]))
+
+    def zero(self, partition, offset, count):
+        with open(self.path, "r+b") as disk:
+            disk.seek(self.parts[partition] + offset)
+            disk.write(bytes(count))
+
+    def _mtools(self, tool, *arguments):
+        environment = images.environment(MTOOLS_SKIP_CHECK="1")
+        subprocess.run([tool, "-i", f"{self.path}@@{self.parts['esp']}", *arguments], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+    def edit(self, name, change):
+        """A file on the ESP becomes what change(its bytes) returns."""
+        copy = self.path.with_suffix(".esp")
+        self._mtools("mcopy", "-n", "-o", f"::{name}", copy)
+        old = copy.read_bytes()
+        new = change(old)
+        assert new != old, f"{name} did not change"
+        copy.write_bytes(new)
+        self._mtools("mcopy", "-n", "-o", copy, f"::{name}")
+        copy.unlink()
+
+    def close(self):
+        self.path.unlink(missing_ok=True)
+
+
+def chain(directory):
+    """An empty directory for overlay disks."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`webops-image test` as a continuous integration server calls it: exit status, lines, report, logs, and nothing left behind."""
+import xml.etree.ElementTree as tree
+
+import generations
+import pytest
+from images import environment, webops_image
+from vm import Access
+
+
+def run(tmp_path, image, *arguments, timeout=1500):
+    """The result, the parsed report, and the files of the log directory; the private files must be gone."""
+    private, logs, report = tmp_path / "tmp", tmp_path / "logs", tmp_path / "report.xml"
+    private.mkdir()
+    result = webops_image("test", image, "--log", logs, "--junit", report, *arguments, env=environment(TMPDIR=private), timeout=timeout)
+    assert not list(private.iterdir()), "temporary files were left behind"
+    cases = {case.get("name"): case for case in tree.parse(report).getroot()}
+    return result, cases, sorted(path.name for path in logs.iterdir())
+
+
+@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.full)])
+def test_whole_life_of_an_update(image, tmp_path, firmware):
+    bundle = generations.bundle(generations.build("next", 2, layer="next"))
+    result, cases, logs = run(tmp_path, image.raw, f"--{firmware}", "--update", bundle, "--rollback")
+    assert result.returncode == 0, result.stdout + result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 6 and all(line.startswith("ok ") for line in lines[:5]) and lines[5].startswith("5 of 5 steps passed"), result.stdout
+    assert len(cases) == 5 and all(case.find("failure") is None and case.find("skipped") is None for case in cases.values())
+    assert logs == ["01-boot.log", "02-install.log", "03-break.log", "04-trial.log", "05-rollback.log", "console-1.log", "console-2.log", "console-3.log"]
+    assert "slot-integrity" in (tmp_path / "logs" / "03-break.log").read_text()
+
+
+def test_a_failed_step_ends_it_with_a_report(image, tmp_path):
+    bundle = tmp_path / "any.bundle"
+    bundle.write_bytes(bytes(4096))
+    result, cases, logs = run(tmp_path, image.raw, "--update", bundle, "--timeout", "3")
+    assert result.returncode == 1
+    assert result.stdout.startswith("FAILED boot to healthy") and "no verdict within 3 s" in result.stdout and "0 of 4 steps passed" in result.stdout
+    assert cases["boot to healthy"].find("failure") is not None and cases["install the update"].find("skipped") is not None
+    assert logs == ["01-boot.log", "console-1.log"]
+
+
+@pytest.mark.full
+def test_with_a_configuration_of_the_users(image, tmp_path):
+    access = Access()
+    try:
+        (access.secrets / "operator.secret").unlink()
+        config = access.config("HOSTNAME=ours\nOPERATOR_USER=admin\nSSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret\n")
+        result, cases, _ = run(tmp_path, image.raw, "--config", config, "--secrets", access.secrets, "--ssh-key", access.key)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert '"hostname": "ours"' in cases["boot to healthy"].findtext("system-out")
+    finally:
+        access.close()

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Updates that go well: a major upgrade and the way back, over and over, from a plain web server, and by themselves."""
+import functools
+import http.server
+import shutil
+import threading
+import time
+
+import generations
+import images
+import pytest
+from vm import OUT, VM
+
+CONFIG = """\
+HOSTNAME=scenario
+OPERATOR_USER=ops
+OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
+SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
+SSH_RATE_LIMIT=0
+"""
+DATA = {"/srv/data": "kept on srv", "/home/ops/data": "kept at home", "/var/lib/misc/data": "kept in var", "/webops/templates/data": "kept in webops"}
+
+
+def committed(vm, slot, timeout=120):
+    """The status once the generation in `slot` runs and is good."""
+    deadline = time.monotonic() + timeout
+    while True:
+        now = vm.status()
+        assert now["slot"] == slot, now
+        if now["slots"][slot]["state"] == "good":
+            return now
+        assert time.monotonic() < deadline, f"not committed within {timeout} s: {now['slots']}"
+        time.sleep(2)
+
+
+def restarts(vm, command):
+    """Runs what ends in a restart and waits until the machine is healthy again."""
+    since = vm.mark()
+    vm.root(command, check=False, timeout=900)
+    vm.wait_healthy(since)
+    vm.disconnect()
+
+
+def put_data(vm):
+    for path, text in DATA.items():
+        vm.root(f"mkdir -p $(dirname {path}); echo '{text}' >{path}")
+
+
+def check_data(vm):
+    for path, text in DATA.items():
+        assert vm.root_out(f"cat {path}") == text
+
+
+def release(vm):
+    return vm.out(". /etc/os-release; echo $VERSION_ID")
+
+
+@pytest.fixture(scope="module")
+def bundle13(image13):
+    return generations.bundle(image13)
+
+
+@pytest.fixture(scope="module")
+def next_image():
+    return generations.build("next", 2, layer="next")
+
+
+@pytest.fixture(scope="module")
+def next_bundle(next_image):
+    return generations.bundle(next_image)
+
+
+@pytest.mark.parametrize("firmware", ["uefi", pytest.param("bios", marks=pytest.mark.full)])
+def test_major_upgrade_and_the_way_back(image, bundle13, firmware):
+    arguments, device = generations.disk_arguments({"bundle": bundle13}), generations.device("bundle")
+    with VM(f"upgrade-{firmware}", image.raw, bios=firmware == "bios", config=CONFIG, extra=arguments) as vm:
+        vm.wait_healthy()
+        put_data(vm)
+        identity = vm.out("cat /etc/machine-id"), vm.root_out("cat /var/lib/webops/ssh/ssh_host_ed25519_key.pub")
+        before = vm.status()
+        assert release(vm) == "12" and before["slots"]["a"]["state"] == "good" and before["slots"]["b"]["state"] == "empty"
+        plan = vm.root_out(f"webops update {device} --plan")
+        assert "2026.11.1" in plan and "2026.12.1" in plan and "openssh-server" in plan, plan
+        assert vm.status()["slots"] == before["slots"]  # a plan changes nothing
+        restarts(vm, f"webops update {device} --reboot")
+        now = committed(vm, "b")
+        assert release(vm) == "13" and now["generation"]["version"] == "2026.12.1"
+        assert now["slots"]["a"]["state"] == "good"
+        check_data(vm)
+        assert identity == (vm.out("cat /etc/machine-id"), vm.root_out("cat /var/lib/webops/ssh/ssh_host_ed25519_key.pub"))
+        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+        assert vm.root(f"webops update {device}").returncode == 0  # runs already: nothing to do
+        history = vm.root_out("webops history")
+        assert "2026.12.1" in history and "committed" in history, history
+        vm.root("echo 'written by 13' >/srv/new")
+        restarts(vm, "webops rollback")
+        now = committed(vm, "a")
+        assert release(vm) == "12" and now["slots"]["b"]["state"] == "bad"
+        check_data(vm)
+        assert vm.root_out("cat /srv/new") == "written by 13"
+        assert "operator" in vm.root_out("webops why") and "rollback" in vm.root_out("webops history")
+        refused = vm.root(f"webops update {device}", check=False)
+        assert refused.returncode == 1 and "--force" in refused.stderr, refused.stderr
+
+
+def usage(vm):
+    """Bytes and names on the ESP, and bytes of our own on state."""
+    esp = vm.root_out("mkdir -p /run/esp && mount -o ro /dev/disk/by-partlabel/esp /run/esp && "
+                      "(cd /run/esp && find . -type f | sort && du -s -B1 . | cut -f1); umount /run/esp")
+    state = vm.root_out("du -s -B1 /var/lib/webops | cut -f1")
+    names = [name for name in esp.splitlines() if name.startswith("./")]
+    return names, int(esp.splitlines()[-1]), int(state)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("firmware", ["uefi", "bios"])
+def test_back_and_forth_grows_nothing(image, next_bundle, firmware):
+    first_bundle = generations.bundle(image)
+    arguments = generations.disk_arguments({"first": first_bundle, "next": next_bundle})
+    with VM(f"back-and-forth-{firmware}", image.raw, bios=firmware == "bios", config=CONFIG, extra=arguments) as vm:
+        vm.wait_healthy()
+        sizes = []
+        for turn in range(5):
+            for name, slot in (("next", "b"), ("first", "a")):
+                # Back to the older sequence is a downgrade, which only force allows.
+                restarts(vm, f"webops update {generations.device(name)} --reboot --force")
+                committed(vm, slot)
+            sizes.append(usage(vm))
+        names, esp, state = sizes[0]
+        for later_names, later_esp, later_state in sizes[1:]:
+            assert later_names == names and later_esp == esp, sizes
+            assert later_state <= state + 16384, sizes  # the history's lines
+        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """A plain static server with ranges, as nginx or Apache would answer; counts the bytes of bodies."""
+
+    protocol_version = "HTTP/1.1"
+    sent = 0
+
+    def do_GET(self):
+        path = self.translate_path(self.path)
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError:
+            self.send_error(404)
+            return
+        wanted = self.headers.get("Range")
+        parts = [] if not wanted else [tuple(part.strip().split("-")) for part in wanted.removeprefix("bytes=").split(",")]
+        if len(parts) == 1 and parts[0][0]:
+            start, end = int(parts[0][0]), min(int(parts[0][1] or len(data) - 1), len(data) - 1)
+            body = data[start : end + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{end}/{len(data)}")
+        else:
+            body = data
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", f'"{len(data):x}"')
+        self.end_headers()
+        self.wfile.write(body)
+        Handler.sent += len(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def channel(next_bundle):
+    """A directory that `webops-image publish` made, served on the host's loopback address: 10.0.2.2 for the machine."""
+    directory = OUT / "channel"
+    shutil.rmtree(directory, ignore_errors=True)
+    images.good(images.webops_image("publish", next_bundle, directory))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(directory)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    Handler.sent = 0
+    yield f"http://10.0.2.2:{server.server_port}/", next_bundle.stat().st_size
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    shutil.rmtree(directory)
+
+
+def test_from_a_web_server_only_what_is_new_is_fetched(image, channel):
+    address, full = channel
+    with VM("channel", image.raw, bios=True, config=CONFIG + f"UPDATE_URL={address}\n") as vm:
+        vm.wait_healthy()
+        plan = vm.root_out("webops update --plan")
+        assert "2026.12.2-next" in plan and "next" in plan, plan
+        Handler.sent = 0
+        restarts(vm, "webops update --reboot")
+        committed(vm, "b")
+        assert vm.out("cat /etc/webops-next") == "the next generation"
+        # The base layer is the running one's; what is new is a layer of one file, its index, and the kernel image's changed command line.
+        assert Handler.sent < full / 20, f"{Handler.sent} of {full} bytes were fetched"
+        print(f"fetched {Handler.sent} of {full} bytes")
+
+
+@pytest.mark.full
+def test_updates_by_itself_when_it_may(image, channel):
+    address, _ = channel
+    with VM("automatic", image.raw, config=CONFIG + f"UPDATE_URL={address}\nUPDATE_AUTO=true\nUPDATE_WINDOW=00:00-23:59\n") as vm:
+        vm.wait_healthy()
+        since = vm.mark()
+        vm.root("systemctl start --no-block webops-update.service")
+        vm.wait_healthy(since, timeout=600)
+        vm.disconnect()
+        committed(vm, "b")
+        assert "2026.12.2-next" in vm.root_out("webops history")
