@@ -100,6 +100,10 @@ $(O)/firstboot/update/test/syscall_faults: $(O)/test/firstboot/update/test/sysca
 
 unit-tests: $(UNIT_TESTS) $(O)/firstboot/update/test/syscall_faults
 
+# What scripts/bench measures the update's data path with.
+$(O)/bench-delta: $(O)/plain/tests/bench_delta.o $(call no_main,$(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
+	$(CC) $(LINK_HARDENING) -o $@ $^ $(TEST_LIBS) $(FIRSTBOOT_LIBS)
+
 unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j $(shell nproc) --exec '' $(UNIT_TESTS)
 

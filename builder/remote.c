@@ -117,16 +117,16 @@ int remote_run(const struct remote *remote, struct vm *vm, const char *command, 
         return err_sys(err, -errno, "memfd_create");
     // The deadline gives ssh a group of its own: Ctrl-C is ours to handle.
     struct run run = {.argv = (const char *const *)argv, .out = out, .error = error, .timeout_ms = CLOSE_TIMEOUT_MS};
-    cleanup_remote_result struct remote_result result = {0};
-    int r = run_watched(&run, vm, timeout_ms, &result.status, err);
+    cleanup_free char *output = NULL, *errors = NULL;
+    int status = 255;
+    int r = run_watched(&run, vm, timeout_ms, &status, err);
     if (r == 0)
-        r = read_back(out, &result.output, err);
+        r = read_back(out, &output, err);
     if (r == 0)
-        r = read_back(error, &result.error, err);
+        r = read_back(error, &errors, err);
     if (r < 0)
         return err_prefix(err, r, "`%s` on the machine", command);
-    *ret_result = result;
-    result = (struct remote_result){0};
+    *ret_result = (struct remote_result){.status = status, .output = take_ptr(output), .error = take_ptr(errors)};
     return 0;
 }
 

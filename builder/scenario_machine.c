@@ -103,7 +103,7 @@ int scenario_wait_verdict(struct scenario *scenario, unsigned seen, struct err *
 void scenario_log(struct scenario *scenario, const char *fmt, ...) {
     if (!scenario->outcome || !scenario->outcome->log)
         return;
-    cleanup_file FILE *file = fopen(scenario->outcome->log, "ae");
+    FILE *file = fopen(scenario->outcome->log, "ae");
     if (!file)
         return; // a log that cannot be written is no finding about the machine
     va_list args;
@@ -111,6 +111,7 @@ void scenario_log(struct scenario *scenario, const char *fmt, ...) {
     vfprintf(file, fmt, args);
     va_end(args);
     fputc('\n', file);
+    fclose(file);
 }
 
 // The last line that is not empty, without what a terminal would obey.

@@ -15,7 +15,10 @@
 #define TOOL_TIMEOUT_MS 60000
 
 static void note(struct scenario *scenario, const char *text) {
-    snprintf(scenario->outcome->note, sizeof(scenario->outcome->note), "%s", text);
+    char *to = scenario->outcome->note;
+    size_t size = strnlen(text, sizeof(scenario->outcome->note) - 1);
+    memcpy(to, text, size);
+    to[size] = '\0';
 }
 
 static void note_generation(struct scenario *scenario, const char *what) {

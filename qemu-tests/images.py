@@ -14,12 +14,7 @@ KEYS = OUT / "development-keys"
 def environment(**changes):
     """Ours, without what would lead the builder elsewhere."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WEBOPS_") and key != "SOURCE_DATE_EPOCH"}
-<<<<<<< HEAD
-    # The development keys are ours, too: nothing of the user's is read or made.
-    return {**kept, "WEBOPS_CACHE": str(CACHE), "XDG_DATA_HOME": str(OUT / "data"), **{key: str(value) for key, value in changes.items()}}
-=======
     return {**kept, "WEBOPS_CACHE": str(CACHE), "WEBOPS_KEYS": str(KEYS), **{key: str(value) for key, value in changes.items()}}
->>>>>>> main
 
 
 def webops_image(*arguments, env=None, cwd=ROOT, timeout=600, **options):
@@ -51,13 +46,7 @@ class Image:
         return json.loads(good(webops_image("inspect", "--json", self.raw)).stdout)
 
 
-<<<<<<< HEAD
-def build(profile, out, name=None, **options):
+def build(profile, out, *arguments, name=None, **options):
     """`name` is the profile's own name where its file is called otherwise."""
-    good(webops_image("build", profile, "-o", out, timeout=900, **options))
-    return Image(profile, out, name)
-=======
-def build(profile, out, *arguments, **options):
     good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
-    return Image(profile, out)
->>>>>>> main
+    return Image(profile, out, name)

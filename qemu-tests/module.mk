@@ -37,7 +37,7 @@ lint: programs ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling,
 format: ## rewrite all C files in the house's format
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 
-bench: programs ## measure and print the table of docs/BENCHMARKS.md
+bench: programs $(O)/bench-delta ## measure and print the table of docs/BENCHMARKS.md
 	scripts/bench
 
 # Each parser under libFuzzer for FUZZ_SECONDS, starting from its committed corpus; crashes are left in build/fuzz/.

@@ -21,7 +21,7 @@
     } while (0)
 
 struct machine {
-    char path[64];
+    char path[256];
     int root_fd, esp_fd;
     struct config record;
 };
@@ -64,7 +64,7 @@ static inline void put_random(int root_fd, const char *path, size_t size, uint32
 static inline char *load(int root_fd, const char *path, size_t *ret_size) {
     struct err err = {0};
     char *data = NULL;
-    assert_ok(file_read(root_fd, path, 1 << 30, &data, ret_size, &err));
+    assert_ok(file_read(root_fd, path, (size_t)4 << 30, &data, ret_size, &err));
     return data;
 }
 
@@ -99,13 +99,24 @@ static inline void put_sparse(const struct machine *machine, const char *path, u
     assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
 }
 
-// Slots of `slot_bytes`; what runs is put there by machine_run().
-static inline struct machine *machine_start(uint64_t slot_bytes) {
+// What the init would have left, for a tree that is there.
+static inline struct machine *machine_at(const char *path) {
     struct machine *machine = mem_array(1, sizeof(*machine));
-    struct err err = {0};
-    strcpy(machine->path, "/tmp/webops-test-XXXXXX");
-    assert_non_null(mkdtemp(machine->path));
+    snprintf(machine->path, sizeof(machine->path), "%s", path);
     machine->root_fd = open(machine->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(machine->root_fd >= 0);
+    machine->esp_fd = openat(machine->root_fd, "esp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    config_set(&machine->record, "SLOT", "a", 0);
+    config_set(&machine->record, "DISK", "/dev/vda", 0);
+    config_set(&machine->record, "SLOT_DEVICE", "/dev/vda3", 0);
+    config_set(&machine->record, "VERITY_DEVICE", "/dev/dm-0", 0);
+    return machine;
+}
+
+// Makes one in an empty directory. Slots of `slot_bytes`; what runs is put there by machine_run().
+static inline struct machine *machine_make(const char *path, uint64_t slot_bytes) {
+    struct err err = {0};
+    struct machine *machine = machine_at(path);
     put_partition(machine, "vda", "vda2", "esp", "254:2\n");
     put_partition(machine, "vda", "vda3", "webops-a", "254:3\n");
     put_partition(machine, "vda", "vda4", "webops-b", "254:4\n");
@@ -116,11 +127,13 @@ static inline struct machine *machine_start(uint64_t slot_bytes) {
     assert_int_equal(symlinkat("vda3", machine->root_fd, "dev/dm-0"), 0); // what dm-verity lets through
     assert_ok(file_mkdirs(machine->root_fd, "esp/EFI/webops", 0755, &err));
     machine->esp_fd = openat(machine->root_fd, "esp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    config_set(&machine->record, "SLOT", "a", 0);
-    config_set(&machine->record, "DISK", "/dev/vda", 0);
-    config_set(&machine->record, "SLOT_DEVICE", "/dev/vda3", 0);
-    config_set(&machine->record, "VERITY_DEVICE", "/dev/dm-0", 0);
     return machine;
+}
+
+static inline struct machine *machine_start(uint64_t slot_bytes) {
+    char path[] = "/tmp/webops-test-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    return machine_make(path, slot_bytes);
 }
 
 static inline void machine_stop(struct machine *machine) {
