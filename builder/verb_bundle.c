@@ -113,6 +113,8 @@ int verb_bundle(const struct verb *self, int argc, char **argv) {
         {"output", 'o', OPT_TEXT, &chosen.output, "FILE|DIR", "Where the bundle goes (default: beside the image)."},
         {"build-dir", 0, OPT_TEXT, &chosen.build.out_dir, "DIR", "Where a PROFILE is built (default: out)."},
         {"trust", 0, OPT_TEXT, &chosen.build.trust, "FILE", "For building a PROFILE, as with build."},
+        {"secure-boot-key", 0, OPT_TEXT, &chosen.build.secure_boot_key, "KEY", "For building a PROFILE, as with build."},
+        {"secure-boot-cert", 0, OPT_TEXT, &chosen.build.secure_boot_cert, "FILE", "For building a PROFILE, as with build."},
         {"offline", 0, OPT_FLAG, &chosen.build.offline, NULL, "For building a PROFILE, as with build."},
         {"json", 0, OPT_FLAG, &chosen.build.json, NULL, "Print progress and result as JSON, one event per line."},
         {0},

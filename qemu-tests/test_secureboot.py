@@ -82,11 +82,14 @@ def test_tampered_uki_does_not_boot_and_the_machine_comes_back(secured, signed, 
         assert any(uki[at:at + 8]), "the UKI has no signature"
         tamper = f"dd if=/dev/zero of={{uki}} bs=1 count=8 seek={at} conv=notrunc status=none"
     put_as_b(secured, tamper)
-    since = secured.reboot()
+    since = secured.mark()
+    secured.root("systemctl --no-block reboot", check=False)
+    secured.disconnect()
+    secured.wait_console("restarting in 5 seconds", since, never=("webops-init:",))  # our restart program: the boot loader came back
+    secured.wait_healthy(since)
     console = secured.console(since)
-    assert "restarting in 5 seconds" in console, "our restart program saw nothing come back"
-    assert "Access Denied" in console or "Access denied" in console or "Security" in console
-    assert console.count("webops-init:") == 1, "the tampered UKI ran"
+    assert "Error loading \\EFI\\webops\\b.efi: Access Denied" in console
+    assert console.count("starting its init") == 1, "the tampered UKI ran"
     assert "b+0-1.conf" in entries(secured)
     assert variable(secured, "SecureBoot") == 1
 
@@ -95,7 +98,7 @@ def test_image_without_signatures_is_refused_by_an_enrolled_machine(image, signe
     """The same machine, its variables kept, with another disk: the firmware itself refuses the boot loader."""
     disk = tmp_path / "disk.qcow2"
     with VM("secure-boot-first", signed.raw, secure_boot=True, keep=disk) as vm:
-        vm.wait_healthy()
+        vm.wait_console("webops-init:")  # the keys are enrolled, and it boots
     disk.unlink()
     with VM("secure-boot-unsigned", image.raw, secure_boot=True, keep=disk) as vm:
-        vm.wait_console("Access Denied", timeout=120, never=("webops-init:",))
+        vm.wait_console("Access Denied", never=("boot loader came back", "webops-init:"))

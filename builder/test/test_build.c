@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which inputs change the key of which node: every recipe field, file and program against the graph of one small profile; and what a plan refuses.
+#include "builder/keygen.h"
 #include "builder/test/project.h"
 
 enum { BASE = 1, ONE = 2, TWO = 4, CONFIG = 8, INITRAMFS = 16, SLOT = 32, UKI = 64 };
@@ -230,6 +231,67 @@ static void test_refused(void **state) {
     expect_changed("after the failures", 0);
 }
 
+// What the top layer says of the generation: profile's words or defaults, the build's time, and whose keys it trusts.
+static void test_generation(void **state) {
+    (void)state;
+    cleanup_free char *old = project_get("profiles/small.yaml"), *profile = project_path("profiles/small.yaml"),
+                      *root = project_path("real/root.pem"), *real = project_path("real"), *out = project_path("out");
+    const struct keygen_request request = {.name = "Example", .not_before = 1700000000, KEYGEN_DAYS};
+    struct err err = {0};
+    cleanup_build struct build first = {0};
+    assert_ok(project_plan(false, &first, &err));
+    assert_string_equal(first.generation.text,
+                        "COMPATIBLE=small-amd64\nCHANNEL=stable\nCREATED=1767225600\nCONFIG_SCHEMA=1\nDEVELOPMENT_KEYS=true\n");
+    cleanup_free char *words = replaced(old, "config:", "compatible: web.west-1\nchannel: beta\nconfig:");
+    project_put("profiles/small.yaml", words);
+    assert_ok(keygen_make(real, &request, &err));
+    setenv("SOURCE_DATE_EPOCH", "1700000001", 1);
+    cleanup_build struct build second = {0};
+    assert_ok(build_plan(&(struct build_options){.profile = profile, .out_dir = out, .trust = root}, &second, &err));
+    assert_string_equal(second.generation.text,
+                        "COMPATIBLE=web.west-1\nCHANNEL=beta\nCREATED=1700000001\nCONFIG_SCHEMA=1\nDEVELOPMENT_KEYS=false\n");
+    cleanup_free char *pem = project_get("real/root.pem"), *development = project_get("keys/root.pem");
+    assert_string_equal(second.generation.trust, pem);
+    assert_string_equal(first.generation.trust, development);
+    // The option wins over the profile's own.
+    cleanup_free char *named = replaced(old, "config:", "trust: none.pem\nconfig:");
+    project_put("profiles/small.yaml", named);
+    cleanup_build struct build third = {0};
+    assert_ok(build_plan(&(struct build_options){.profile = profile, .out_dir = out, .trust = root}, &third, &err));
+    assert_string_equal(third.generation.trust, pem);
+    unsetenv("SOURCE_DATE_EPOCH");
+    project_put("profiles/small.yaml", old);
+}
+
+// Signing changes the kernel image and adds a node, and nothing below.
+static void test_secure_boot(void **state) {
+    (void)state;
+    struct err err = {0};
+    cleanup_free char *profile = project_path("profiles/small.yaml"), *out = project_path("out"),
+                      *key = project_path("keys/secure-boot/db.key"), *certificate = project_path("keys/secure-boot/db.pem"),
+                      *kek_key = project_path("keys/secure-boot/KEK.key"), *kek = project_path("keys/secure-boot/KEK.pem");
+    const struct build_options options[] = {
+        {.profile = profile, .out_dir = out, .secure_boot_key = key, .secure_boot_cert = certificate},
+        {.profile = profile, .out_dir = out, .secure_boot_key = kek_key, .secure_boot_cert = kek},
+    };
+    char programs[2][INPUTS_KEY_CHARS + 1], uki[2][INPUTS_KEY_CHARS + 1];
+    for (unsigned i = 0; i < 2; i++) {
+        cleanup_build struct build build = {0};
+        assert_ok(build_plan(&options[i], &build, &err));
+        assert_int_equal(build.graph.count, NODES + 1);
+        for (unsigned j = 0; j < NODES - 1; j++)
+            assert_string_equal(build.graph.nodes[j].key, before[j]);
+        assert_string_not_equal(build.uki->key, before[NODES - 1]);
+        memcpy(uki[i], build.uki->key, sizeof(uki[i]));
+        memcpy(programs[i], build.programs->key, sizeof(programs[i]));
+    }
+    assert_string_not_equal(uki[0], uki[1]);
+    assert_string_not_equal(programs[0], programs[1]);
+    cleanup_build struct build build = {0};
+    assert_int_equal(build_plan(&(struct build_options){.profile = profile, .out_dir = out, .secure_boot_key = key}, &build, &err),
+                     -EINVAL);
+}
+
 static void test_missing_program(void **state) {
     (void)state;
     static const char *const names[] = {"init", "restart.efi", "webops"};
@@ -261,10 +323,10 @@ static void test_archive_changes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edits),           cmocka_unit_test(test_tree_edits),     cmocka_unit_test(test_epoch),
-        cmocka_unit_test(test_cmdline),         cmocka_unit_test(test_without_config), cmocka_unit_test(test_order_of_layers),
-        cmocka_unit_test(test_offline),         cmocka_unit_test(test_refused),        cmocka_unit_test(test_missing_program),
-        cmocka_unit_test(test_archive_changes),
+        cmocka_unit_test(test_edits),       cmocka_unit_test(test_tree_edits),      cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_cmdline),     cmocka_unit_test(test_without_config),  cmocka_unit_test(test_order_of_layers),
+        cmocka_unit_test(test_offline),     cmocka_unit_test(test_refused),         cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_secure_boot), cmocka_unit_test(test_missing_program), cmocka_unit_test(test_archive_changes),
     };
     return cmocka_run_group_tests_name("build", tests, begin, archive_end);
 }

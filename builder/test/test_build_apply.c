@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole build through the verbs, with only base and initramfs made up (they need a real distribution): layers, slot image, UKI, disk and
 // reports are real. What is printed, what is left, what is built again after damage, and what a failure leaves.
+#include "builder/esp.h"
 #include "builder/layer_output.h"
 #include "common/digest.h"
 #include "builder/test/project.h"
@@ -203,6 +204,64 @@ static void test_build(void **state) {
     assert_contains(plain, "small-1.0.raw: nothing to do, ");
 }
 
+// The top layer of the image: what is said of the generation, whom it trusts, and the profile's configuration.
+static void test_top_layer(void **state) {
+    (void)state;
+    static const char *const files[][2] = {
+        {"generation.env", NULL}, {"trust/ca.pem", "keys/root.pem"}, {"default.env", "profiles/small.env"}};
+    cleanup_build struct build build = {0};
+    struct err err = {0};
+    cleanup_free char *tree = project_path("top");
+    assert_ok(project_plan(false, &build, &err));
+    cleanup_free char *squashfs = graph_path(&build.cache, build.layers[build.layer_count - 1], LAYER_SQUASHFS);
+    free(tool(RUN_ARGV("unsquashfs", "-n", "-q", "-d", tree, squashfs)));
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        struct stat st;
+        cleanup_free char *name = str_printf("top/usr/lib/webops/%s", files[i][0]), *path = project_path(name), *text = project_get(name);
+        cleanup_free char *expected = files[i][1] ? project_get(files[i][1]) : str_dup(build.generation.text);
+        assert_string_equal(text, expected);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 07777, 0644);
+    }
+    assert_ok(file_remove_tree(AT_FDCWD, tree, &err));
+    json_t *report = load_report();
+    assert_string_equal(text_of(report, "compatible"), "small-amd64");
+    assert_string_equal(text_of(report, "channel"), "stable");
+    assert_int_equal(json_integer_value(json_object_get(report, "config_schema")), 1);
+    assert_true(json_is_true(json_object_get(report, "development_keys")));
+    assert_true(json_is_false(json_object_get(report, "secure_boot")));
+    json_decref(report);
+}
+
+// Signed: the programs on the boot partition carry the key's signature, and a second build does not sign again.
+static void test_signed_build(void **state) {
+    (void)state;
+    struct err err = {0};
+    cleanup_free char *profile = project_path("profiles/small.yaml"), *out = project_path("signed"),
+                      *key = project_path("keys/secure-boot/db.key"), *certificate = project_path("keys/secure-boot/db.pem"),
+                      *raw = project_path("signed/small-1.0.raw"), *program = project_path("program.efi");
+    static const char *const programs[] = {"/EFI/BOOT/BOOTX64.EFI", "/EFI/systemd/systemd-bootx64.efi", "/EFI/webops/a.efi"};
+    const struct build_options options = {.profile = profile, .out_dir = out, .secure_boot_key = key, .secure_boot_cert = certificate};
+    struct redirect redirect;
+    cleanup_free char *printed = NULL, *progress = NULL;
+    cleanup_build struct build build = {0}, again = {0};
+    cleanup_free char *restart = project_path("programs/restart.efi"), *kept = project_get("programs/restart.efi");
+    free(tool(RUN_ARGV("cp", SYSTEMD_BOOT_PATH, restart))); // only a program can be signed
+    assert_ok(build_plan(&options, &build, &err));
+    redirect_begin(&redirect);
+    int r = build_apply(&build, &err);
+    redirect_end(&redirect, &printed, &progress);
+    assert_ok(r);
+    for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+        assert_ok(esp_read_file(raw, 2 * MIB, programs[i], program, &err));
+        assert_ok(run_quiet(&(struct run){.argv = RUN_ARGV("sbverify", "--cert", certificate, program)}, &err));
+    }
+    assert_ok(build_plan(&options, &again, &err));
+    assert_true(build_is_current(&again));
+    assert_ok(file_remove_tree(AT_FDCWD, out, &err));
+    project_put("programs/restart.efi", kept);
+}
+
 static bool is_current(void) {
     cleanup_free char *out = NULL, *error = NULL;
     assert_int_equal(run_verb(PLAN, "--json", &out, &error), 0);
@@ -328,6 +387,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_before),
         cmocka_unit_test(test_build),
+        cmocka_unit_test(test_top_layer),
+        cmocka_unit_test(test_signed_build),
         cmocka_unit_test(test_stale_outputs),
         cmocka_unit_test(test_damaged_layer),
         cmocka_unit_test(test_failure_leaves_nothing),
