@@ -78,7 +78,7 @@ int chunkindex_make(int fd, const char *name, uint64_t offset, uint64_t length, 
     if ((uint64_t)index.count * CHUNKINDEX_RECORD_BYTES + CHUNKINDEX_FIXED_BYTES > CHUNKINDEX_MAX_BYTES)
         return err_set(err, -EFBIG, "%s is too large for a chunk index", name);
     *ret_index = index;
-    index = (struct chunkindex){0};
+    index.chunks = NULL;
     return 0;
 }
 
@@ -121,7 +121,7 @@ int chunkindex_parse(const uint8_t *data, size_t size, uint64_t object_bytes, st
         return err_set(err, -EINVAL, "chunk index: the chunks have %llu bytes together, the object %llu", (unsigned long long)index.bytes,
                        (unsigned long long)object_bytes);
     *ret_index = index;
-    index = (struct chunkindex){0};
+    index.chunks = NULL;
     return 0;
 }
 

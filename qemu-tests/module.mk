@@ -31,6 +31,10 @@ qemu: programs ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
 check-full: programs ## the scenarios that take too long for `make check`: all bad generations on both firmwares (PYTEST_ARGS='-k panic')
 	$(PYTEST) -m full $(PYTEST_ARGS) qemu-tests
 
+# Records an update and its trial, replays every power cut, judges all and boots some of the disks it could have left; docs/RELIABILITY.md.
+check-powercut: programs ## all power cuts, both firmwares, about an hour (POWERCUT_ARGS='--firmware uefi --boots 5')
+	cd qemu-tests && $(PYTHON) -B -u -m powercut $(POWERCUT_ARGS)
+
 lint: programs ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling, formatting, house rules, documentation
 	scripts/lint
 
@@ -76,4 +80,4 @@ install: programs ## install to DESTDIR and PREFIX (/usr/local)
 clean: ## remove what was built (not the cache)
 	rm -rf $(O) out
 
-.PHONY: help deps quickstart check check-full qemu lint format bench fuzz install clean
+.PHONY: help deps quickstart check check-full check-powercut qemu lint format bench fuzz install clean

@@ -92,7 +92,7 @@ def repack(bench, layer, sshd, name):
     shutil.rmtree(tree, ignore_errors=True)
     bench.run("unsquashfs", "-n", "-q", "-d", tree, layer)
     (tree / "usr/sbin/sshd").write_bytes(sshd)
-    tar = subprocess.Popen(["tar", "--sort=name", "--mtime=@0", "-C", tree, "-c", "."], stdout=subprocess.PIPE)
+    tar = subprocess.Popen(["tar", "--sort=name", "--mtime=@0", "-C", tree, "-c", *sorted(os.listdir(tree))], stdout=subprocess.PIPE)
     subprocess.run(["mksquashfs", "-", out, "-tar", "-comp", "zstd", "-Xcompression-level", "15", "-b", "131072", "-noappend", "-no-progress", "-quiet",
                     "-mkfs-time", "0", "-all-time", "0"], stdin=tar.stdout, stdout=subprocess.DEVNULL, check=True)
     shutil.rmtree(tree)

@@ -6,7 +6,7 @@
 #include "firstboot/actionlog.h"
 #include "firstboot/report.h"
 #include "firstboot/update/engine_state.h"
-#include "firstboot/update/plantext.h"
+#include "firstboot/update/planview.h"
 #include "firstboot/update/slots.h"
 #include <errno.h>
 #include <fcntl.h>

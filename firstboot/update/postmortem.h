@@ -5,7 +5,8 @@
 #include "firstboot/update/journal.h"
 #include "firstboot/update/machine.h"
 
-#define INIT_FAILURE_PATH "var/lib/webops/update/init-failure" // written by the init of a generation on trial: "<root hash> <step>: <reason>"
+#define INIT_FAILURE_PATH                                                                                                                  \
+    "var/lib/webops/update/init-failure" // written by the init of a generation on trial: "<root hash> <step>: <reason>"
 #define ESP_NOTE_PATTERN "webops/%s.why" // on the ESP: a rejection that could not be written to state
 
 enum trial_fate {

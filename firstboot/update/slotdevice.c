@@ -55,15 +55,21 @@ static bool has_name(int root_fd, const char *path, const char *name) {
     return false;
 }
 
+static DIR *open_directory(int root_fd, const char *path) {
+    int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (fd >= 0 && !dir)
+        close(fd);
+    return dir;
+}
+
 // The partition of `disk` that has the name; more than one is an error, because the wrong one cannot be told from the right one.
 static int find_partition(int root_fd, const char *disk, const char *name, char ret_part[64], struct err *err) {
     cleanup_free char *path = str_printf(BLOCK_DIR "/%s", disk);
-    cleanup_fd int fd = file_open(root_fd, path, O_RDONLY | O_DIRECTORY, 0, err);
-    cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    cleanup_dir DIR *dir = open_directory(root_fd, path);
     unsigned found = 0;
     if (!dir)
-        return err_prefix(err, -ENODEV, "the booted disk %s", disk);
-    fd = -1; // the directory's now
+        return err_sys(err, -ENODEV, "looking at the booted disk %s", disk);
     for (struct dirent *entry; (entry = readdir(dir));) {
         cleanup_free char *child = str_printf("%s/%s", path, entry->d_name), *marker = str_printf("%s/partition", child);
         if (entry->d_name[0] == '.' || strlen(entry->d_name) >= 60 || !file_exists(root_fd, marker) || !has_name(root_fd, child, name))
@@ -95,11 +101,9 @@ static int check_running(int root_fd, const struct config *record, const char *d
 
 static int check_unheld(int root_fd, const char *sys, const char *part, struct err *err) {
     cleanup_free char *path = str_printf("%s/holders", sys);
-    cleanup_fd int fd = openat(root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    cleanup_dir DIR *dir = open_directory(root_fd, path);
     if (!dir)
         return err_sys(err, -ENODEV, "looking at what lies on /dev/%s", part);
-    fd = -1;
     for (struct dirent *entry; (entry = readdir(dir));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             return err_set(err, -EBUSY, "/dev/%s is in use by %s", part, entry->d_name);

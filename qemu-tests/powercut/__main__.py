@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make check-powercut`: records, replays, checks and boots, and prints the tables of docs/RELIABILITY.md. Ends with 1 when a promise was broken.
 
-Usage: python3 -m powercut [--firmware uefi|bios] [--boots N] [--state-checks N] [--out DIR] [--keep]
+Usage: python3 -m powercut [--firmware uefi|bios] [--only RECORDING] [--boots N] [--state-checks N] [--out DIR] [--keep]
 """
 import argparse
 import json
@@ -17,8 +17,7 @@ import images  # noqa: E402
 from vm import OUT, ROOT  # noqa: E402
 
 from . import campaign, layouts, replay  # noqa: E402
-
-KINDS = ("flush", "write", "slot", "torn", "dropped", "reordered")
+from .replay import KINDS  # noqa: E402
 
 
 def say(text):
@@ -61,8 +60,8 @@ def row(report, state_checks):
 def failures(report):
     for state, problems in report.failures[:20]:
         say(f"  {report.firmware} '{report.name}' {state}: {'; '.join(problems)}")
-    if report.notes:
-        say(f"  {report.firmware} '{report.name}': debris that changes nothing: " + ", ".join(f"{note} ({count})" for note, count in report.notes.most_common(6)))
+    if report.notes or report.lost:
+        say(f"  {report.firmware} '{report.name}': debris that changes nothing: up to {report.lost} bytes lost; " + ", ".join(f"{note} ({count})" for note, count in report.notes.most_common(6)))
 
 
 def replay_all(plan, options):
@@ -109,9 +108,7 @@ def run(firmware, options, baked):
         versions = [version_of(path) for path in (first.raw, *plan.images.values())]
         booted = boot_some(plan, replayed, options.boots, versions)
     finally:
-        plan.close()
-        if not options.keep:
-            shutil.rmtree(directory, ignore_errors=True)
+        plan.close(keep=options.keep)
     return replayed, booted
 
 

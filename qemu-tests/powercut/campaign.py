@@ -3,6 +3,7 @@
 cut until its tries are spent, a trial that is never healthy. Each recording is replayed by replay.py.
 """
 import json
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,8 +184,10 @@ class Campaign:
             vm.power_off()
         return recording
 
-    def close(self):
+    def close(self, *, keep=False):
         self.keys.remove()
+        if not keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 def committed(vm, slot, timeout=180):

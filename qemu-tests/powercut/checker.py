@@ -91,7 +91,8 @@ class Verdict:
     fallback: dict = field(default_factory=dict)
     counted: dict = field(default_factory=dict)
     problems: list = field(default_factory=list)
-    notes: list = field(default_factory=list)  # debris: cross-linked, broken or lost without any effect on what runs
+    notes: list = field(default_factory=list)  # debris: cross-linked or broken without any effect on what runs
+    lost: int = 0  # bytes in clusters that belong to no name
 
 
 class Judge:
@@ -258,4 +259,4 @@ class Judge:
             bad = {first.lower(), second.lower()} & kept
             (verdict.problems if bad else verdict.notes).append(f"{first} and {second} share clusters")
         verdict.notes += [f"{path} is broken" for path in found.broken]
-        verdict.notes += [f"{found.lost} clusters lost"] if found.lost > 0 else []
+        verdict.lost = max(found.lost, 0) * esp.volume.cluster_bytes

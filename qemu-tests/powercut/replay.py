@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from .disk import PAGE, SECTOR
 
+KINDS = ("flush", "write", "slot", "torn", "dropped", "reordered")
 SEEDS = (1, 2, 3)
 SLOT_WRITES = 200
 REORDER_BYTES = 32 << 20  # larger windows are reordered only as a whole, at the flush that ends them
@@ -38,7 +39,7 @@ class Report:
     runs: Counter = field(default_factory=Counter)
     failures: list = field(default_factory=list)  # (State, [problem])
     notes: Counter = field(default_factory=Counter)
-    noted: list = field(default_factory=list)
+    lost: int = 0  # bytes on the ESP that belong to no name, in the worst state
     chosen: list = field(default_factory=list)  # a sample, for boots and for e2fsck
     end: object = None  # verdict of the whole log
 
@@ -160,10 +161,8 @@ class Replay:
         problems = verdict.problems + self.promise(verdict, until)
         if problems:
             report.failures.append((state, problems))
-        for note in verdict.notes:
-            report.notes[note.split(" ", 1)[1] if note[0].isdigit() else note] += 1
-            if len(report.noted) < 20:
-                report.noted.append((state, note))
+        report.notes.update(verdict.notes)
+        report.lost = max(report.lost, verdict.lost)
 
 
 def window_of(log, state):

@@ -2,7 +2,7 @@
 // What an operator reads before an update: packages compared, layers compared, sizes, refusals; and the bar while it runs.
 #include "firstboot/test/support.h"
 #include "common/test/manifest_seed.h"
-#include "firstboot/update/plantext.h"
+#include "firstboot/update/planview.h"
 #include "firstboot/update/progress.h"
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Words an update before it happens.
-#include "firstboot/update/plantext.h"
+#include "firstboot/update/planview.h"
 #include "firstboot/update/bootfiles.h"
 #include "firstboot/update/progress.h"
 #include <string.h>
