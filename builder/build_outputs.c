@@ -274,12 +274,13 @@ static int save_report(struct outputs *outputs, struct err *err) {
     if (r >= 0)
         r = add_part(build, build->initramfs, "initrd", "initramfs", parts, err);
     const struct generation *generation = &build->generation;
-    json_t *report = json_pack(
-        "{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:b, s:b, s:s, s:s, s:I, s:s, s:f, s:o, s:o, s:O}", "profile", profile->name, "version",
-        profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id, "compatible", generation->compatible,
-        "channel", generation->channel, "config_schema", SCHEMA_VERSION, "development_keys", generation->is_development, "secure_boot",
-        build->secureboot.key != NULL, "webops", WEBOPS_VERSION, "key", key, "source_date_epoch", (json_int_t)build->epoch, "cmdline",
-        cmdline ?: "", "seconds", outputs->seconds_before, "nodes", describe_nodes(build), "parts", parts, "files", outputs->files);
+    json_t *report =
+        json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:b, s:b, s:s, s:s, s:I, s:s, s:s, s:f, s:o, s:o, s:O}", "profile", profile->name,
+                  "version", profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id, "compatible",
+                  generation->compatible, "channel", generation->channel, "config_schema", SCHEMA_VERSION, "development_keys",
+                  generation->is_development, "secure_boot", build->secureboot.key != NULL, "webops", WEBOPS_VERSION, "key", key,
+                  "source_date_epoch", (json_int_t)build->epoch, "trust", generation->trust, "cmdline", cmdline ?: "", "seconds",
+                  outputs->seconds_before, "nodes", describe_nodes(build), "parts", parts, "files", outputs->files);
     char *text = json_dumps(report, JSON_INDENT(2));
     json_decref(report);
     if (r >= 0 && !text)

@@ -56,12 +56,12 @@ static int find_base(const char *path, char **ret_base, struct err *err) {
 
 static int take(const json_t *report, const char *path, struct release *release, struct err *err) {
     json_error_t problem;
-    const char *profile, *version, *compatible, *channel;
+    const char *profile, *version, *compatible, *channel, *trust;
     json_int_t sequence, created, schema;
     int development;
-    if (json_unpack_ex((json_t *)report, &problem, 0, "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b}", "profile", &profile, "version", &version,
-                       "compatible", &compatible, "channel", &channel, "sequence", &sequence, "source_date_epoch", &created,
-                       "config_schema", &schema, "development_keys", &development) < 0)
+    if (json_unpack_ex((json_t *)report, &problem, 0, "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b}", "profile", &profile, "version",
+                       &version, "compatible", &compatible, "channel", &channel, "trust", &trust, "sequence", &sequence,
+                       "source_date_epoch", &created, "config_schema", &schema, "development_keys", &development) < 0)
         return err_set(err, -EINVAL, "%s: %s; build again", path, problem.text);
     if (sequence < 1 || created < 0 || schema < 1 || schema > INT32_MAX)
         return err_set(err, -EINVAL, "%s: a number is out of its range; build again", path);
@@ -69,6 +69,7 @@ static int take(const json_t *report, const char *path, struct release *release,
     release->version = str_dup(version);
     release->compatible = str_dup(compatible);
     release->channel = str_dup(channel);
+    release->trust = str_dup(trust);
     release->sequence = (uint64_t)sequence;
     release->created = created;
     release->config_schema = (uint32_t)schema;
@@ -109,5 +110,6 @@ void release_done(struct release *release) {
     free(release->version);
     free(release->compatible);
     free(release->channel);
+    free(release->trust);
     *release = (struct release){0};
 }

@@ -9,6 +9,7 @@ struct release {
     char *image_path; // <base>.raw
     char *packages_path; // <base>.packages
     char *profile, *version, *compatible, *channel;
+    char *trust; // PEM: the root certificates in the image
     uint64_t sequence;
     int64_t created; // seconds since 1970
     uint32_t config_schema;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops-image bundle: one signed file of a finished image (built first, when a profile is named).
 #include "builder/build.h"
+#include "builder/bundlefile.h"
 #include "builder/bundler.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/signature.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -72,6 +74,21 @@ static void print_result(const struct bundle_options *options, const struct rele
     puts(text ?: "{}");
 }
 
+// Legitimate while a root is being replaced; otherwise a mistake that shows one update too late.
+static void warn_untrusted(const struct release *release, const char *path, int64_t now) {
+    cleanup_bundlefile struct bundlefile file = {.fd = -1};
+    struct err err = {0};
+    const struct signature_trust trust = {.ca_pem = release->trust, .time = now};
+    int r = bundlefile_open(path, &file, &err);
+    if (r >= 0) {
+        const char *manifest = file.head_bytes + BUNDLE_FIXED_BYTES;
+        r = signature_verify(&trust, manifest, file.head.manifest_bytes, manifest + file.head.manifest_bytes, file.head.signature_bytes,
+                             NULL, &err);
+    }
+    if (r < 0)
+        log_warn("the image does not trust who signed its bundle, so machines that run it will refuse the next one like it: %s", err.text);
+}
+
 static int make(struct bundle_options *options, const char *what, struct err *err) {
     cleanup_signer struct signer signer = {0};
     cleanup_release struct release release = {0};
@@ -97,8 +114,10 @@ static int make(struct bundle_options *options, const char *what, struct err *er
                                             .path = path};
     cleanup_progress struct progress *progress = progress_new(BUNDLER_STAGES, options->build.json);
     r = bundler_make(&request, progress, &result, err);
-    if (r >= 0)
-        print_result(options, &release, path, &result);
+    if (r < 0)
+        return r;
+    warn_untrusted(&release, path, now);
+    print_result(options, &release, path, &result);
     return r;
 }
 

@@ -5,6 +5,7 @@
 #include "builder/keygen.h"
 #include "builder/test/support.h"
 #include "common/bundle.h"
+#include <jansson.h>
 
 #define PRODUCT_CREATED 1700000000
 #define PRODUCT_NOW 1790000000 // September 2026
@@ -21,10 +22,14 @@ static inline char *product_path(const struct product *product, const char *name
 
 static inline void product_report(const struct product *product, const char *version, unsigned sequence) {
     cleanup_free char *name = str_printf("out/test-%s.build.json", version), *path = product_path(product, name);
-    cleanup_free char *text = str_printf(
-        "{\"profile\": \"test\", \"version\": \"%s\", \"sequence\": %u, \"compatible\": \"test-amd64\", \"channel\": \"stable\", "
-        "\"source_date_epoch\": %d, \"config_schema\": 3, \"development_keys\": false}\n",
-        version, sequence, PRODUCT_CREATED);
+    cleanup_free char *root = str_printf("%s/root.pem", product->keys), *pem = NULL;
+    struct err err = {0};
+    assert_ok(file_read(AT_FDCWD, root, 1 << 16, &pem, NULL, &err));
+    json_t *report = json_pack("{s:s, s:s, s:i, s:s, s:s, s:i, s:i, s:b, s:s}", "profile", "test", "version", version, "sequence",
+                               (int)sequence, "compatible", "test-amd64", "channel", "stable", "source_date_epoch", PRODUCT_CREATED,
+                               "config_schema", 3, "development_keys", false, "trust", pem);
+    cleanup_free char *text = json_dumps(report, JSON_INDENT(2));
+    json_decref(report);
     put_file(path, text, strlen(text));
 }
 

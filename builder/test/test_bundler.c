@@ -179,6 +179,7 @@ static void test_verb(void **state) {
     setenv("SOURCE_DATE_EPOCH", "1790000000", 1);
     assert_int_equal(
         run_bundle(RUN_ARGV("--key", key, "--cert", cert, "--chain", chain, "--valid-days", "10", "--json", dir), &out, &error), EXIT_OK);
+    assert_null(strstr(error, "does not trust"));
     const char *last = strstr(out, "{\"event\":\"done\"");
     assert_non_null(last);
     json_t *event = json_loads(last, 0, NULL);
@@ -229,6 +230,7 @@ static void test_development_bundle(void **state) {
     if (run_bundle(RUN_ARGV("-o", to, product->image), &out, &error) != EXIT_OK)
         fail_msg("%s", error);
     assert_contains(error, "DEVELOPMENT keys");
+    assert_contains(error, "the image does not trust who signed its bundle"); // it trusts the product's root
     assert_contains(out, to);
     assert_ok(bundlefile_open(to, &file, &err));
     assert_true(file.manifest.is_development);

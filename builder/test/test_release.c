@@ -4,7 +4,7 @@
 #include "builder/test/support.h"
 
 #define REPORT                                                                                                                             \
-    "{\"profile\": \"p\", \"version\": \"1.0\", \"sequence\": 7, \"compatible\": \"p-amd64\", \"channel\": \"beta\", "                     \
+    "{\"profile\": \"p\", \"version\": \"1.0\", \"sequence\": 7, \"compatible\": \"p-amd64\", \"channel\": \"beta\", \"trust\": \"PEM\", " \
     "\"source_date_epoch\": "                                                                                                              \
     "1700000000, \"config_schema\": 2, \"development_keys\": true, \"more\": []}"
 
@@ -31,6 +31,7 @@ static void test_found(void **state) {
         assert_string_equal(release.version, "1.0");
         assert_string_equal(release.compatible, "p-amd64");
         assert_string_equal(release.channel, "beta");
+        assert_string_equal(release.trust, "PEM");
         assert_int_equal(release.sequence, 7);
         assert_int_equal(release.created, 1700000000);
         assert_int_equal(release.config_schema, 2);

@@ -188,10 +188,10 @@ int trial_commit(const struct machine *machine, struct err *err) {
     machine_generation(machine, &generation);
     const struct manifest *manifest = is_trial ? &journal.manifest : &generation;
     r = raise_floors(machine, manifest, err);
-    if (r >= 0 && is_trial)
-        r = set_journal(machine, &journal, JOURNAL_COMMITTED, err);
     if (r >= 0)
         r = forget_trial(machine, err);
+    if (r >= 0 && is_trial) // last: as long as it says "trial", the next start does all of this again
+        r = set_journal(machine, &journal, JOURNAL_COMMITTED, err);
     if (r < 0)
         return r;
     tell(machine, "committed", manifest, "");
@@ -245,11 +245,16 @@ int trial_fail(const struct machine *machine, const char *stage, const char *che
 static int judge(const struct machine *machine, int *esp_fd, struct journal *journal, struct err *err) {
     cleanup_postmortem_facts struct postmortem_facts facts = {0};
     cleanup_rejection struct rejection rejection = {0};
-    postmortem_gather(machine, *esp_fd, journal, &facts);
+    int r = ledger_find(machine->root_fd, journal->manifest.boot.root_hash, &rejection, err);
+    if (r < 0)
+        return r;
+    if (r == 0) { // else it said itself why, and was cut off after that: a trial begins with no entry in the ledger
+        postmortem_gather(machine, *esp_fd, journal, &facts);
+        describe(&journal->manifest, &rejection);
+        postmortem_judge(&facts, &rejection);
+    }
     close(take_fd(esp_fd)); // it is read-only, and the same file system cannot be opened for writing beside that
-    describe(&journal->manifest, &rejection);
-    postmortem_judge(&facts, &rejection);
-    int r = reject(machine, journal, &rejection, err);
+    r = reject(machine, journal, &rejection, err);
     if (r < 0)
         return r;
     if (facts.has_note) {
@@ -268,7 +273,9 @@ int trial_review(const struct machine *machine, struct err *err) {
     int r = journal_load(machine->root_fd, &journal, err);
     if (r < 0)
         return r;
-    if (journal.state != JOURNAL_TRIAL || trial_is_running(machine, &journal))
+    if (journal.state != JOURNAL_TRIAL) // a rejection was cut off before its last write
+        return forget_trial(machine, err);
+    if (trial_is_running(machine, &journal))
         return TRIAL_NOTHING;
     cleanup_fd int esp_fd = esp_open(machine->root_fd, &machine->record, false, err);
     r = esp_fd < 0 ? esp_fd : boots_load(esp_fd, entries, err);

@@ -211,6 +211,93 @@ static void there_and_back(void **state) {
     tree_generation_done(&generations[1]);
 }
 
+// In a child that ends before the durable step with this number; its exit status.
+static int interrupted(const struct tree *tree, int steps, int (*run)(const struct machine *, struct err *)) {
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct machine machine = tree_machine(tree);
+        steps_left = steps;
+        _exit(run(&machine, &tree_failure) < 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static int run_whole(const struct tree *tree, int (*run)(const struct machine *, struct err *)) {
+    cleanup_machine struct machine machine = tree_machine(tree);
+    int r = run(&machine, &tree_failure);
+    assert_ok(r);
+    return r;
+}
+
+// Cut off while it was committed: the next start of the same generation goes on.
+static void commit_interrupted_anywhere(void **state) {
+    (void)state;
+    cleanup_generation struct tree_generation old, new;
+    tree_generation_make(&old, "1", 1, 2);
+    tree_generation_make(&new, "2", 2, 3);
+    int steps = 0;
+    for (int r = 42; r == 42; steps++) {
+        cleanup_tree struct tree tree = tree_make(program, &old);
+        cleanup_free char *bundle = tree_bundle(&tree, &new, "new.bundle");
+        assert_ok(tree_update(&tree, &(struct update_options){.location = bundle}));
+        tree_boot(&tree, &new, BOOT_SLOT_B);
+        r = interrupted(&tree, steps, trial_commit);
+        run_whole(&tree, trial_start);
+        run_whole(&tree, trial_commit);
+        for (size_t i = 0; boot_backends[i]; i++) {
+            assert_int_equal(tree_entry(&tree, i, BOOT_SLOT_A).state, BOOT_GOOD);
+            assert_int_equal(tree_entry(&tree, i, BOOT_SLOT_B).state, BOOT_GOOD);
+        }
+        assert_int_equal(journal_of(&tree).state, JOURNAL_COMMITTED);
+        assert_false(file_exists(tree.root.fd, TRIAL_MARK_PATH));
+        struct floors floors;
+        assert_ok(floors_load(tree.root.fd, &floors, &tree_failure));
+        assert_int_equal(floors.sequence, 2);
+    }
+    assert_true(steps > 8);
+}
+
+static int fail_health(const struct machine *machine, struct err *err) {
+    return trial_fail(machine, "health", "sshd", "nobody answers", err);
+}
+
+// Cut off while it was rejected: whichever generation starts next ends it, and the reason is not lost.
+static void rejection_interrupted_anywhere(void **state) {
+    (void)state;
+    cleanup_generation struct tree_generation old, new;
+    tree_generation_make(&old, "1", 1, 2);
+    tree_generation_make(&new, "2", 2, 3);
+    int steps = 0;
+    for (int r = 42; r == 42; steps++) {
+        cleanup_tree struct tree tree = tree_make(program, &old);
+        cleanup_free char *bundle = tree_bundle(&tree, &new, "new.bundle");
+        cleanup_rejection struct rejection rejection = {0};
+        assert_ok(tree_update(&tree, &(struct update_options){.location = bundle}));
+        tree_boot(&tree, &new, BOOT_SLOT_B);
+        run_whole(&tree, trial_start);
+        r = interrupted(&tree, steps, fail_health);
+        if (tree_entry(&tree, 0, BOOT_SLOT_B).state == BOOT_TRIAL)
+            run_whole(&tree, fail_health);
+        assert_int_equal(tree_entry(&tree, 0, BOOT_SLOT_B).state, BOOT_BAD);
+        tree_boot(&tree, &old, BOOT_SLOT_A);
+        run_whole(&tree, trial_review);
+        assert_int_equal(journal_of(&tree).state, JOURNAL_REJECTED);
+        assert_int_equal(ledger_last(tree.root.fd, &rejection, &tree_failure), 1);
+        assert_string_equal(rejection.stage, "health");
+        assert_string_equal(rejection.reason, "nobody answers");
+        assert_false(file_exists(tree.root.fd, TRIAL_MARK_PATH));
+        for (size_t i = 0; boot_backends[i]; i++) {
+            assert_int_equal(tree_entry(&tree, i, BOOT_SLOT_A).state, BOOT_GOOD);
+            assert_int_equal(tree_entry(&tree, i, BOOT_SLOT_B).state, BOOT_BAD);
+        }
+    }
+    assert_true(steps > 8);
+}
+
 static void second_updater_is_told(void **state) {
     (void)state;
     cleanup_generation struct tree_generation old;
@@ -273,8 +360,10 @@ int main(int argc, char **argv) {
     (void)argc;
     program = argv[0];
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(update_from_a_file),  cmocka_unit_test(interruption_anywhere),  cmocka_unit_test(interrupted_update_goes_on),
-        cmocka_unit_test(there_and_back),      cmocka_unit_test(second_updater_is_told), cmocka_unit_test(wrong_bundles_change_nothing),
+        cmocka_unit_test(update_from_a_file),          cmocka_unit_test(interruption_anywhere),
+        cmocka_unit_test(interrupted_update_goes_on),  cmocka_unit_test(there_and_back),
+        cmocka_unit_test(commit_interrupted_anywhere), cmocka_unit_test(rejection_interrupted_anywhere),
+        cmocka_unit_test(second_updater_is_told),      cmocka_unit_test(wrong_bundles_change_nothing),
         cmocka_unit_test(published_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
