@@ -98,7 +98,7 @@ def test_major_upgrade_and_the_way_back(image, bundle13, firmware):
         assert release(vm) == "12" and now["slots"]["b"]["state"] == "bad"
         check_data(vm)
         assert vm.root_out("cat /srv/new") == "written by 13"
-        assert "operator" in vm.root_out("webops why") and "rollback" in vm.root_out("webops history")
+        assert "operator" in vm.root_out("webops why") and "rolled-back" in vm.root_out("webops history")
         refused = vm.root(f"webops update {device}", check=False)
         assert refused.returncode == 1 and "--force" in refused.stderr, refused.stderr
 
