@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an ext4 superblock says about the file system, what e2fsck's answer means, and how to mount then. Pure.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #define EXT4_SUPERBLOCK_OFFSET 1024
@@ -17,6 +18,9 @@ enum ext4_action { EXT4_MOUNT, EXT4_MOUNT_READ_ONLY, EXT4_RESTART };
 
 #define EXT4_CHECK_NOT_RUN (-1) // e2fsck is missing or was killed
 
+// A superblock is two sectors. A power cut between them leaves one old and one new: sound but for its checksum, and refused by kernel and e2fsck
+// alike. When the checksum is wrong, this puts the right one in and marks the file system as damaged, so that e2fsck looks at all of it.
+bool ext4_mend(uint8_t superblock[EXT4_SUPERBLOCK_BYTES]);
 enum ext4_condition ext4_examine(const uint8_t superblock[EXT4_SUPERBLOCK_BYTES]);
 // What to do after `e2fsck -p` ended with this status (a bit set, see e2fsck(8)), or after EXT4_CHECK_NOT_RUN.
 enum ext4_action ext4_decide(enum ext4_condition condition, int exit_status);

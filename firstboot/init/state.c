@@ -16,12 +16,25 @@ static const struct directory {
     mode_t mode;
 } directories[] = {{"var", 0755}, {"home", 0755}, {"root", 0700}, {"srv", 0755}, {"webops", 0700}};
 
+static int mend(const char *device, const uint8_t superblock[EXT4_SUPERBLOCK_BYTES], struct err *err) {
+    cleanup_fd int fd = open(device, O_WRONLY | O_CLOEXEC);
+    console_log(CONSOLE_ERROR, "%s: the superblock's checksum is wrong, as after a power cut while it was written; corrected", device);
+    if (fd < 0 || pwrite(fd, superblock, EXT4_SUPERBLOCK_BYTES, EXT4_SUPERBLOCK_OFFSET) != EXT4_SUPERBLOCK_BYTES || fsync(fd) < 0)
+        return err_sys(err, errno ? -errno : -EIO, "writing the superblock of %s", device);
+    return 0;
+}
+
 static int examine(const char *device, enum ext4_condition *ret_condition, struct err *err) {
     uint8_t superblock[EXT4_SUPERBLOCK_BYTES];
     cleanup_fd int fd = open(device, O_RDONLY | O_CLOEXEC);
     int r = fd < 0 ? -errno : sys_read_at(fd, EXT4_SUPERBLOCK_OFFSET, superblock, sizeof(superblock));
     if (r < 0)
         return err_sys(err, r, "reading the state partition %s", device);
+    if (ext4_mend(superblock)) {
+        r = mend(device, superblock, err);
+        if (r < 0)
+            return r;
+    }
     *ret_condition = ext4_examine(superblock);
     if (*ret_condition == EXT4_NOT)
         return err_set(err, -EINVAL, "the state partition %s holds no ext4 file system", device);

@@ -14,7 +14,7 @@ from .disk import PAGE, SECTOR
 KINDS = ("flush", "write", "slot", "torn", "dropped", "reordered")
 SEEDS = (1, 2, 3)
 SLOT_WRITES = 200
-REORDER_BYTES = 32 << 20  # larger windows are reordered only as a whole, at the flush that ends them
+REORDER_BYTES = 4 << 20  # larger windows are reordered only as a whole, at the flush that ends them
 DROPS = 16  # of one window: all when there are fewer
 TEARS = 8  # of one write: all when there are fewer
 

@@ -2,6 +2,7 @@
 """The state partition of a disk: e2fsck as the init runs it, then everything again; and what our own records on it look like."""
 import os
 import shutil
+import struct
 import subprocess
 
 from .disk import PAGE
@@ -37,9 +38,33 @@ def extents(disk, offset, size):
             yield page * PAGE, PAGE
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+def mend(path):
+    """What the init does first: a superblock of whose two sectors one is older gets its checksum, and is marked so that all is looked at."""
+    with open(path, "r+b") as volume:
+        volume.seek(1024)
+        block = bytearray(volume.read(1024))
+        state, features, checksum = struct.unpack_from("<H", block, 0x3A)[0], struct.unpack_from("<I", block, 0x64)[0], struct.unpack_from("<I", block, 0x3FC)[0]
+        if block[0x38:0x3A] != b"\x53\xef" or not features & 0x400 or crc32c(block[:0x3FC]) == checksum:
+            return
+        struct.pack_into("<H", block, 0x3A, state | 2)
+        struct.pack_into("<I", block, 0x3FC, crc32c(block[:0x3FC]))
+        volume.seek(1024)
+        volume.write(block)
+
+
 def problems(disk, path, directory="/var/lib/webops/update"):
     """What is wrong after the repair that the init does at each start: [] when the file system is whole and our records can be read."""
     extract(disk, path)
+    mend(path)
     first = subprocess.run(["e2fsck", "-p", path], env=TOOLS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     if first.returncode > 1:
         return [f"state: e2fsck -p ended with {first.returncode}: {first.stdout.strip()[-300:]}"]
@@ -50,7 +75,7 @@ def problems(disk, path, directory="/var/lib/webops/update"):
     out.mkdir()
     subprocess.run(["debugfs", "-R", f"rdump {directory} {out}", path], env=TOOLS, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for file in out.rglob("*"):
-        if file.is_file() and file.name != "lock":
+        if file.is_file() and file.name != "lock" and file.suffix != ".part":  # a part of a bundle, checked by hash when it is used
             data = file.read_bytes()
             if b"\0" in data:
                 found.append(f"state: {file.name} holds NUL bytes")

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // When the state partition is checked, and what each exit status of e2fsck leads to: all of them.
 #include "common/test/support.h"
+#include "common/run.h"
 #include "firstboot/init/ext4.h"
+#include <fcntl.h>
+#include <unistd.h>
 
 static void make(uint8_t ret_superblock[EXT4_SUPERBLOCK_BYTES], unsigned fs_state, uint32_t incompat) {
     memset(ret_superblock, 0, EXT4_SUPERBLOCK_BYTES);
@@ -27,6 +30,54 @@ static void test_conditions(void **state) {
         make(superblock, fs_state, usual | 4);
         assert_int_equal(ext4_examine(superblock), fs_state == 1 ? EXT4_JOURNAL : EXT4_DAMAGED);
     }
+}
+
+static void read_superblock(const char *path, uint8_t ret_superblock[EXT4_SUPERBLOCK_BYTES]) {
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, ret_superblock, EXT4_SUPERBLOCK_BYTES, EXT4_SUPERBLOCK_OFFSET), EXT4_SUPERBLOCK_BYTES);
+}
+
+static void write_superblock(const char *path, const uint8_t superblock[EXT4_SUPERBLOCK_BYTES]) {
+    cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, superblock, EXT4_SUPERBLOCK_BYTES, EXT4_SUPERBLOCK_OFFSET), EXT4_SUPERBLOCK_BYTES);
+}
+
+static bool fsck_accepts(const char *path, const char *option) {
+    struct err err;
+    const struct run run = {.argv = RUN_ARGV("/sbin/e2fsck", option, path), .timeout_ms = 60000};
+    return run_quiet(&run, &err) == 0;
+}
+
+// mkfs.ext4, tune2fs and e2fsck are the judges: a superblock of whose two sectors one is older is refused, mended, and accepted.
+static void test_torn_superblock(void **state) {
+    struct scratch *scratch = *state;
+    struct err err;
+    uint8_t old[EXT4_SUPERBLOCK_BYTES], new[EXT4_SUPERBLOCK_BYTES], torn[EXT4_SUPERBLOCK_BYTES];
+    cleanup_free char *path = str_printf("%s/ext4", scratch->path);
+    assert_int_equal(run_quiet(&(struct run){.argv = RUN_ARGV("/sbin/mkfs.ext4", "-q", path, "8M")}, &err), 0);
+    read_superblock(path, old);
+    assert_false(ext4_mend(old)); // mkfs.ext4's own checksum is right
+    assert_int_equal(run_quiet(&(struct run){.argv = RUN_ARGV("/sbin/tune2fs", "-C", "7", path)}, &err), 0);
+    read_superblock(path, new);
+    assert_false(ext4_mend(new));
+    for (unsigned first = 0; first < 2; first++) {
+        memcpy(torn, first ? new : old, 512);
+        memcpy(torn + 512, first ? old + 512 : new + 512, 512);
+        write_superblock(path, torn);
+        assert_false(fsck_accepts(path, "-n"));
+        assert_true(ext4_mend(torn));
+        assert_int_equal(ext4_examine(torn), EXT4_DAMAGED);
+        write_superblock(path, torn);
+        const struct run repair = {.argv = RUN_ARGV("/sbin/e2fsck", "-p", path), .timeout_ms = 60000};
+        (void)!run_quiet(&repair, &err); // 1: corrected
+        assert_true(fsck_accepts(path, "-fn"));
+        read_superblock(path, torn);
+        assert_int_equal(ext4_examine(torn), EXT4_CLEAN);
+    }
+    new[0x175] = 2; // not ours to mend
+    assert_false(ext4_mend(new));
 }
 
 static void test_only_the_magic_is_ext4(void **state) {
@@ -68,6 +119,7 @@ static void test_without_check(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conditions),
+        cmocka_unit_test_setup_teardown(test_torn_superblock, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_only_the_magic_is_ext4),
         cmocka_unit_test(test_every_exit_status),
         cmocka_unit_test(test_without_check),
