@@ -6,6 +6,7 @@
 #include "common/slot.h"
 #include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define HASH_BYTES DIGEST_BYTES
@@ -16,12 +17,15 @@ static uint64_t parents(uint64_t count) {
 }
 
 void hashtree_init(struct hashtree *tree, uint64_t data_blocks) {
-    *tree = (struct hashtree){.data_blocks = data_blocks, .leaves = mem_array((size_t)data_blocks, HASH_BYTES)};
+    uint64_t bytes = slot_tree_bytes(data_blocks), level = parents(data_blocks) * SLOT_BLOCK_BYTES;
+    bool is_single = data_blocks <= 1; // its own root: its hash is no part of a tree
+    *tree = (struct hashtree){.data_blocks = data_blocks, .tree = mem_array(is_single ? HASH_BYTES : (size_t)bytes, 1)};
+    tree->leaves = tree->tree + (is_single ? 0 : bytes - level);
     digest_init(&tree->digest);
 }
 
 void hashtree_done(struct hashtree *tree) {
-    free(tree->leaves);
+    free(tree->tree);
     digest_done(&tree->digest);
     *tree = (struct hashtree){0};
 }
@@ -38,26 +42,22 @@ void hashtree_replace(struct hashtree *tree, uint64_t block, const void *data) {
     digest_hash(&tree->digest, data, SLOT_BLOCK_BYTES, tree->leaves + block * HASH_BYTES);
 }
 
-// `count` hashes become the blocks of one level at `level`, which is zero so far, and their own hashes replace them.
-static uint64_t make_level(struct hashtree *tree, uint8_t *hashes, uint64_t count, uint8_t *level) {
-    uint64_t blocks = parents(count);
-    memcpy(level, hashes, count * HASH_BYTES);
-    for (uint64_t i = 0; i < blocks; i++)
-        digest_hash(&tree->digest, level + i * SLOT_BLOCK_BYTES, SLOT_BLOCK_BYTES, hashes + i * HASH_BYTES);
-    return blocks;
-}
-
 int hashtree_finish(struct hashtree *tree, uint8_t **ret_tree, size_t *ret_bytes, uint8_t ret_root[32], struct err *err) {
-    uint64_t left = slot_tree_bytes(tree->data_blocks), count = tree->data_blocks;
+    const uint8_t *level = tree->leaves;
     if (tree->done_blocks != tree->data_blocks || tree->data_blocks == 0)
         return err_set(err, -ENODATA, "hash tree: %llu of %llu blocks arrived", (unsigned long long)tree->done_blocks,
                        (unsigned long long)tree->data_blocks);
-    *ret_bytes = (size_t)left;
-    *ret_tree = left ? mem_array(*ret_bytes, 1) : NULL;
-    while (count > 1) {
-        left -= parents(count) * SLOT_BLOCK_BYTES;
-        count = make_level(tree, tree->leaves, count, *ret_tree + left);
+    for (uint64_t blocks = parents(tree->data_blocks); tree->data_blocks > 1 && blocks > 1; blocks = parents(blocks)) {
+        uint8_t *above = tree->tree + (level - tree->tree) - parents(blocks) * SLOT_BLOCK_BYTES;
+        for (uint64_t i = 0; i < blocks; i++)
+            digest_hash(&tree->digest, level + i * SLOT_BLOCK_BYTES, SLOT_BLOCK_BYTES, above + i * HASH_BYTES);
+        level = above;
     }
-    memcpy(ret_root, tree->leaves, HASH_BYTES);
+    if (tree->data_blocks == 1)
+        memcpy(ret_root, level, HASH_BYTES);
+    else
+        digest_hash(&tree->digest, level, SLOT_BLOCK_BYTES, ret_root);
+    *ret_bytes = (size_t)slot_tree_bytes(tree->data_blocks);
+    *ret_tree = *ret_bytes ? take_ptr(tree->tree) : NULL;
     return 0;
 }

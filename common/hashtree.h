@@ -9,7 +9,8 @@
 
 struct hashtree {
     uint64_t data_blocks, done_blocks;
-    uint8_t *leaves; // data_blocks × 32 bytes
+    uint8_t *tree; // as it lies on disk; its last level is filled first
+    uint8_t *leaves; // that level: data_blocks × 32 bytes, in `tree`
     struct digest digest;
 };
 
@@ -19,7 +20,8 @@ void hashtree_done(struct hashtree *tree);
 void hashtree_add(struct hashtree *tree, const void *data, size_t size) nonnull(1);
 // Another content for a block that was added before.
 void hashtree_replace(struct hashtree *tree, uint64_t block, const void *data) nonnull(1, 3);
-// After all blocks (fewer are -ENODATA): the tree as it lies on disk (*ret_tree of slot_tree_bytes() bytes, the caller frees; NULL for a single block) and the root.
+// After all blocks (fewer are -ENODATA), once: the tree as it lies on disk (*ret_tree of slot_tree_bytes() bytes, the caller frees; NULL for a
+// single block) and the root.
 int hashtree_finish(struct hashtree *tree, uint8_t **ret_tree, size_t *ret_bytes, uint8_t ret_root[32], struct err *err) must_check
     nonnull(1, 2, 3, 4, 5);
 

@@ -9,7 +9,7 @@ import time
 import generations
 import images
 import pytest
-from vm import OUT, VM
+from vm import BOOT_SECONDS, OUT, VM
 
 CONFIG = """\
 HOSTNAME=scenario
@@ -37,7 +37,7 @@ def restarts(vm, command):
     """Runs what ends in a restart and waits until the machine is healthy again."""
     since = vm.mark()
     vm.root(command, check=False, timeout=900)
-    vm.wait_healthy(since)
+    vm.wait_healthy(since, timeout=2 * BOOT_SECONDS)  # it shuts down, starts, and hashes the whole slot
     vm.disconnect()
 
 

@@ -273,6 +273,8 @@ int delta_look(struct delta *delta, int target_fd, uint64_t target_bytes, int uk
         look_at_old(delta);
         plan_again(delta);
     }
+    for (size_t i = 0; i < DELTA_PLACES; i++) // the plan has its own hashes
+        chunkindex_done(&delta->places[i].index);
     return 0;
 }
 
