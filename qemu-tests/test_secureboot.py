@@ -5,7 +5,7 @@ import subprocess
 
 import images
 import pytest
-from vm import OUT, ROOT, VM
+from vm import BOOT_SECONDS, OUT, ROOT, VM
 
 PROFILE = ROOT / "qemu-tests" / "profiles" / "dev.yaml"
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -86,7 +86,7 @@ def test_tampered_uki_does_not_boot_and_the_machine_comes_back(secured, signed, 
     secured.root("systemctl --no-block reboot", check=False)
     secured.disconnect()
     secured.wait_console("restarting in 5 seconds", since, never=("webops-init:",))  # our restart program: the boot loader came back
-    secured.wait_healthy(since)
+    secured.wait_healthy(since, 2 * BOOT_SECONDS)  # two starts of the firmware, and the boot itself
     console = secured.console(since)
     assert "Error loading \\EFI\\webops\\b.efi: Access Denied" in console
     assert console.count("starting its init") == 1, "the tampered UKI ran"

@@ -50,11 +50,21 @@ static int lock_step(struct update *u, struct err *err) {
     return u->lock_fd < 0 ? u->lock_fd : 0;
 }
 
+// A trial that failed is judged before anything else: else what failed a minute ago would be installed again.
+static int load_journal(struct update *u, struct err *err) {
+    const struct machine *machine = u->machine;
+    int r = journal_load(machine->root_fd, &u->journal, err);
+    if (r < 0 || u->options->is_plan || u->journal.state != JOURNAL_TRIAL || trial_is_running(machine, &u->journal))
+        return r;
+    r = trial_review(machine, err);
+    return r < 0 ? r : journal_load(machine->root_fd, &u->journal, err);
+}
+
 // Only what was committed may be overwritten by nothing: with two undecided generations there would be no good one.
 static int committed_step(struct update *u, struct err *err) {
     struct boot_entries entries[2];
     const struct machine *machine = u->machine;
-    int r = journal_load(machine->root_fd, &u->journal, err);
+    int r = load_journal(u, err);
     if (r >= 0)
         u->esp_fd = esp_open(machine->root_fd, &machine->record, !u->options->is_plan, err);
     if (r < 0 || u->esp_fd < 0)

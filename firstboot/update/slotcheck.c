@@ -13,6 +13,7 @@
 #define MAX_LEVELS 8 // 128^8 blocks are beyond any slot
 #define PARENTS 64 // read at once, so that reading the children goes on in order for 32 MiB
 #define CHILDREN ((size_t)2 * HASHES_PER_BLOCK) // read at once: 1 MiB
+#define AHEAD_BYTES (8 << 20) // asked for in advance, so that the disk works while we hash; the kernel's own guess is 256 KiB
 
 struct level {
     uint64_t first, blocks; // in blocks of the device
@@ -65,6 +66,8 @@ static int check_children(struct check *check, const struct level *below, uint64
         end = below->blocks;
     for (uint64_t at = first; r >= 0 && at < end; at += CHILDREN) {
         uint64_t blocks = end - at < CHILDREN ? end - at : CHILDREN;
+        if (at % (AHEAD_BYTES / SLOT_BLOCK_BYTES) == 0)
+            (void)posix_fadvise(check->fd, (off_t)((below->first + at) * SLOT_BLOCK_BYTES), (off_t)2 * AHEAD_BYTES, POSIX_FADV_WILLNEED);
         r = read_blocks(check, below->first + at, blocks, check->children, err);
         for (uint64_t i = 0; r >= 0 && i < blocks; i++)
             r = compare(check, check->children + i * SLOT_BLOCK_BYTES, check->parents + (at - first + i) * HASH_BYTES,

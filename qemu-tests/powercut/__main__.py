@@ -60,8 +60,8 @@ def row(report, state_checks):
 def failures(report):
     for state, problems in report.failures[:20]:
         say(f"  {report.firmware} '{report.name}' {state}: {'; '.join(problems)}")
-    if report.notes or report.lost:
-        say(f"  {report.firmware} '{report.name}': debris that changes nothing: up to {report.lost} bytes lost; " + ", ".join(f"{note} ({count})" for note, count in report.notes.most_common(6)))
+    if report.notes or any(report.lost.values()):
+        say(f"  {report.firmware} '{report.name}': debris that changes nothing: bytes lost at most {report.lost}; " + ", ".join(f"{note} ({count})" for note, count in report.notes.most_common(6)))
 
 
 def replay_all(plan, options):

@@ -57,7 +57,7 @@ class Recording:
         found = []
         for firmware in ("uefi", "bios"):
             runs = verdict.runs.get(firmware)
-            if position <= self.marks.get("update", 0) and runs != "old":
+            if position <= self.marks.get("update", -1) and runs != "old":
                 found.append(f"{firmware}: {runs} runs before the update began")
             if runs != "new" or position > self.marks.get("healthy", 1 << 60):
                 continue

@@ -39,7 +39,7 @@ class Report:
     runs: Counter = field(default_factory=Counter)
     failures: list = field(default_factory=list)  # (State, [problem])
     notes: Counter = field(default_factory=Counter)
-    lost: int = 0  # bytes on the ESP that belong to no name, in the worst state
+    lost: dict = field(default_factory=dict)  # bytes on the ESP that belong to no name, in the worst state of each kind
     chosen: list = field(default_factory=list)  # a sample, for boots and for e2fsck
     end: object = None  # verdict of the whole log
 
@@ -162,7 +162,7 @@ class Replay:
         if problems:
             report.failures.append((state, problems))
         report.notes.update(verdict.notes)
-        report.lost = max(report.lost, verdict.lost)
+        report.lost[kind] = max(report.lost.get(kind, 0), verdict.lost)
 
 
 def window_of(log, state):

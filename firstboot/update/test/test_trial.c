@@ -222,6 +222,17 @@ static void kernel_that_says_nothing(void **state) {
     assert_rejected(&scene, "kernel", "started 2 times");
 }
 
+// The timer may come before the review: what failed is not installed again.
+static void an_update_reviews_first(void **state) {
+    (void)state;
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    spend(&scene, 0);
+    assert_int_equal(tree_update(&scene.tree, &(struct update_options){.location = scene.bundle}), -EPERM);
+    assert_non_null(strstr(tree_failure.text, "rejected here before (kernel)"));
+    assert_rejected(&scene, "kernel", "started 2 times");
+}
+
 static void damaged_boot_file(void **state) {
     (void)state;
     cleanup_scene struct scene scene;
@@ -430,6 +441,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_trial_with_tries_waits),
         cmocka_unit_test(an_unpublished_one_waits),
         cmocka_unit_test(kernel_that_says_nothing),
+        cmocka_unit_test(an_update_reviews_first),
         cmocka_unit_test(damaged_boot_file),
         cmocka_unit_test(init_that_leaves_a_note),
         cmocka_unit_test(somebody_else_s_note),
