@@ -154,15 +154,22 @@ bool keygen_is_development(X509 *x509) {
     return strstr(subject, "CN=" KEYGEN_DEVELOPMENT);
 }
 
-static bool is_complete(const char *dir) {
+// 1: made already, 0: not yet. A directory that another user keeps for himself is neither.
+static int is_complete(const char *dir, struct err *err) {
     cleanup_free char *signing = str_printf("%s/" KEYGEN_SIGNING ".key", dir);
-    return file_exists(AT_FDCWD, signing);
+    struct stat st;
+    if (stat(signing, &st) == 0)
+        return 1;
+    return errno == ENOENT ? 0 : err_sys(err, -errno, "development keys: %s; WEBOPS_KEYS names another directory", signing);
 }
 
 int keygen_development(char **ret_dir, struct err *err) {
     cleanup_free char *dir = keygen_development_dir();
     char host[65] = "";
-    if (!is_complete(dir)) {
+    int complete = is_complete(dir, err);
+    if (complete < 0)
+        return complete;
+    if (!complete) {
         gethostname(host, 24);
         cleanup_free char *name = str_printf(KEYGEN_DEVELOPMENT "%s", host);
         const struct keygen_request request = {.name = name,
@@ -172,7 +179,8 @@ int keygen_development(char **ret_dir, struct err *err) {
                                                .signing_days = DEVELOPMENT_DAYS,
                                                .secure_boot_days = DEVELOPMENT_DAYS};
         int r = keygen_make(dir, &request, err);
-        if (r < 0 && !is_complete(dir)) // else another build was faster
+        struct err ignored;
+        if (r < 0 && is_complete(dir, &ignored) != 1) // else another build was faster
             return err_prefix(err, r, "development keys");
     }
     *ret_dir = take_ptr(dir);

@@ -147,6 +147,18 @@ static void test_development(void **state) {
     X509_free(x509);
 }
 
+// What cannot be looked into is neither there nor free; root passes every permission, so a file stands in the way here.
+static void test_development_out_of_reach(void **state) {
+    struct err err = {0};
+    cleanup_free char *file = scratch_file(*state, "file"), *keys = scratch_file(*state, "file/keys"), *dir = NULL;
+    assert_ok(file_publish(AT_FDCWD, file, "", 0, 0600, &err));
+    setenv("WEBOPS_KEYS", keys, 1);
+    assert_int_equal(keygen_development(&dir, &err), -ENOTDIR);
+    assert_contains(err.text, "file/keys/signing.key");
+    assert_contains(err.text, "WEBOPS_KEYS");
+    assert_null(dir);
+}
+
 static void test_other_keys_are_not_development(void **state) {
     struct err err = {0};
     cleanup_certificate struct certificate made = {0};
@@ -193,6 +205,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_refused, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_places),
         cmocka_unit_test_setup_teardown(test_development, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_development_out_of_reach, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_other_keys_are_not_development),
         cmocka_unit_test_setup_teardown(test_verb, scratch_setup, scratch_teardown),
     };
