@@ -82,6 +82,8 @@ static int keep_last_good(const struct discover *discover, const struct buf *tex
     struct err ignored;
     cleanup_free char *old = NULL;
     size_t size;
+    if (discover->is_dry_run)
+        return 0;
     if (candidate_read_file(discover->root_fd, DISCOVER_LAST_GOOD, CONFIG_READ_BYTES, &old, &size, &ignored) >= 0 && size == text->size &&
         memcmp(old, buf_str(text), size) == 0)
         return 0;
@@ -119,7 +121,7 @@ static int try_candidate(const struct discover *discover, struct candidate *cand
         refuse(ret, candidate);
         return 0;
     }
-    int r = candidate_remember(candidate, discover->root_fd, err);
+    int r = discover->is_dry_run ? 0 : candidate_remember(candidate, discover->root_fd, err);
     if (r == 0)
         r = keep_last_good(discover, &candidate->text, err);
     take(ret, candidate, &config);
