@@ -105,11 +105,9 @@ struct wanted {
     struct stack_port_range range;
 };
 
-static bool want(const struct schema *schema, const struct config *config, const struct stack *stack, const struct stack_port *port,
-                 struct wanted *ret_wanted) {
-    const struct schema_key *key = schema_find(schema, port->port);
-    const char *text = key ? schema_text(schema, config, port->port) : port->port;
-    struct wanted wanted = {.stack = stack, .spec = port->port, .protocol = port->protocol};
+static bool want(const struct schema *schema, const struct config *config, struct wanted wanted, struct wanted *ret_wanted) {
+    const struct schema_key *key = schema_find(schema, wanted.spec);
+    const char *text = key ? schema_text(schema, config, wanted.spec) : wanted.spec;
     if (!text || !stack_port_parse(text, &wanted.range))
         return false;
     *ret_wanted = wanted;
@@ -121,13 +119,14 @@ static size_t wanted_collect(const struct schema *schema, const struct config *c
     struct wanted *all = mem_array(1, sizeof(*all));
     size_t count = 0;
     if (schema_find(schema, "SSH_PORT"))
-        count += want(schema, config, NULL, &(struct stack_port){.port = (char[]){"SSH_PORT"}}, &all[0]);
+        count += want(schema, config, (struct wanted){.spec = "SSH_PORT"}, &all[0]);
     for (size_t i = 0; i < set->count; i++) {
         const struct stack *stack = set->stacks[i];
         for (size_t j = 0; j < stack->port_count && stack_is_enabled(set, stack, config); j++) {
+            const struct stack_port *port = &stack->ports[j];
             all = mem_resize(all, count + 1, sizeof(*all));
-            if (stack_holds(set, stack->ports[j].when, config))
-                count += want(schema, config, stack, &stack->ports[j], &all[count]);
+            if (stack_holds(set, port->when, config))
+                count += want(schema, config, (struct wanted){stack, port->port, port->protocol, {0}}, &all[count]);
         }
     }
     *ret_wanted = all;
