@@ -3,6 +3,7 @@
 #include "common/config.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -135,30 +136,6 @@ static bool is_key(const char *text, size_t size) {
 // Bytes that no shell gives a meaning to, anywhere in an unquoted value.
 static bool is_bare(char c) {
     return is_upper(c) || is_digit(c) || (c >= 'a' && c <= 'z') || (c != 0 && strchr("%+,-./:=@_", c));
-}
-
-// Length of the UTF-8 sequence at `text` (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF), 0 if there is none.
-static size_t utf8_length(const unsigned char *text, size_t size) {
-    static const struct {
-        unsigned char first, last; // range of the first byte
-        unsigned char low, high; // range of the second byte
-        unsigned char length;
-    } forms[] = {
-        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-        if (text[0] < forms[i].first || text[0] > forms[i].last)
-            continue;
-        if (forms[i].length > size || (forms[i].length > 1 && (text[1] < forms[i].low || text[1] > forms[i].high)))
-            return 0;
-        for (size_t at = 2; at < forms[i].length; at++)
-            if (text[at] < 0x80 || text[at] > 0xbf)
-                return 0;
-        return forms[i].length;
-    }
-    return 0;
 }
 
 // What is wrong with these bytes as text; NULL if nothing is.

@@ -4,6 +4,7 @@
 Knows nothing of what a scenario checks. Every wait has a deadline; stopping is by process id and leaves nothing behind.
 """
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -49,9 +50,37 @@ class Access:
         shutil.rmtree(self.dir)
 
 
+class Link:
+    """A network segment that machines share beside the one to the outside: multicast datagrams that never leave the loopback interface."""
+
+    GROUP = "230.97.97.1"
+
+    def __init__(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]  # of its own, so that two runs beside each other do not meet
+
+    @staticmethod
+    def mac(number):
+        return f"52:54:00:97:00:{number:02x}"
+
+    @staticmethod
+    def address(number):
+        return f"10.97.0.{number}"
+
+    def config(self, number):
+        """Lines of config.env for machine `number` (1 … 254); its other card goes on asking DHCP."""
+        return f"NET1_INTERFACE={self.mac(number)}\nNET1_ADDRESS={self.address(number)}/24\n"
+
+    def arguments(self, number):
+        """For QEMU."""
+        return ["-netdev", f"socket,id=link,mcast={self.GROUP}:{self.port},localaddr=127.0.0.1",
+                "-device", f"virtio-net-pci,netdev=link,mac={self.mac(number)},romfile="]
+
+
 class VM:
     def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None,
-                 keep_access=False, secure_boot=False):
+                 keep_access=False, secure_boot=False, memory=None, cpus=None):
         self.name, self.user, self.password = name, user, password
         self.access, self.keep_access = access or Access(), keep_access
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -60,6 +89,10 @@ class VM:
         command = [PROGRAM, "run", image, "--json", "--serial", self.serial, "--bios" if bios else "--uefi"]
         if secure_boot:
             command += ["--secure-boot"]
+        if memory:
+            command += ["--memory", str(memory)]
+        if cpus:
+            command += ["--cpus", str(cpus)]
         if disk_size:
             command += ["--disk-size", disk_size]
         if config is not None:
@@ -159,7 +192,17 @@ class VM:
                     assert "return" in answer, f"{self.name}: {command}: {answer}"
         return answer["return"]
 
+    def plug(self, is_in):
+        """Pulls the cable of the card on the Link, or puts it back."""
+        self.qmp("set_link", name="link", up=is_in)
+
     # End
+
+    def cut_power(self):
+        """As a power cut does it: nothing is written any more, nobody is told."""
+        os.kill(self.facts["pid"], signal.SIGKILL)
+        self.process.wait(30)
+        self.disconnect()
 
     def stop(self, grace=40):
         self.disconnect()
