@@ -130,21 +130,24 @@ static int remember_stacks(struct session *session, struct err *err) {
     return r;
 }
 
-static void carry_out(struct session *session) {
+// Negative: before_write refused, and nothing was done.
+static int carry_out(struct session *session, struct err *ret_err) {
     struct err err;
     struct plan *plan = &session->plan;
     int root_fd = session->apply.root_fd, r = make_plan(session, &err);
     bool is_live = session->is_live && !session->apply.is_dry_run;
     note(session, r, "plan", "config.env", &err);
     if (r < 0)
-        return;
+        return 0;
+    if (session->before_write && (r = session->before_write(session, session->context, ret_err)) < 0)
+        return r;
     if (is_live && (r = check_firewall(root_fd, plan, session->is_early, &err)) < 0) {
         note(session, r, "check", "etc/nftables.conf", &err);
         ((struct plan_entry *)plan_find(plan, "etc/nftables.conf"))->kind = PLAN_KEEP;
     }
     note(session, apply_plan(&session->apply, plan, &err), "write", "etc", &err);
     if (session->apply.is_dry_run)
-        return;
+        return 0;
     note(session, remember_stacks(session, &err), "write", STACK_RUN_DIR, &err);
     if (!session->is_early) // the room for it comes with growth
         note(session, swap_apply(root_fd, plan->swap_bytes, session->is_live, &err), "write", SWAP_PATH, &err);
@@ -154,6 +157,7 @@ static void carry_out(struct session *session) {
     log_info("configuration: %s; %zu changes", session->found.source, session->apply.changed_count);
     if (is_live)
         runtime_react(&session->apply, session->is_early, &session->errors);
+    return 0;
 }
 
 static void add_problems(struct buf *text, const char *source, const struct config_problems *problems) {
@@ -244,7 +248,9 @@ int session_run(struct session *session, struct err *err) {
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
         if (!is_dry_run || !steps[i].changes)
             note(session, steps[i].run(session, &failure), steps[i].action, steps[i].object, &failure);
-    carry_out(session);
+    int r = carry_out(session, err);
+    if (r < 0)
+        return r;
     cleanup_buf struct buf problems = {0};
     collect_problems(session, &problems);
     discovered_log(&session->found);

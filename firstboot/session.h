@@ -13,6 +13,9 @@ struct session {
     bool is_live; // the root is the running system's
     bool is_early, is_late, is_manual;
     struct stack_assume assume;
+    // Called between planning and writing; a failure refuses the run: nothing is written. NULL = none.
+    int (*before_write)(struct session *session, void *context, struct err *err);
+    void *context;
 
     struct stack_set set; // of the image
     const struct schema *schema; // with the keys of its stacks

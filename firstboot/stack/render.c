@@ -4,6 +4,7 @@
 #include "firstboot/render.h"
 #include "firstboot/stack/ports.h"
 #include "firstboot/stack/render.h"
+#include "firstboot/stack/state.h"
 #include "common/slot.h"
 #include <errno.h>
 #include <string.h>

@@ -101,8 +101,10 @@ void stacks_done(struct stacks *stacks) {
     for (size_t i = 0; stacks->items && i < stacks->set.count; i++)
         free(stacks->items[i].problem);
     free(stacks->items);
-    stack_set_done(&stacks->set);
-    config_done(&stacks->config);
+    if (!stacks->is_borrowed) {
+        stack_set_done(&stacks->set);
+        config_done(&stacks->config);
+    }
     *stacks = (struct stacks){0};
 }
 

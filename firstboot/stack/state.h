@@ -42,6 +42,7 @@ struct stacks {
         bool is_enabled, is_uninstalled;
         char *problem; // why its files could not be rendered; NULL = they could
     } *items; // in the set's order
+    bool is_borrowed; // set and config are somebody else's
 };
 void stacks_done(struct stacks *stacks);
 int stacks_load(int root_fd, struct stacks *ret_stacks, struct err *err) must_check nonnull(2, 3);
