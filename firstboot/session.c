@@ -65,7 +65,8 @@ static int stacks_step(struct session *session, struct err *err) {
     return r;
 }
 static int discover_step(struct session *session, struct err *err) {
-    const struct discover discover = {.root_fd = session->apply.root_fd, .schema = session->schema, .late = !session->is_early, .is_dry_run = session->apply.is_dry_run};
+    const struct discover discover = {
+        .root_fd = session->apply.root_fd, .schema = session->schema, .late = !session->is_early, .is_dry_run = session->apply.is_dry_run};
     return discover_config(&discover, &session->found, err);
 }
 
@@ -196,11 +197,13 @@ static json_t *settings(const struct session *session) {
     static const char *const update_texts[] = {"UPDATE_URL", "UPDATE_CHANNEL", "UPDATE_WINDOW"};
     static const char *const update_names[] = {"update_url", "update_channel", "update_window"};
     const struct config *config = &session->found.config;
-    json_t *all = json_pack(
-        "{s:I, s:I, s:b, s:b, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(session->schema, config, "HEALTH_TIMEOUT"), "ssh_port",
-        (json_int_t)schema_integer(session->schema, config, "SSH_PORT"), "firewall", schema_bool(session->schema, config, "ENABLE_FIREWALL"),
-        "watchdog", strcmp(schema_text(session->schema, config, "WATCHDOG"), "off") != 0, "update_auto",
-        schema_bool(session->schema, config, "UPDATE_AUTO"), "update_tries", (json_int_t)schema_integer(session->schema, config, "UPDATE_TRIES"));
+    json_t *all =
+        json_pack("{s:I, s:I, s:b, s:b, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(session->schema, config, "HEALTH_TIMEOUT"),
+                  "ssh_port", (json_int_t)schema_integer(session->schema, config, "SSH_PORT"), "firewall",
+                  schema_bool(session->schema, config, "ENABLE_FIREWALL"), "watchdog",
+                  strcmp(schema_text(session->schema, config, "WATCHDOG"), "off") != 0, "update_auto",
+                  schema_bool(session->schema, config, "UPDATE_AUTO"), "update_tries",
+                  (json_int_t)schema_integer(session->schema, config, "UPDATE_TRIES"));
     for (size_t i = 0; i < ARRAY_SIZE(update_texts); i++)
         json_object_set_new(all, update_names[i], report_text(schema_text(session->schema, config, update_texts[i]) ?: ""));
     return all;
@@ -221,9 +224,10 @@ static json_t *list_stacks(const struct session *session) {
 
 static int save_report(const struct session *session, const char *problems, struct err *err) {
     struct actionlog_time now = actionlog_now();
-    json_t *stage = json_pack("{s:s, s:s, s:b, s:i, s:o, s:o, s:o, s:o}", "time", now.text, "source", session->found.source, "has_config",
-                              has_config(session), "changes", (int)session->apply.changed_count, "problems", report_lines(problems),
-                              "errors", report_lines(buf_str(&session->errors)), "settings", settings(session), "stacks", list_stacks(session));
+    json_t *stage =
+        json_pack("{s:s, s:s, s:b, s:i, s:o, s:o, s:o, s:o}", "time", now.text, "source", session->found.source, "has_config",
+                  has_config(session), "changes", (int)session->apply.changed_count, "problems", report_lines(problems), "errors",
+                  report_lines(buf_str(&session->errors)), "settings", settings(session), "stacks", list_stacks(session));
     return report_save(session->apply.root_fd, session->apply.stage, stage, err);
 }
 

@@ -90,8 +90,8 @@ json_t *status_gather(int root_fd) {
     json_object_set(apply, "stage", stage ? stage : json_null());
     json_t *update = update_status(root_fd), *slots = json_incref(json_object_get(update, "slots")) ?: json_null();
     json_object_del(update, "slots");
-    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:O?, s:o, s:o, s:o, s:o, s:o}", "hostname", hostname, "generation", generation(&record),
-                     "slot", bootrecord_text(&record, "SLOT"), "layers", layers(&record), "config",
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:O?, s:o, s:o, s:o, s:o, s:o}", "hostname", hostname, "generation",
+                     generation(&record), "slot", bootrecord_text(&record, "SLOT"), "layers", layers(&record), "config",
                      pick(last, config_names, ARRAY_SIZE(config_names)), "apply", apply, "health", health, "drift", drift_count(root_fd),
                      "errors", last_errors(root_fd), "slots", slots, "update", update, "stacks", stack_status(root_fd));
 }

@@ -8,8 +8,15 @@
 #define GRACE_SECONDS 15 // for systemd to end a command whose time is up; then ours is up, too
 
 char **stack_exec_argv(const struct stack_exec *exec) {
-    static const char *const fixed[] = {"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--property=DefaultDependencies=no",
-                                        "--property=LogLevelMax=notice", "--property=TimeoutStopSec=5", "--property=UMask=0077",
+    static const char *const fixed[] = {"systemd-run",
+                                        "--quiet",
+                                        "--wait",
+                                        "--pipe",
+                                        "--collect",
+                                        "--property=DefaultDependencies=no",
+                                        "--property=LogLevelMax=notice",
+                                        "--property=TimeoutStopSec=5",
+                                        "--property=UMask=0077",
                                         "--setenv=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
     char **argv = mem_array(ARRAY_SIZE(fixed) + exec->command->count + 5, sizeof(*argv));
     size_t count = 0;

@@ -78,3 +78,7 @@ int stack_hooks_before_reboot(const struct stack_hooks *hooks, struct err *err) 
     r = file_mkdirs(hooks->root_fd, STACK_RUN_DIR, 0755, err);
     return r < 0 ? r : file_publish(hooks->root_fd, STACK_HOOKS_DONE_PATH, "", 0, 0644, err);
 }
+
+void stack_hooks_forget(const struct stack_hooks *hooks) {
+    unlinkat(hooks->root_fd, STACK_HOOKS_DONE_PATH, 0);
+}

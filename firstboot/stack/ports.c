@@ -96,7 +96,7 @@ void stack_ports_nft(const struct plan *plan, struct buf *text) {
 void stack_ports_format(const struct plan *plan, struct buf *text) {
     for (size_t i = 0; i < plan->port_count; i++) {
         const struct plan_port *port = &plan->ports[i];
-        buf_printf(text, "%s: port %s/%s open from %s%s%s\n", port->stack, port->port, port->protocol, port->is_any ? "everywhere" : port->from4,
-                   *port->from4 && *port->from6 ? ", " : "", port->from6);
+        buf_printf(text, "%s: port %s/%s open from %s%s%s\n", port->stack, port->port, port->protocol,
+                   port->is_any ? "everywhere" : port->from4, *port->from4 && *port->from6 ? ", " : "", port->from6);
     }
 }

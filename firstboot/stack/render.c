@@ -80,8 +80,7 @@ static int render_text_of(const struct render *in, const struct stack_input *inp
 static int render_one(const struct render *in, const struct stack_input *input, size_t index, struct err *err) {
     const struct stack_file *file = &input->stack->files[index];
     struct secrets secrets = {.inputs = in->facts->stacks};
-    const struct template_values values = {
-        .schema = in->schema, .config = in->config, .secret = find_secret, .context = &secrets};
+    const struct template_values values = {.schema = in->schema, .config = in->config, .secret = find_secret, .context = &secrets};
     cleanup_buf struct buf text = {0};
     uid_t uid;
     gid_t gid;
@@ -215,8 +214,8 @@ void render_stacks(const struct render *in) {
     in->plan->stack_count = inputs->set->count;
     for (size_t i = 0; i < inputs->set->count; i++) {
         const struct stack_input *input = &inputs->items[i];
-        in->plan->stacks[i] = (struct plan_stack){
-            .stack = input->stack, .is_enabled = input->is_enabled, .is_uninstalled = input->is_uninstalled};
+        in->plan->stacks[i] =
+            (struct plan_stack){.stack = input->stack, .is_enabled = input->is_enabled, .is_uninstalled = input->is_uninstalled};
         if (stack_input_is_active(input))
             render_stack(in, input, &in->plan->stacks[i]);
     }

@@ -193,8 +193,8 @@ static void advance_checks(struct run_state *run, struct job *job) {
 }
 
 static bool advance_all(struct run_state *run) {
-    static void (*const advance[])(struct run_state *, struct job *) = {
-        [PHASE_NEEDS] = begin, [PHASE_UNITS] = advance_units, [PHASE_CHECKS] = advance_checks};
+    static void (*const advance[])(struct run_state *,
+                                   struct job *) = {[PHASE_NEEDS] = begin, [PHASE_UNITS] = advance_units, [PHASE_CHECKS] = advance_checks};
     bool is_done = true;
     for (size_t i = 0; i < run->plan->count; i++) {
         struct job *job = &run->jobs[i];

@@ -12,8 +12,8 @@ struct stack_outcome {
     bool has_changed; // some unit was started, restarted, reloaded or stopped
 };
 // Stops what the plan says, those that need others first. The first failure ends it.
-int stack_runner_stop(const struct stack_runner *runner, const struct stack_plan *plan, struct stack_outcome *outcome, struct err *err)
-    must_check nonnull(1, 2, 3, 4);
+int stack_runner_stop(const struct stack_runner *runner, const struct stack_plan *plan, struct stack_outcome *outcome,
+                      struct err *err) must_check nonnull(1, 2, 3, 4);
 // Every stack of the plan that is to run ends as running, failed or waiting (for another one, which its record then names).
 void stack_runner_start(const struct stack_runner *runner, const struct stacks *stacks, const struct stack_plan *plan,
                         const struct stack_view *views, struct stack_outcome *outcome) nonnull(1, 2, 3, 4, 5);

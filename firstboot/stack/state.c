@@ -92,8 +92,8 @@ int stack_record_save(int root_fd, const char *name, enum stack_state state, con
         return 0;
     struct actionlog_time now = actionlog_now();
     cleanup_free char *path = str_printf(STACK_RUN_DIR "/%s.json", name);
-    cleanup_json json_t *json = json_pack("{s:s, s:o, s:s}", "state", state_names[state], "why", report_text(why), "since",
-                                          is_same ? old.since : now.text);
+    cleanup_json json_t *json =
+        json_pack("{s:s, s:o, s:s}", "state", state_names[state], "why", report_text(why), "since", is_same ? old.since : now.text);
     return save_json(root_fd, STACK_RUN_DIR, path, json, err);
 }
 

@@ -41,7 +41,7 @@ struct stacks {
     struct stacks_item {
         bool is_enabled, is_uninstalled;
         char *problem; // why its files could not be rendered; NULL = they could
-    } *items; // in the set's order
+    } * items; // in the set's order
     bool is_borrowed; // set and config are somebody else's
 };
 void stacks_done(struct stacks *stacks);

@@ -56,12 +56,11 @@ static json_t *describe(int root_fd, const struct stack *stack, const json_t *la
     bool is_active = is_enabled && !is_uninstalled;
     stack_record_load(root_fd, stack->name, &record);
     json_t *failed = is_active ? failed_checks(health, stack->name) : NULL;
-    json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:o, s:s, s:o, s:o, s:o, s:o}", "name", stack->name, "summary", stack->summary ?: "",
-                             "enabled", is_enabled, "uninstalled", is_uninstalled, "version", version_of(packages, stack->package), "state",
-                             stack_state_name(record.state), "why", report_text(record.why), "since",
-                             *record.since ? json_string(record.since) : json_null(), "health",
-                             failed ? json_string(json_array_size(failed) ? "unhealthy" : "healthy") : json_null(), "failed",
-                             failed ? failed : json_array());
+    json_t *json = json_pack(
+        "{s:s, s:s, s:b, s:b, s:o, s:s, s:o, s:o, s:o, s:o}", "name", stack->name, "summary", stack->summary ?: "", "enabled", is_enabled,
+        "uninstalled", is_uninstalled, "version", version_of(packages, stack->package), "state", stack_state_name(record.state), "why",
+        report_text(record.why), "since", *record.since ? json_string(record.since) : json_null(), "health",
+        failed ? json_string(json_array_size(failed) ? "unhealthy" : "healthy") : json_null(), "failed", failed ? failed : json_array());
     if (problem)
         json_object_set(json, "problem", (json_t *)problem);
     return json;

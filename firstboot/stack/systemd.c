@@ -95,8 +95,9 @@ void systemd_last_lines(const char *unit, struct buf *text) {
     struct err err;
     cleanup_free char *lines = NULL;
     size_t before = text->size;
-    const struct run show = {.argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", "--lines=" LOG_LINES, "-u", unit),
-                             .timeout_ms = 20000};
+    const struct run show = {
+        .argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", "--lines=" LOG_LINES, "-u", unit),
+        .timeout_ms = 20000};
     if (run_capture(&show, 64 << 10, &lines, NULL, &err) < 0)
         return;
     for (const char *line = lines; *line; line += strcspn(line, "\n"), line += *line == '\n') {
