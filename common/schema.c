@@ -65,8 +65,8 @@ static bool has_suffix(const char *text, const char *suffix) {
     return size >= tail && strcmp(text + size - tail, suffix) == 0;
 }
 
-// By its name alone: an unknown key that looks like this must not have its value taken for a harmless mistake.
-static bool names_secret(const char *name) {
+// An unknown key that looks like this must not have its value taken for a harmless mistake.
+bool schema_names_secret(const char *name) {
     static const char *const words[] = {"PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "KEY"};
     if (has_suffix(name, "_FILE") || has_suffix(name, "_KEYS"))
         return false;
@@ -125,7 +125,7 @@ static void check_entry(const struct schema *schema, const struct config_entry *
         config_problem_add(problems, entry->line, "%s: the value is a private key: put it into a file under " SCHEMA_SECRETS_DIR,
                            entry->key);
     } else if (!key) {
-        if (names_secret(entry->key))
+        if (schema_names_secret(entry->key))
             add_secret_problem(entry, problems);
         else
             add_unknown_problem(schema, entry, problems);

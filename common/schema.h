@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may stand in config.env: one table of keys (name, type, default, help), the check against it, and typed access with defaults.
-// Stacks will add their keys to the same struct schema. No I/O but schema_check_files.
+// Stacks add their keys to the same struct schema (common/stack.h). No I/O but schema_check_files.
 #pragma once
 #include "common/config.h"
 #include <stdint.h>
@@ -28,6 +28,7 @@ enum schema_type {
     SCHEMA_URL, // http or https, without user, query and fragment
     SCHEMA_WINDOW, // common/window.h; empty: always
     SCHEMA_SECRET_FILE, // a path under /webops/secrets ending in .secret; *_FILE keys only
+    SCHEMA_PEER_LIST, // blank-separated name=address, each name once; address: IPv4, IPv6 or host name
     SCHEMA_TYPES // how many there are
 };
 
@@ -42,12 +43,14 @@ struct schema_key {
 };
 
 struct schema;
+struct stack_set;
 // A check over several keys; adds what it finds to `problems`.
 typedef void schema_rule(const struct schema *schema, const struct config *config, struct config_problems *problems);
 
 struct schema {
     const struct schema_key *const *tables; // NULL-terminated list of tables, each ended by name == NULL
     schema_rule *const *rules; // NULL-terminated list; NULL = no rules
+    const struct stack_set *stacks; // whose keys are among the tables, for the rules (common/stack.h); NULL = none
 };
 
 // The keys of every machine (base and hardening).
@@ -84,6 +87,8 @@ int64_t schema_integer(const struct schema *schema, const struct config *config,
 const char *schema_secret_name(const char *path) nonnull(1);
 // Whether `name` may be the file name of a secret: [A-Za-z0-9][A-Za-z0-9._-]*.secret, below SCHEMA_SECRET_NAME_BYTES.
 bool schema_is_secret_name(const char *name) nonnull(1);
+// By its name alone: whether the value of such a key would be a secret. Not so with …_FILE and …_KEYS.
+bool schema_names_secret(const char *name) nonnull(1);
 // Markdown of every key, by group: docs/CONFIG.md.
 struct buf;
 void schema_format_markdown(const struct schema *schema, struct buf *buf) nonnull(1, 2);

@@ -298,10 +298,13 @@ static bool is_path(const struct schema_key *key, const char *value) {
            !strstr(value, "/./") && (size < 3 || strcmp(value + size - 3, "/..") != 0);
 }
 
+static bool is_name_item(const char *text, size_t size) {
+    return size <= 63 && is_made_of(text, size, LOWER DIGITS ".-") && isalnum((unsigned char)text[0]);
+}
+
 static bool is_name(const struct schema_key *key, const char *value) {
     (void)key;
-    size_t size = strlen(value);
-    return size <= 63 && is_made_of(value, size, LOWER DIGITS ".-") && isalnum((unsigned char)value[0]);
+    return is_name_item(value, strlen(value));
 }
 
 // "host[:port]", where a host is a name, an IPv4 address or [an IPv6 address].
@@ -341,6 +344,40 @@ static bool is_secret_file(const struct schema_key *key, const char *value) {
     return schema_secret_name(value) != NULL;
 }
 
+bool schema_parse_peer(const char *item, size_t size, struct schema_peer *ret_peer) {
+    const char *equals = memchr(item, '=', size);
+    if (!equals)
+        return false;
+    struct schema_peer peer = {.name = item, .address = equals + 1, .name_size = (size_t)(equals - item)};
+    peer.address_size = size - peer.name_size - 1;
+    if (!is_name_item(peer.name, peer.name_size) || !is_host_item(peer.address, peer.address_size))
+        return false;
+    *ret_peer = peer;
+    return true;
+}
+
+static bool has_peer(const char *list, const char *end, const struct schema_peer *peer) {
+    const char *item;
+    size_t size;
+    struct schema_peer other;
+    for (const char *cursor = list; (item = schema_next_word(&cursor, &size)) && item < end;)
+        if (schema_parse_peer(item, size, &other) && other.name_size == peer->name_size &&
+            memcmp(other.name, peer->name, peer->name_size) == 0)
+            return true;
+    return false;
+}
+
+static bool is_peer_list(const struct schema_key *key, const char *value) {
+    (void)key;
+    const char *item;
+    size_t size;
+    struct schema_peer peer;
+    for (const char *cursor = value; (item = schema_next_word(&cursor, &size));)
+        if (!schema_parse_peer(item, size, &peer) || has_peer(value, item, &peer))
+            return false;
+    return true;
+}
+
 bool schema_is_secret_name(const char *name) {
     static const char suffix[] = ".secret";
     size_t size = strlen(name), tail = sizeof(suffix) - 1;
@@ -357,30 +394,44 @@ const char *schema_secret_name(const char *path) {
 }
 
 const struct schema_type_info schema_types[SCHEMA_TYPES] = {
-    [SCHEMA_TEXT] = {"text", "text", is_any, true},
-    [SCHEMA_BOOL] = {"true or false", "true or false", is_bool, false},
-    [SCHEMA_INTEGER] = {"number", NULL, is_integer, false},
-    [SCHEMA_SIZE] = {"size", NULL, is_size, false},
-    [SCHEMA_MEMORY] = {"size or percentage", "a size such as 512M or 2G, or a percentage of the memory from 1% to 100%", is_memory, false},
-    [SCHEMA_WORD] = {"word", NULL, is_choice, false},
-    [SCHEMA_HOSTNAME] = {"host name", "a host name: letters, digits, inner hyphens, dots, at most 64 characters", is_hostname, false},
-    [SCHEMA_HOST_LIST] = {"host names or addresses", "host names or IP addresses, separated by blanks", is_host_list, true},
-    [SCHEMA_ADDRESS] = {"address", "an IPv4 or IPv6 address", is_address, false},
-    [SCHEMA_ADDRESS_LIST] = {"addresses", "IPv4 or IPv6 addresses, separated by blanks", is_address_list, true},
-    [SCHEMA_CIDR] = {"address/prefix", "an address with its prefix length, such as 192.0.2.7/24", is_cidr, false},
-    [SCHEMA_CIDR_LIST] = {"addresses/prefixes", "addresses with their prefix lengths, such as 192.0.2.7/24, separated by blanks",
-                          is_cidr_list, true},
-    [SCHEMA_PORT_LIST] = {"ports", "ports from 1 to 65535 or ranges such as 8000-8100, separated by blanks", is_port_list, true},
-    [SCHEMA_TIMEZONE] = {"time zone", "a time zone such as UTC or Europe/Berlin", is_timezone, false},
-    [SCHEMA_INTERFACE] = {"interface", "an interface name of at most 15 characters, or a MAC address such as 52:54:00:12:34:56",
-                          is_interface, false},
-    [SCHEMA_USER] = {"user name",
+    [SCHEMA_TEXT] = {"text", "text", "text", is_any, true},
+    [SCHEMA_BOOL] = {"bool", "true or false", "true or false", is_bool, false},
+    [SCHEMA_INTEGER] = {"integer", "number", NULL, is_integer, false},
+    [SCHEMA_SIZE] = {"size", "size", NULL, is_size, false},
+    [SCHEMA_MEMORY] = {"memory", "size or percentage", "a size such as 512M or 2G, or a percentage of the memory from 1% to 100%",
+                       is_memory, false},
+    [SCHEMA_WORD] = {"word", "word", NULL, is_choice, false},
+    [SCHEMA_HOSTNAME] = {"hostname", "host name", "a host name: letters, digits, inner hyphens, dots, at most 64 characters", is_hostname,
+                         false},
+    [SCHEMA_HOST_LIST] = {"host-list", "host names or addresses", "host names or IP addresses, separated by blanks", is_host_list, true},
+    [SCHEMA_ADDRESS] = {"address", "address", "an IPv4 or IPv6 address", is_address, false},
+    [SCHEMA_ADDRESS_LIST] = {"address-list", "addresses", "IPv4 or IPv6 addresses, separated by blanks", is_address_list, true},
+    [SCHEMA_CIDR] = {"cidr", "address/prefix", "an address with its prefix length, such as 192.0.2.7/24", is_cidr, false},
+    [SCHEMA_CIDR_LIST] = {"cidr-list", "addresses/prefixes",
+                          "addresses with their prefix lengths, such as 192.0.2.7/24, separated by blanks", is_cidr_list, true},
+    [SCHEMA_PORT_LIST] = {"port-list", "ports", "ports from 1 to 65535 or ranges such as 8000-8100, separated by blanks", is_port_list,
+                          true},
+    [SCHEMA_TIMEZONE] = {"timezone", "time zone", "a time zone such as UTC or Europe/Berlin", is_timezone, false},
+    [SCHEMA_INTERFACE] = {"interface", "interface",
+                          "an interface name of at most 15 characters, or a MAC address such as 52:54:00:12:34:56", is_interface, false},
+    [SCHEMA_USER] = {"user", "user name",
                      "a user name: lower-case letters, digits, '_' and '-', not a digit first, at most 32 characters, not root", is_user,
                      false},
-    [SCHEMA_SSH_KEYS] = {"public keys", "public SSH keys as in a .pub file (type, base64, comment), separated by ';'", is_ssh_keys, true},
-    [SCHEMA_PATH] = {"path", "an absolute path", is_path, false},
-    [SCHEMA_NAME] = {"name", "a name: lower-case letters, digits, '.' and '-', at most 63 characters", is_name, false},
-    [SCHEMA_URL] = {"address", "an address http://HOST[:PORT]/PATH or https://…, without user, query and fragment", is_url, false},
-    [SCHEMA_WINDOW] = {"time window", "a time window such as 03:00-05:00, 'Sun 03:00-05:00' or 'Mon-Fri 22:00-02:00'", is_window, true},
-    [SCHEMA_SECRET_FILE] = {"secret file", "a path " SCHEMA_SECRETS_DIR "/<name>.secret", is_secret_file, false},
+    [SCHEMA_SSH_KEYS] = {"ssh-keys", "public keys", "public SSH keys as in a .pub file (type, base64, comment), separated by ';'",
+                         is_ssh_keys, true},
+    [SCHEMA_PATH] = {"path", "path", "an absolute path", is_path, false},
+    [SCHEMA_NAME] = {"name", "name", "a name: lower-case letters, digits, '.' and '-', at most 63 characters", is_name, false},
+    [SCHEMA_URL] = {"url", "address", "an address http://HOST[:PORT]/PATH or https://…, without user, query and fragment", is_url, false},
+    [SCHEMA_WINDOW] = {"window", "time window", "a time window such as 03:00-05:00, 'Sun 03:00-05:00' or 'Mon-Fri 22:00-02:00'", is_window,
+                       true},
+    [SCHEMA_SECRET_FILE] = {"secret-file", "secret file", "a path " SCHEMA_SECRETS_DIR "/<name>.secret", is_secret_file, false},
+    [SCHEMA_PEER_LIST] = {"peer-list", "name=address pairs", "members as name=address, separated by blanks, each name once", is_peer_list,
+                          true},
 };
+
+int schema_type_find(const char *word) {
+    for (int i = 0; i < SCHEMA_TYPES; i++)
+        if (strcmp(schema_types[i].word, word) == 0)
+            return i;
+    return -1;
+}

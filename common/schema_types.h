@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 
 struct schema_type_info {
+    const char *word; // in stack.yaml
     const char *name; // for docs/CONFIG.md
     const char *expected; // completes "KEY: expected …"; NULL = made from the key (range, choices)
     bool (*is_valid)(const struct schema_key *key, const char *value);
@@ -12,10 +13,19 @@ struct schema_type_info {
 };
 // Indexed by enum schema_type.
 extern const struct schema_type_info schema_types[SCHEMA_TYPES];
+// "peer-list" → SCHEMA_PEER_LIST; -1 when unknown.
+int schema_type_find(const char *word) must_check nonnull(1);
 
 // The next item of a list in which any byte of `separators` (and blanks at an item's ends) separates; NULL at the end. Moves *cursor.
 const char *schema_next_item(const char **cursor, const char *separators, size_t *ret_size) must_check nonnull(1, 2, 3);
 #define schema_next_word(cursor, ret_size) schema_next_item(cursor, " ", ret_size)
+
+// An item of a SCHEMA_PEER_LIST. Both point into the text.
+struct schema_peer {
+    const char *name, *address;
+    size_t name_size, address_size;
+};
+bool schema_parse_peer(const char *item, size_t size, struct schema_peer *ret_peer) must_check nonnull(1, 3);
 
 struct schema_cidr {
     int family; // AF_INET or AF_INET6

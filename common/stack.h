@@ -124,6 +124,7 @@ int stack_on_change_find(const char *word) nonnull(1);
 int stack_check_kind_find(const char *word) nonnull(1);
 int stack_event_find(const char *word) nonnull(1); // "before-update" …
 const char *stack_event_name(enum stack_event event);
+const char *stack_protocol_name(enum stack_protocol protocol);
 
 // The stacks of one image, in start order: what a stack requires comes before it.
 struct stack_set {

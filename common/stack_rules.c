@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the stacks of a set want of a config.env beyond the types of its values. As all rules these see values that may be wrong (which
+// schema_check() reports), so they read a value only if it is valid.
+#include "common/stack_rules.h"
+#include "common/schema_types.h"
+#include <regex.h>
+#include <string.h>
+
+// The line of a key's entry, or of the stack's switch when the key has its default.
+static unsigned line_of(const struct stack *stack, const struct config *config, const char *key) {
+    const struct config_entry *entry = config_find(config, key) ?: config_find(config, stack->enable);
+    return entry ? entry->line : 0;
+}
+
+static void check_required(const struct stack_set *set, const struct stack *stack, const struct config *config,
+                           struct config_problems *problems) {
+    for (size_t i = 0; i < stack->key_count; i++) {
+        const char *name = stack->keys[i].schema.name;
+        if (!stack->keys[i].is_required || stack_holds(set, name, config))
+            continue;
+        const struct config_entry *entry = config_find(config, name);
+        if (entry ? !*entry->value && schema_types[stack->keys[i].schema.type].may_be_empty : !config_mentions(config, name))
+            config_problem_add(problems, line_of(stack, config, name), "%s: needed because %s=true", name, stack->enable);
+    }
+}
+
+// "A or B", of the keys that this image knows. Empty when one of them stands in the file with a value that is wrong anyway.
+static void missing_keys(const struct stack_set *set, const char *requirement, const struct config *config, struct buf *ret_keys) {
+    char key[CONFIG_KEY_BYTES];
+    bool is_mentioned = false;
+    for (const char *cursor = requirement; stack_next_alternative(&cursor, key);) {
+        const struct schema_key *known = schema_find(&set->schema, key);
+        if (known)
+            buf_printf(ret_keys, "%s%s", ret_keys->size ? " or " : "", key);
+        const struct config_entry *entry = config_find(config, key);
+        is_mentioned |=
+            entry ? known && *entry->value && !schema_types[known->type].is_valid(known, entry->value) : config_mentions(config, key);
+    }
+    if (is_mentioned)
+        buf_done(ret_keys);
+}
+
+static void check_requires(const struct stack_set *set, const struct stack *stack, const struct config *config,
+                           struct config_problems *problems) {
+    for (size_t i = 0; i < stack->requires.count; i++) {
+        cleanup_buf struct buf keys = {0};
+        if (stack_requirement_holds(set, stack->requires.items[i], config))
+            continue;
+        missing_keys(set, stack->requires.items[i], config, &keys);
+        if (keys.size)
+            config_problem_add(problems, line_of(stack, config, stack->enable), "%s needs %s", stack->enable, buf_str(&keys));
+    }
+}
+
+static void check_conflicts(const struct stack_set *set, const struct stack *stack, const struct config *config,
+                            struct config_problems *problems) {
+    for (size_t i = 0; i < stack->conflicts.count; i++)
+        if (stack_holds(set, stack->conflicts.items[i], config))
+            config_problem_add(problems, line_of(stack, config, stack->enable), "%s does not go with %s", stack->enable,
+                               stack->conflicts.items[i]);
+}
+
+static void rule_needs(const struct schema *schema, const struct config *config, struct config_problems *problems) {
+    const struct stack_set *set = schema->stacks;
+    for (size_t i = 0; i < set->count; i++)
+        if (stack_is_enabled(set, set->stacks[i], config)) {
+            check_required(set, set->stacks[i], config, problems);
+            check_requires(set, set->stacks[i], config, problems);
+            check_conflicts(set, set->stacks[i], config, problems);
+        }
+}
+
+static bool matches(const char *pattern, const char *value) {
+    cleanup_free char *whole = str_printf("^(%s)$", pattern);
+    regex_t regex;
+    if (regcomp(&regex, whole, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    int r = regexec(&regex, value, 0, NULL, 0);
+    regfree(&regex);
+    return r == 0;
+}
+
+static void check_pattern(const struct stack_key *key, const struct config_entry *entry, struct config_problems *problems) {
+    if (*entry->value && schema_types[key->schema.type].is_valid(&key->schema, entry->value) && !matches(key->pattern, entry->value))
+        config_problem_add(problems, entry->line, "%s: expected what matches %s", entry->key, key->pattern);
+}
+
+static void rule_patterns(const struct schema *schema, const struct config *config, struct config_problems *problems) {
+    for (size_t i = 0; i < schema->stacks->count; i++) {
+        const struct stack *stack = schema->stacks->stacks[i];
+        for (size_t j = 0; j < stack->key_count; j++)
+            for (size_t k = 0; stack->keys[j].pattern && k < config->count; k++) {
+                const struct schema_key *found = schema_find(schema, config->entries[k].key);
+                if (found && strcmp(found->name, stack->keys[j].schema.name) == 0)
+                    check_pattern(&stack->keys[j], &config->entries[k], problems);
+            }
+    }
+}
+
+// A port that somebody listens on under this configuration.
+struct wanted {
+    const struct stack *stack; // NULL = the base
+    const char *spec; // key, number or range
+    enum stack_protocol protocol;
+    struct stack_port_range range;
+};
+
+static bool want(const struct schema *schema, const struct config *config, struct wanted wanted, struct wanted *ret_wanted) {
+    const struct schema_key *key = schema_find(schema, wanted.spec);
+    const char *text = key ? schema_text(schema, config, wanted.spec) : wanted.spec;
+    if (!text || !stack_port_parse(text, &wanted.range))
+        return false;
+    *ret_wanted = wanted;
+    return true;
+}
+
+static size_t wanted_collect(const struct schema *schema, const struct config *config, struct wanted **ret_wanted) {
+    const struct stack_set *set = schema->stacks;
+    struct wanted *all = mem_array(1, sizeof(*all));
+    size_t count = 0;
+    if (schema_find(schema, "SSH_PORT"))
+        count += want(schema, config, (struct wanted){.spec = "SSH_PORT"}, &all[0]);
+    for (size_t i = 0; i < set->count; i++) {
+        const struct stack *stack = set->stacks[i];
+        for (size_t j = 0; j < stack->port_count && stack_is_enabled(set, stack, config); j++) {
+            const struct stack_port *port = &stack->ports[j];
+            all = mem_resize(all, count + 1, sizeof(*all));
+            if (stack_holds(set, port->when, config))
+                count += want(schema, config, (struct wanted){stack, port->port, port->protocol, {0}}, &all[count]);
+        }
+    }
+    *ret_wanted = all;
+    return count;
+}
+
+// One stack may name a port twice, for two groups of peers; then it names it in the same way.
+static bool clash(const struct wanted *a, const struct wanted *b) {
+    return a->protocol == b->protocol && a->range.first <= b->range.last && b->range.first <= a->range.last &&
+           (a->stack != b->stack || strcmp(a->spec, b->spec) != 0);
+}
+
+// Named from the side that config.env says something about: `b`, when both do or neither.
+static void add_clash(const struct config *config, const struct wanted *a, const struct wanted *b, struct config_problems *problems) {
+    bool is_swapped = config_find(config, a->spec) && !config_find(config, b->spec);
+    const struct wanted *here = is_swapped ? a : b, *there = is_swapped ? b : a;
+    unsigned port = a->range.first > b->range.first ? a->range.first : b->range.first;
+    const struct config_entry *entry = config_find(config, here->spec);
+    const char *key = entry || !here->stack ? here->spec : here->stack->enable;
+    unsigned line = entry ? entry->line : here->stack ? line_of(here->stack, config, here->stack->enable) : 0;
+    bool is_literal = strspn(there->spec, "0123456789-") == strlen(there->spec);
+    config_problem_add(problems, line, "%s: port %u/%s is also wanted by %s", key, port, stack_protocol_name(here->protocol),
+                       is_literal ? there->stack->enable : there->spec);
+}
+
+static void rule_ports(const struct schema *schema, const struct config *config, struct config_problems *problems) {
+    cleanup_free struct wanted *wanted = NULL;
+    size_t count = wanted_collect(schema, config, &wanted);
+    for (size_t i = 1; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (clash(&wanted[j], &wanted[i]))
+                add_clash(config, &wanted[j], &wanted[i], problems);
+}
+
+static void check_sysctls(const struct stack *earlier, const struct stack *later, const struct config *config,
+                          struct config_problems *problems) {
+    for (size_t i = 0; i < later->sysctl_count; i++)
+        for (size_t j = 0; j < earlier->sysctl_count; j++)
+            if (strcmp(later->sysctls[i].name, earlier->sysctls[j].name) == 0 && later->sysctls[i].value != earlier->sysctls[j].value)
+                config_problem_add(problems, line_of(later, config, later->enable), "%s: wants %s=%ld, but %s wants %ld", later->enable,
+                                   later->sysctls[i].name, later->sysctls[i].value, earlier->enable, earlier->sysctls[j].value);
+}
+
+static void rule_sysctls(const struct schema *schema, const struct config *config, struct config_problems *problems) {
+    const struct stack_set *set = schema->stacks;
+    for (size_t i = 1; i < set->count; i++)
+        for (size_t j = 0; j < i && stack_is_enabled(set, set->stacks[i], config); j++)
+            if (stack_is_enabled(set, set->stacks[j], config))
+                check_sysctls(set->stacks[j], set->stacks[i], config, problems);
+}
+
+schema_rule *const stack_rules[] = {rule_needs, rule_patterns, rule_ports, rule_sysctls, NULL};
