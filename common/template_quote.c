@@ -108,6 +108,8 @@ static const char *quote_shell(const char *text, size_t size, struct buf *buf) {
 static const char *quote_nft(const char *text, size_t size, struct buf *buf) {
     if (has_control(text, size))
         return no_control;
+    if (!is_utf8(text, size))
+        return no_utf8;
     for (size_t i = 0; i < size; i++)
         if (strchr("\"\\*", text[i]))
             return "a double quote, backslash or asterisk cannot be written into this file";
@@ -117,18 +119,15 @@ static const char *quote_nft(const char *text, size_t size, struct buf *buf) {
     return NULL;
 }
 
+// As a string of SQL, but a backslash escapes, too.
 static const char *quote_postgresql(const char *text, size_t size, struct buf *buf) {
-    static const char escaped[] = "\n\r\t'\\", letters[] = "nrt'\\";
-    for (size_t i = 0; i < size; i++)
-        if (is_control(text[i]) && (text[i] == 0 || !strchr("\n\r\t", text[i])))
-            return no_control;
+    if (has_control(text, size))
+        return no_control;
     buf_add_str(buf, "'");
     for (size_t i = 0; i < size; i++) {
-        const char *special = strchr(escaped, text[i]);
-        if (special)
-            buf_printf(buf, "%c%c", text[i] == '\'' ? '\'' : '\\', letters[special - escaped]);
-        else
+        if (text[i] == '\'' || text[i] == '\\')
             buf_add(buf, text + i, 1);
+        buf_add(buf, text + i, 1);
     }
     buf_add_str(buf, "'");
     return NULL;

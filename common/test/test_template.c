@@ -124,9 +124,139 @@ static void test_render(void **state) {
     }
 }
 
+struct error_case {
+    const char *config, *template, *expected;
+};
+
+static const struct error_case error_cases[] = {
+    // Syntax, which template_check() finds, too.
+    {NULL, "a\nb {{NAME", "t:2: {{ is not closed with }}"},
+    {NULL, "{{NAME\n}}", "t:1: {{ is not closed with }} on its line"},
+    {NULL, "{{! a", "t:1: {{ is not closed"},
+    {NULL, "{{}}", "t:1: a key, a field or a \"text\" is expected here"},
+    {NULL, "{{name}}", "t:1: a key"},
+    {NULL, "{{word}}", "t:1: a key"},
+    {NULL, "{{\"text\"}}", "t:1: a key"},
+    {NULL, "{{AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA}}", "t:1: a key"},
+    {NULL, "\n\n{{UNKNOWN}}", "t:3: UNKNOWN: unknown key"},
+    {NULL, "{{! two\nlines }}{{UNKNOWN}}", "t:2: UNKNOWN: unknown key"},
+    {NULL, "{{! two\nlines }}\n{{UNKNOWN}}", "t:3: UNKNOWN: unknown key"},
+    {NULL, "{{NAME TEXT}}", "t:1: the tag holds more than it can"},
+    {NULL, "{{NAME.}}", "t:1: the tag holds more"},
+    {NULL, "{{.}}", "t:1: a '.' has no meaning outside of {{#each"},
+    {NULL, "{{#if .name}}{{/if}}", "t:1: a '.' has no meaning"},
+    {NULL, "{{#each HOSTS}}{{/each}}{{.}}", "t:1: a '.' has no meaning"},
+    {NULL, "{{#each HOSTS}}{{.names}}{{/each}}", "t:1: the tag holds more"},
+    {NULL, "{{#each HOSTS}}{{.port}}{{/each}}", "t:1: the tag holds more"},
+    {NULL, "{{#each NUMBER}}{{/each}}", "t:1: NUMBER: is no list"},
+    {NULL, "{{#each .}}{{/each}}", "t:1: a key"},
+    {NULL, "{{#sep}}{{/sep}}", "t:1: {{#sep}} has no meaning outside"},
+    {NULL, "{{#sep X}}{{/sep}}", "t:1: the tag holds more"},
+    {NULL, "{{#if NAME}}\n\n", "t:1: the block that begins here is not closed"},
+    {NULL, "x\n{{#each HOSTS}}{{#if NAME}}{{/if}}", "t:2: the block that begins here is not closed"},
+    {NULL, "{{/if}}", "t:1: {{/if}} closes nothing"},
+    {NULL, "{{#if NAME}}\n{{/each}}", "t:2: {{/each}} closes nothing"},
+    {NULL, "{{#each HOSTS}}{{#if NAME}}{{/each}}{{/if}}", "t:1: {{/each}} closes nothing, or a block inside is still open"},
+    {NULL, "{{#else}}", "t:1: {{#else}} without"},
+    {NULL, "{{#each HOSTS}}{{#else}}{{/each}}", "t:1: {{#else}} without"},
+    {NULL, "{{#if NAME}}{{#else}}{{#else}}{{/if}}", "t:1: {{#else}} without"},
+    {NULL, "{{#if}}{{/if}}", "t:1: unknown tag"},
+    {NULL, "{{#unless NAME}}", "t:1: unknown tag"},
+    {NULL, "{{#ifNAME}}{{/if}}", "t:1: unknown tag"},
+    {NULL, "{{#if NAME =}}{{/if}}", "t:1: the tag holds more"},
+    {NULL, "{{#if NAME ==}}{{/if}}", "t:1: a key"},
+    {NULL, "{{#if NAME == \"a}}{{/if}}", "t:1: a text is not closed"},
+    {NULL, "{{#if \"a\"}}{{/if}}", "t:1: a text alone is no condition"},
+    {NULL, "{{#if NAME == NAME == NAME}}{{/if}}", "t:1: the tag holds more"},
+    {NULL, "{{#if UNKNOWN == \"x\"}}{{/if}}", "t:1: UNKNOWN: unknown key"},
+    {NULL, "{{secret TEXT}}", "t:1: {{secret …}} takes a key whose type is a secret file"},
+    {NULL, "{{#each HOSTS}}{{secret .}}{{/each}}", "t:1: {{secret …}} takes"},
+    {NULL, "{{#if NAME}}{{#if NAME}}{{#if NAME}}{{#if NAME}}{{#if NAME}}{{#if NAME}}{{#if NAME}}{{#if NAME}}\n{{#if NAME}}",
+     "t:2: blocks are nested deeper than 8"},
+    // What depends on values.
+    {"", "{{TEXT}}", "t:1: TEXT: is not set"},
+    {"", "a\n{{word HOSTS}}", "t:2: HOSTS: is not set"},
+    {"", "\n{{secret PW_FILE}}", "t:2: PW_FILE: there is no such secret"},
+    {"TEXT\n", "{{word TEXT}}", "t:1: TEXT: an empty value cannot be a word"},
+    {"TEXT\ntop hidden", "{{word TEXT}}", "t:1: TEXT: only letters"},
+    {"PEERS\nn1=a hidden", "{{#each PEERS}}\n{{.name}}\n{{/each}}", "t:2: PEERS: an item is not of the form name=address"},
+    {"PEERS\nn1=hidden;", "{{#each PEERS}}{{word .address}}{{/each}}", "t:1: PEERS: only letters"},
+};
+
+static void test_errors(void **state) {
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(error_cases); i++) {
+        const struct error_case *c = &error_cases[i];
+        struct given given = {.config = c->config};
+        cleanup_free char *text = render(&given, c->template);
+        cleanup_free char *expected = str_printf("! %s", c->expected);
+        if (strncmp(text, expected, strlen(expected)) != 0)
+            fail_msg("'%s' gives '%s' instead of '%s'", c->template, text, expected);
+        assert_null(strstr(text, "hidden"));
+        bool uses_secret = false;
+        struct err err = {0};
+        int r = template_check("t", c->template, strlen(c->template), TEMPLATE_WORD, &schema, &uses_secret, &err);
+        assert_int_equal(r, c->config ? 0 : -EINVAL);
+        if (!c->config)
+            assert_string_equal(err.text, text + 2);
+    }
+}
+
+static void test_check(void **state) {
+    (void)state;
+    struct err err = {0};
+    bool uses_secret = true;
+    const char *without = "{{PW_FILE}} {{TEXT}}", *with = "{{#if A_BOOL}}{{secret PW_FILE}}{{/if}}";
+    assert_int_equal(template_check("t", without, strlen(without), TEMPLATE_YAML, &schema, &uses_secret, &err), 0);
+    assert_false(uses_secret);
+    assert_int_equal(template_check("t", with, strlen(with), TEMPLATE_YAML, &schema, &uses_secret, &err), 0);
+    assert_true(uses_secret);
+    assert_int_equal(template_check("t", "a\0b", 3, TEMPLATE_YAML, &schema, &uses_secret, &err), -EINVAL);
+    assert_contains(err.text, "t:1: the template holds a NUL byte");
+    assert_int_equal(template_check("t", "", 0, TEMPLATE_YAML, &schema, &uses_secret, &err), 0);
+    assert_false(uses_secret);
+}
+
+static void test_without_secrets(void **state) {
+    (void)state;
+    struct config config = {0};
+    cleanup_buf struct buf text = {0};
+    struct err err = {0};
+    struct template_values values = {.schema = &schema, .config = &config};
+    buf_add_str(&text, "kept");
+    assert_int_equal(template_render("t", "a{{secret PW_FILE}}", 19, TEMPLATE_RAW, &values, &text, &err), -EINVAL);
+    assert_string_equal(text.data, "kept");
+    assert_int_equal(template_render("t", " {{NUMBER}}", 11, TEMPLATE_RAW, &values, &text, &err), 0);
+    assert_string_equal(text.data, "kept 7");
+}
+
+// Bounds hold: the template, what it makes, and how long it may take to make nothing.
+static void test_bounds(void **state) {
+    (void)state;
+    cleanup_buf struct buf large = {0}, hosts = {0}, blanks = {0};
+    while (large.size <= TEMPLATE_MAX_BYTES)
+        buf_add_str(&large, "0123456789abcdef");
+    cleanup_free char *too_large = render(&(struct given){0}, large.data);
+    assert_string_equal(too_large, "! t:1: the template is larger than 256 KiB");
+    large.data[TEMPLATE_MAX_BYTES] = 0;
+    cleanup_free char *fits = render(&(struct given){0}, large.data);
+    assert_int_equal(strlen(fits), TEMPLATE_MAX_BYTES);
+
+    buf_add_str(&hosts, "HOSTS\na");
+    for (int i = 0; i < 2000; i++)
+        buf_add_str(&hosts, " a");
+    struct given given = {.config = hosts.data};
+    cleanup_free char *makes_much = render(&given, "\n{{#each HOSTS}}{{#each HOSTS}}{{.}}{{/each}}{{/each}}");
+    assert_contains(makes_much, "! t:2: what the template makes is larger than 256 KiB");
+    cleanup_free char *takes_long =
+        render(&given, "{{#each HOSTS}}{{#each HOSTS}}{{#each HOSTS}}{{#each HOSTS}}{{/each}}{{/each}}{{/each}}{{/each}}");
+    assert_contains(takes_long, "takes too long");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_render),
+        cmocka_unit_test(test_render),          cmocka_unit_test(test_errors), cmocka_unit_test(test_check),
+        cmocka_unit_test(test_without_secrets), cmocka_unit_test(test_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
