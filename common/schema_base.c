@@ -14,6 +14,8 @@ static const struct schema_key system_keys[] = {
     {"JOURNAL_MAX_SIZE", SCHEMA_SIZE, "200M", "System", "What the persistent journal may take of the state partition.", 16 * MIB, 64 * GIB,
      NULL},
     {"HEALTH_TIMEOUT", SCHEMA_INTEGER, "300", "System", "Seconds after boot in which the machine must become healthy.", 10, 3600, NULL},
+    {"HEALTH_LISTEN", SCHEMA_LISTEN, "127.0.0.1:9797", "System",
+     "Address and port where `/health` and `/metrics` are served by HTTP. Empty: nowhere.", 0, 0, NULL},
     {.name = NULL},
 };
 

@@ -408,7 +408,8 @@ static void documents_are_current(void **state) {
     cleanup_free char *committed = NULL;
     size_t size;
     assert_int_equal(file_read(AT_FDCWD, "docs/CONFIG.md", 1 << 20, &committed, &size, &err), 0);
-    if (strcmp(committed, buf_str(&generated)) != 0)
+    // The stacks' keys come behind; test_stacks.c in builder/test/ compares the whole.
+    if (strncmp(committed, buf_str(&generated), generated.size) != 0)
         fail_msg("docs/CONFIG.md is not what the schema says: build/webops-image config doc > docs/CONFIG.md");
     for (const struct schema_key *const *table = schema_base.tables; *table; table++)
         for (const struct schema_key *key = *table; key->name; key++) {
