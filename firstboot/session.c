@@ -201,7 +201,7 @@ static json_t *settings(const struct session *session) {
         json_pack("{s:I, s:I, s:b, s:b, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(session->schema, config, "HEALTH_TIMEOUT"),
                   "ssh_port", (json_int_t)schema_integer(session->schema, config, "SSH_PORT"), "firewall",
                   schema_bool(session->schema, config, "ENABLE_FIREWALL"), "watchdog",
-                  strcmp(schema_text(session->schema, config, "WATCHDOG"), "off") != 0, "update_auto",
+                  session->plan.feeds_watchdog, "update_auto",
                   schema_bool(session->schema, config, "UPDATE_AUTO"), "update_tries",
                   (json_int_t)schema_integer(session->schema, config, "UPDATE_TRIES"));
     for (size_t i = 0; i < ARRAY_SIZE(update_texts); i++)
