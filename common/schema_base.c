@@ -93,8 +93,9 @@ static const struct schema_key kernel_keys[] = {
     {"TCP_KEEPALIVE_PROBES", SCHEMA_INTEGER, "5", "Kernel", "Unanswered probes after which the connection is dropped.", 1, 127, NULL},
     {"PANIC_TIMEOUT", SCHEMA_INTEGER, "10", "Kernel", "Seconds after a kernel panic until the machine reboots.", 1, 600, NULL},
     {"WATCHDOG", SCHEMA_WORD, "auto", "Kernel",
-     "What restarts a machine that hangs. auto: the hardware's watchdog, the kernel's softdog if there is none.", 0, 0,
-     "auto hardware softdog off"},
+     "What restarts a machine that hangs. auto: the hardware's watchdog, the kernel's softdog if there is none. hardware-or-off leaves "
+     "softdog to others, such as Patroni.",
+     0, 0, "auto hardware hardware-or-off softdog off"},
     {"WATCHDOG_TIMEOUT", SCHEMA_INTEGER, "30", "Kernel", "Seconds without a sign of life until the watchdog acts.", 10, 600, NULL},
     {.name = NULL},
 };
