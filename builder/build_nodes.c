@@ -323,6 +323,13 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
         cleanup_free char *path = str_printf("%s/%s", build->places.programs_dir, layer->programs.items[i]);
         r = inputs_add_file(inputs, name, path, err);
     }
+    if (layer->stack_json)
+        inputs_add_hash(inputs, "stack", layer->stack_json, strlen(layer->stack_json));
+    for (unsigned i = 0; r >= 0 && i < layer->templates.count; i++) {
+        cleanup_free char *name = str_printf("template %s", layer->templates.items[i]);
+        cleanup_free char *path = str_printf("%s/templates/%s", layer->dir, layer->templates.items[i]);
+        r = inputs_add_file(inputs, name, path, err);
+    }
     cleanup_free char *files = layer->dir ? str_printf("%s/files", layer->dir) : NULL;
     if (r >= 0 && files)
         r = inputs_add_tree(inputs, "file ", files, err);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// RSA keys and X.509 v3 certificates by libcrypto. Serial numbers are random; everything else follows from the request.
+// Keys and X.509 v3 certificates by libcrypto. Serial numbers are random; everything else follows from the request.
 #include "builder/certificate.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -42,19 +42,30 @@ static const struct extension extension_table[][6] = {
     [CERTIFICATE_SECURE_BOOT] = {{NID_basic_constraints, "critical,CA:FALSE"},
                                  {NID_key_usage, "digitalSignature"},
                                  {NID_subject_key_identifier, "hash"}},
+    [CERTIFICATE_CLUSTER] = {{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
+                             {NID_key_usage, "critical,keyCertSign,cRLSign"},
+                             {NID_subject_key_identifier, "hash"}},
+    [CERTIFICATE_NODE] = {{NID_basic_constraints, "critical,CA:FALSE"},
+                          {NID_key_usage, "critical,digitalSignature"},
+                          {NID_ext_key_usage, "serverAuth,clientAuth"},
+                          {NID_subject_key_identifier, "hash"},
+                          {NID_authority_key_identifier, "keyid:always"}},
 };
 
-static bool add_extensions(X509 *x509, X509 *issuer, enum certificate_kind kind) {
+static bool add_extension(X509V3_CTX *context, X509 *x509, int nid, const char *value) {
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, context, nid, value);
+    bool added = extension && X509_add_ext(x509, extension, -1) == 1;
+    X509_EXTENSION_free(extension);
+    return added;
+}
+
+static bool add_extensions(X509 *x509, X509 *issuer, const struct certificate_request *request) {
     X509V3_CTX context;
     X509V3_set_ctx(&context, issuer, x509, NULL, NULL, 0);
-    for (const struct extension *item = extension_table[kind]; item->value; item++) {
-        X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, item->nid, item->value);
-        bool added = extension && X509_add_ext(x509, extension, -1) == 1;
-        X509_EXTENSION_free(extension);
-        if (!added)
+    for (const struct extension *item = extension_table[request->kind]; item->value; item++)
+        if (!add_extension(&context, x509, item->nid, item->value))
             return false;
-    }
-    return true;
+    return !request->alternative_names || add_extension(&context, x509, NID_subject_alt_name, request->alternative_names);
 }
 
 static bool set_serial(X509 *x509) {
@@ -72,7 +83,7 @@ static bool fill(const struct certificate_request *request, const struct certifi
            X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)request->name, -1, -1, 0) == 1 &&
            X509_set_issuer_name(x509, X509_get_subject_name(issuer)) == 1 &&
            ASN1_TIME_set(X509_getm_notBefore(x509), request->not_before) && ASN1_TIME_set(X509_getm_notAfter(x509), request->not_after) &&
-           X509_set_pubkey(x509, made->key) == 1 && add_extensions(x509, issuer, request->kind) &&
+           X509_set_pubkey(x509, made->key) == 1 && add_extensions(x509, issuer, request) &&
            X509_sign(x509, request->issuer ? request->issuer->key : made->key, EVP_sha256()) > 0;
 }
 
@@ -94,7 +105,8 @@ int certificate_make(const struct certificate_request *request, struct certifica
     int r = check_request(request, err);
     if (r < 0)
         return r;
-    cleanup_certificate struct certificate made = {.key = EVP_RSA_gen(request->bits), .x509 = X509_new()};
+    cleanup_certificate struct certificate made = {.key = request->bits ? EVP_RSA_gen(request->bits) : EVP_EC_gen("P-256"),
+                                                   .x509 = X509_new()};
     if (!made.key || !made.x509 || !fill(request, &made))
         return certificate_error(err, -EIO, request->name);
     *ret_certificate = (struct certificate){take_ptr(made.key), take_ptr(made.x509)};
@@ -107,26 +119,34 @@ void certificate_done(struct certificate *certificate) {
     *certificate = (struct certificate){0};
 }
 
-static int publish(BIO *bio, int dir_fd, const char *name, const char *suffix, mode_t mode, struct err *err) {
-    cleanup_free char *path = str_printf("%s%s", name, suffix);
+static char *text_of(BIO *bio) {
     char *data = NULL;
     long size = BIO_get_mem_data(bio, &data);
-    return file_publish(dir_fd, path, data, (size_t)size, mode, err);
+    return str_printf("%.*s", (int)size, data);
+}
+
+int certificate_format(const struct certificate *certificate, char **ret_key, char **ret_pem, struct err *err) {
+    BIO *key = BIO_new(BIO_s_secmem()), *pem = BIO_new(BIO_s_mem());
+    bool done = key && pem && PEM_write_bio_PKCS8PrivateKey(key, certificate->key, NULL, NULL, 0, NULL, NULL) == 1 &&
+                PEM_write_bio_X509(pem, certificate->x509) == 1;
+    if (done) {
+        *ret_key = text_of(key);
+        *ret_pem = text_of(pem);
+    }
+    BIO_free(key);
+    BIO_free(pem);
+    return done ? 0 : certificate_error(err, -EIO, "a key as text");
 }
 
 int certificate_save(const struct certificate *certificate, int dir_fd, const char *name, struct err *err) {
-    BIO *key = BIO_new(BIO_s_secmem()), *pem = BIO_new(BIO_s_mem());
-    int r = key && pem && PEM_write_bio_PKCS8PrivateKey(key, certificate->key, NULL, NULL, 0, NULL, NULL) == 1 &&
-                    PEM_write_bio_X509(pem, certificate->x509) == 1
-                ? 0
-                : certificate_error(err, -EIO, name);
-    if (r == 0)
-        r = publish(key, dir_fd, name, ".key", 0600, err);
-    if (r == 0)
-        r = publish(pem, dir_fd, name, ".pem", 0644, err);
-    BIO_free(key);
-    BIO_free(pem);
-    return r;
+    cleanup_free char *key = NULL, *pem = NULL;
+    cleanup_free char *key_file = str_printf("%s.key", name), *pem_file = str_printf("%s.pem", name);
+    int r = certificate_format(certificate, &key, &pem, err);
+    if (r < 0)
+        return err_prefix(err, r, "%s", name);
+    r = file_publish(dir_fd, key_file, key, strlen(key), 0600, err);
+    OPENSSL_cleanse(key, strlen(key));
+    return r < 0 ? r : file_publish(dir_fd, pem_file, pem, strlen(pem), 0644, err);
 }
 
 static int open_pem(const char *path, BIO **ret_bio, char **ret_text, struct err *err) {

@@ -157,6 +157,26 @@ static int plan_fetch(const struct layer_request *request, struct content *conte
     return r;
 }
 
+// The stack in the form that the machine reads, and its templates as they are.
+static int plan_stack(const struct layer_request *request, struct content *content, struct err *err) {
+    const struct recipe_layer *layer = request->layer;
+    if (!layer->stack_json)
+        return 0;
+    cleanup_free char *path = str_printf(STACK_DIR "/%s.json", layer->name);
+    struct content_item *item = add(content, "stack", path, S_IFREG | 0644, err);
+    if (!item)
+        return -EINVAL;
+    item->data = layer->stack_json;
+    item->size = strlen(layer->stack_json);
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < layer->templates.count; i++) {
+        cleanup_free char *source = str_printf("%s/templates/%s", layer->dir, layer->templates.items[i]);
+        cleanup_free char *target = str_printf(STACK_DIR "/%s/%s", layer->name, layer->templates.items[i]);
+        r = add_source(content, "templates", target, source, 0644, err);
+    }
+    return r;
+}
+
 static int plan_extra(const struct layer_request *request, struct content *content, struct err *err) {
     for (size_t i = 0; i < request->extra_count; i++) {
         const struct layer_extra *extra = &request->extra[i];
@@ -206,7 +226,7 @@ static int sort_unique(struct content *content, struct err *err) {
 
 int content_plan(const struct layer_request *request, struct content *ret_content, struct err *err) {
     static int (*const parts[])(const struct layer_request *, struct content *, struct err *) = {
-        plan_files, plan_programs, plan_enable, plan_mask, plan_remove, plan_fetch, plan_extra,
+        plan_files, plan_programs, plan_enable, plan_mask, plan_remove, plan_fetch, plan_stack, plan_extra,
     };
     cleanup_content struct content content = {0};
     int r = 0;

@@ -15,6 +15,8 @@ static const struct verb verbs[] = {
     {"run", "IMAGE [-- QEMU-ARGUMENTS]", 1, -1, "Boots an image in QEMU, without writing to it.", verb_run},
     {"test", "IMAGE", 1, 1, "Boots, updates, breaks and rolls back an image in QEMU, for CI.", verb_test},
     {"keygen", "DIR", 1, 1, "Makes the keys for bundles and Secure Boot.", verb_keygen},
+    {"secrets", "new-cluster DIR | renew DIR", 2, 2, "Makes certificates, passwords and configurations of a database cluster.",
+     verb_secrets},
     {"bundle", "PROFILE | IMAGE | DIR", 1, 1, "Makes a signed bundle, by which machines update.", verb_bundle},
     {"publish", "BUNDLE DIR", 2, 2, "Puts a bundle into a directory that a web server serves.", verb_publish},
     {"config", "check FILE | doc", 1, 2, "Checks a config.env as the machine would, or prints every key as Markdown.", verb_config},

@@ -119,7 +119,7 @@ static int load_all(struct recipe *recipe, const char *profile, const struct rec
         add_kernel(recipe);
     for (unsigned i = 0; r >= 0 && i < recipe->profile->layers.count; i++)
         r = load_layer(recipe, paths, recipe->profile->layers.items[i], err);
-    return r;
+    return r < 0 ? r : recipe_load_stacks(recipe->layers, recipe->layer_count, &recipe->stacks, err);
 }
 
 int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) {
@@ -139,6 +139,7 @@ void recipe_done(struct recipe *recipe) {
         recipe_image_free(recipe->image);
     for (unsigned i = 0; i < recipe->layer_count; i++)
         recipe_layer_free(recipe->layers[i]);
+    stack_set_done(&recipe->stacks);
     free(recipe->profile_path);
     free(recipe->image_path);
     free(recipe->root);

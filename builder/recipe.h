@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three recipes (image definition, layer, profile) as structs, loaded from YAML with libcyaml. Knows nothing of building.
 #pragma once
-#include "common/err.h"
+#include "common/stack.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,6 +54,8 @@ struct recipe_layer {
     unsigned mode_count;
     struct strings programs; // our own programs to install: "webops" → /usr/sbin/webops, "webops-fetch" → /usr/lib/webops/webops-fetch
     char *dir; // overlays/<name>; its files/ is the tree that is put on top
+    char *stack_json; // of its stack.yaml as it goes into the image; NULL = it has none
+    struct strings templates; // files of dir/templates that the stack names
 };
 
 // profiles/<name>.yaml
@@ -81,6 +83,7 @@ struct recipe {
     struct recipe_image *image;
     struct recipe_layer *layers[16]; // bottom to top
     unsigned layer_count;
+    struct stack_set stacks; // of all layers, with the schema of this image
     char *profile_path; // as found
     char *image_path;
     char *root; // the directory that holds profiles/ (of this profile)
@@ -103,10 +106,19 @@ int recipe_load(const char *profile, const struct recipe_paths *paths, struct re
 int recipe_parse_image(const char *text, size_t size, const char *name, struct recipe_image **ret_image, struct err *err) must_check;
 int recipe_parse_layer(const char *text, size_t size, const char *name, struct recipe_layer **ret_layer, struct err *err) must_check;
 int recipe_parse_profile(const char *text, size_t size, const char *name, struct recipe_profile **ret_profile, struct err *err) must_check;
+// overlays/<name>/stack.yaml, as far as one stack can be judged alone.
+int recipe_parse_stack(const char *text, size_t size, const char *name, struct stack *ret_stack, struct err *err) must_check;
 void recipe_image_free(struct recipe_image *image);
 void recipe_layer_free(struct recipe_layer *layer);
+void recipe_layer_done(struct recipe_layer *layer) nonnull(1); // only what is not part of the YAML
 void recipe_profile_free(struct recipe_profile *profile);
 // Bytes with an optional K, M, G or T (powers of 1024); false for anything else, zero or an overflow.
 bool recipe_parse_size(const char *text, uint64_t *ret_bytes);
+
+// The stacks of these layers, with their templates checked; fills in each layer's stack_json and templates. Layers have a `dir`.
+int recipe_load_stacks(struct recipe_layer *const *layers, unsigned count, struct stack_set *ret_set, struct err *err) must_check
+    nonnull(1, 3, 4);
+// Of every overlays/*/stack.yaml below a root, whatever image they are in: all keys there are, for documentation.
+int recipe_load_tree(const char *root, struct stack_set *ret_set, struct err *err) must_check nonnull(1, 2, 3);
 
 #define RECIPE_MAX_BYTES (256 << 10)

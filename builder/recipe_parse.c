@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // YAML text → one recipe struct: schemas as libcyaml tables. What a type cannot express is recipe_check.c's. No file access.
 #include "builder/recipe_check.h"
+#include "builder/recipe_yaml.h"
 #include "common/buf.h"
-#include <cyaml/cyaml.h>
 #include <errno.h>
 #include <string.h>
 
@@ -113,54 +113,6 @@ static const cyaml_schema_field_t profile_fields[] = {
 };
 static const cyaml_schema_value_t profile_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_profile, profile_fields)};
 
-// libcyaml reports through a log callback: first the fault, then a backtrace whose first line carries line and column.
-struct yaml_fault {
-    char what[400];
-    unsigned line;
-};
-
-static void collect_fault(cyaml_log_t level, void *context, const char *format, va_list args) {
-    struct yaml_fault *fault = context;
-    char text[400];
-    if (level < CYAML_LOG_ERROR)
-        return;
-    vsnprintf(text, sizeof(text), format, args);
-    text[strcspn(text, "\n")] = 0;
-    const char *line = strstr(text, "line: ");
-    if (line && !fault->line)
-        fault->line = (unsigned)strtoul(line + strlen("line: "), NULL, 10);
-    if (!fault->what[0] && strncmp(text, "Load: ", 6) == 0 && strcmp(text, "Load: Backtrace:") != 0)
-        snprintf(fault->what, sizeof(fault->what), "%s", text + strlen("Load: "));
-}
-
-static cyaml_config_t yaml_config(struct yaml_fault *fault) {
-    return (cyaml_config_t){.log_fn = fault ? collect_fault : NULL,
-                            .log_ctx = fault,
-                            .mem_fn = cyaml_mem,
-                            .log_level = CYAML_LOG_ERROR,
-                            .flags = CYAML_CFG_NO_ALIAS};
-}
-
-static int load(const char *text, size_t size, const char *name, const cyaml_schema_value_t *schema, void *ret_data, struct err *err) {
-    struct yaml_fault fault = {0};
-    cyaml_config_t config = yaml_config(&fault);
-    if (size > RECIPE_MAX_BYTES)
-        return err_set(err, -EFBIG, "%s is larger than the %d bytes a recipe may have", name, RECIPE_MAX_BYTES);
-    cyaml_data_t *data = NULL;
-    cyaml_err_t r = cyaml_load_data((const uint8_t *)text, size, &config, schema, &data, NULL);
-    if (r != CYAML_OK)
-        return err_set(err, -EINVAL, "%s:%u: %s", name, fault.line ? fault.line : 1, fault.what[0] ? fault.what : cyaml_strerror(r));
-    if (!data)
-        return err_set(err, -EINVAL, "%s:1: the recipe is empty", name);
-    *(void **)ret_data = data;
-    return 0;
-}
-
-static void release(const cyaml_schema_value_t *schema, void *data) {
-    cyaml_config_t config = yaml_config(NULL);
-    cyaml_free(&config, schema, data, 0);
-}
-
 // The text as a string, for line_of: `text` itself need not end in NUL.
 static char *terminated(const char *text, size_t size) {
     struct buf buf = {0};
@@ -201,7 +153,7 @@ static int take_sizes(struct raw_profile *raw, const struct recipe_place *place)
 
 int recipe_parse_image(const char *text, size_t size, const char *name, struct recipe_image **ret_image, struct err *err) {
     struct recipe_image *image = NULL;
-    int r = load(text, size, name, &image_schema, &image, err);
+    int r = recipe_yaml_load(text, size, name, &image_schema, &image, err);
     if (r < 0)
         return r;
     cleanup_free char *copy = terminated(text, size);
@@ -215,7 +167,7 @@ int recipe_parse_image(const char *text, size_t size, const char *name, struct r
 
 int recipe_parse_layer(const char *text, size_t size, const char *name, struct recipe_layer **ret_layer, struct err *err) {
     struct recipe_layer *layer = NULL;
-    int r = load(text, size, name, &layer_schema, &layer, err);
+    int r = recipe_yaml_load(text, size, name, &layer_schema, &layer, err);
     if (r < 0)
         return r;
     cleanup_free char *copy = terminated(text, size);
@@ -229,7 +181,7 @@ int recipe_parse_layer(const char *text, size_t size, const char *name, struct r
 
 int recipe_parse_profile(const char *text, size_t size, const char *name, struct recipe_profile **ret_profile, struct err *err) {
     struct raw_profile *raw = NULL;
-    int r = load(text, size, name, &profile_schema, &raw, err);
+    int r = recipe_yaml_load(text, size, name, &profile_schema, &raw, err);
     if (r < 0)
         return r;
     cleanup_free char *copy = terminated(text, size);
@@ -245,15 +197,23 @@ int recipe_parse_profile(const char *text, size_t size, const char *name, struct
 }
 
 void recipe_image_free(struct recipe_image *image) {
-    release(&image_schema, image);
+    recipe_yaml_free(&image_schema, image);
+}
+
+void recipe_layer_done(struct recipe_layer *layer) {
+    for (unsigned i = 0; i < layer->templates.count; i++)
+        free(layer->templates.items[i]);
+    free(layer->templates.items);
+    free(layer->stack_json);
+    free(layer->dir);
 }
 
 void recipe_layer_free(struct recipe_layer *layer) {
     if (layer)
-        free(layer->dir); // not part of the YAML
-    release(&layer_schema, layer);
+        recipe_layer_done(layer);
+    recipe_yaml_free(&layer_schema, layer);
 }
 
 void recipe_profile_free(struct recipe_profile *profile) {
-    release(&profile_schema, profile); // the first member of the struct raw_profile it was parsed into
+    recipe_yaml_free(&profile_schema, profile); // the first member of the struct raw_profile it was parsed into
 }

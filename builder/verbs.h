@@ -11,6 +11,7 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
 int verb_plan(const struct verb *self, int argc, char **argv);
 int verb_inspect(const struct verb *self, int argc, char **argv);
 int verb_keygen(const struct verb *self, int argc, char **argv);
+int verb_secrets(const struct verb *self, int argc, char **argv);
 int verb_bundle(const struct verb *self, int argc, char **argv);
 int verb_publish(const struct verb *self, int argc, char **argv);
 int verb_run(const struct verb *self, int argc, char **argv);

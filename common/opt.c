@@ -46,6 +46,15 @@ static int store(const struct opt *opt, const char *text) {
     case OPT_TEXT:
         *(const char **)opt->value = text;
         return 0;
+    case OPT_TEXTS: {
+        struct opt_texts *texts = opt->value;
+        if (texts->count == OPT_MAX_TEXTS) {
+            fprintf(stderr, "%s: --%s is given more than %d times\n", program_invocation_short_name, opt->name, OPT_MAX_TEXTS);
+            return -EINVAL;
+        }
+        texts->items[texts->count++] = text;
+        return 0;
+    }
     case OPT_NUMBER:
         errno = 0;
         long number = strtol(text, &end, 10);

@@ -6,8 +6,13 @@
 
 enum { EXIT_OK = 0, EXIT_PERMANENT = 1, EXIT_USAGE = 2, EXIT_TEMPORARY = 75 };
 
-enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_NUMBER };
-// `value` points to a bool, a const char * or a long, by kind, preset with its default.
+enum opt_kind { OPT_FLAG, OPT_TEXT, OPT_NUMBER, OPT_TEXTS };
+#define OPT_MAX_TEXTS 32
+struct opt_texts { // of an option that may be given several times
+    const char *items[OPT_MAX_TEXTS];
+    int count;
+};
+// `value` points to a bool, a const char *, a long or a struct opt_texts, by kind, preset with its default.
 struct opt {
     const char *name; // without "--"; NULL ends the table
     char letter; // 0 = none

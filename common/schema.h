@@ -29,6 +29,7 @@ enum schema_type {
     SCHEMA_WINDOW, // common/window.h; empty: always
     SCHEMA_SECRET_FILE, // a path under /webops/secrets ending in .secret; *_FILE keys only
     SCHEMA_PEER_LIST, // blank-separated name=address, each name once; address: IPv4, IPv6 or host name
+    SCHEMA_LISTEN, // 192.0.2.7:80 or [2001:db8::7]:80; empty: nowhere
     SCHEMA_TYPES // how many there are
 };
 

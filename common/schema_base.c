@@ -14,6 +14,8 @@ static const struct schema_key system_keys[] = {
     {"JOURNAL_MAX_SIZE", SCHEMA_SIZE, "200M", "System", "What the persistent journal may take of the state partition.", 16 * MIB, 64 * GIB,
      NULL},
     {"HEALTH_TIMEOUT", SCHEMA_INTEGER, "300", "System", "Seconds after boot in which the machine must become healthy.", 10, 3600, NULL},
+    {"HEALTH_LISTEN", SCHEMA_LISTEN, "127.0.0.1:9797", "System",
+     "Address and port where `/health` and `/metrics` are served by HTTP. Empty: nowhere.", 0, 0, NULL},
     {.name = NULL},
 };
 
@@ -91,8 +93,9 @@ static const struct schema_key kernel_keys[] = {
     {"TCP_KEEPALIVE_PROBES", SCHEMA_INTEGER, "5", "Kernel", "Unanswered probes after which the connection is dropped.", 1, 127, NULL},
     {"PANIC_TIMEOUT", SCHEMA_INTEGER, "10", "Kernel", "Seconds after a kernel panic until the machine reboots.", 1, 600, NULL},
     {"WATCHDOG", SCHEMA_WORD, "auto", "Kernel",
-     "What restarts a machine that hangs. auto: the hardware's watchdog, the kernel's softdog if there is none.", 0, 0,
-     "auto hardware softdog off"},
+     "What restarts a machine that hangs. auto: the hardware's watchdog, the kernel's softdog if there is none. hardware-or-off leaves "
+     "softdog to others, such as Patroni.",
+     0, 0, "auto hardware hardware-or-off softdog off"},
     {"WATCHDOG_TIMEOUT", SCHEMA_INTEGER, "30", "Kernel", "Seconds without a sign of life until the watchdog acts.", 10, 600, NULL},
     {.name = NULL},
 };

@@ -3,11 +3,12 @@
 // the rules of the file itself.
 #include "common/buf.h"
 #include "common/schema_types.h"
+#include "common/stack.h"
 #include <string.h>
 
 static const char intro[] =
     "# config.env\n\n"
-    "<!-- Generated from common/schema_base.c by `webops-image config doc`; a unit test compares. -->\n\n"
+    "<!-- Generated from common/schema_base.c and overlays/*/stack.yaml by `webops-image config doc`; a unit test compares. -->\n\n"
     "One flat file says what a machine is. Check one with `webops-image config check FILE` or, on the machine, `webops validate FILE`:\n"
     "both use the parser that the machine itself uses, and name all problems at once by line. [An example](../examples/config.env).\n\n"
     "* One `KEY=value` per line. Empty lines and lines that start with `#` are skipped. At most 64 KiB, UTF-8, no Windows line ends.\n"
@@ -18,6 +19,7 @@ static const char intro[] =
     "  none, a missing line the default.\n"
     "* Sizes take `K`, `M`, `G`, `T` (powers of 1024).\n"
     "* `#` in a key stands for one digit: `NET0_INTERFACE`, `NET1_INTERFACE`, …\n"
+    "* A stack's keys exist on machines whose image has that stack. Those with \"needed\" for a default must be set where it is enabled.\n"
     "* A secret is never a value. A key that ends in `_FILE` names a file `/webops/secrets/<name>.secret` of at most 64 KiB, mode 0600;\n"
     "  when the configuration comes from elsewhere, the file is taken from there.\n\n"
     "## Where it is found\n\n"
@@ -62,12 +64,22 @@ static void add_type(struct buf *buf, const struct schema_key *key) {
     buf_printf(buf, ", %s … %s", min, max);
 }
 
-static void add_row(struct buf *buf, const struct schema_key *key) {
+static bool is_needed(const struct schema *schema, const char *name) {
+    for (size_t i = 0; schema->stacks && i < schema->stacks->count; i++)
+        for (size_t k = 0; k < schema->stacks->stacks[i]->key_count; k++)
+            if (schema->stacks->stacks[i]->keys[k].is_required && strcmp(schema->stacks->stacks[i]->keys[k].schema.name, name) == 0)
+                return true;
+    return false;
+}
+
+static void add_row(const struct schema *schema, struct buf *buf, const struct schema_key *key) {
     buf_printf(buf, "| `%s` | ", key->name);
     add_type(buf, key);
     buf_add_str(buf, " | ");
     if (key->fallback)
         buf_printf(buf, "`%s`", key->fallback);
+    else if (is_needed(schema, key->name))
+        buf_add_str(buf, "needed");
     buf_add_str(buf, " | ");
     add_cell(buf, key->help);
     buf_add_str(buf, " |\n");
@@ -81,7 +93,7 @@ void schema_format_markdown(const struct schema *schema, struct buf *buf) {
             if (strcmp(group, key->group) != 0)
                 buf_printf(buf, "\n## %s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", key->group);
             group = key->group;
-            add_row(buf, key);
+            add_row(schema, buf, key);
         }
     }
 }

@@ -333,6 +333,16 @@ static bool is_url(const struct schema_key *key, const char *value) {
     return scheme > 0 && strlen(value) < 1024 && is_authority(rest, strcspn(rest, "/")) && !strpbrk(rest, " ?#@\\\"'<>|`{}");
 }
 
+static bool is_listen(const struct schema_key *key, const char *value) {
+    (void)key;
+    const char *colon = strrchr(value, ':'), *bracket = strrchr(value, ']');
+    bool is_v6 = value[0] == '[';
+    if (!colon || is_v6 != (bracket && bracket + 1 == colon))
+        return false;
+    size_t size = (size_t)(colon - value);
+    return is_authority(value, strlen(value)) && (is_v6 || is_address_item(value, size));
+}
+
 static bool is_window(const struct schema_key *key, const char *value) {
     (void)key;
     struct window window;
@@ -427,6 +437,7 @@ const struct schema_type_info schema_types[SCHEMA_TYPES] = {
     [SCHEMA_SECRET_FILE] = {"secret-file", "secret file", "a path " SCHEMA_SECRETS_DIR "/<name>.secret", is_secret_file, false},
     [SCHEMA_PEER_LIST] = {"peer-list", "name=address pairs", "members as name=address, separated by blanks, each name once", is_peer_list,
                           true},
+    [SCHEMA_LISTEN] = {"listen", "address:port", "an address and a port, such as 127.0.0.1:9797 or [::1]:9797", is_listen, true},
 };
 
 int schema_type_find(const char *word) {

@@ -90,8 +90,8 @@ struct stack {
     unsigned start_timeout_seconds; // until its checks must pass after a start; 0 = 120
     struct stack_key *keys;
     size_t key_count;
-    struct stack_list requires; // each "ETCD_ENABLED or ETCD_ENDPOINTS": one of these keys must be true or set
-    struct stack_list conflicts; // keys that must be neither
+    struct stack_list requires; // each "ETCD_ENABLED or ETCD_ENDPOINTS": one of these keys must be true or set; one of them must exist
+    struct stack_list conflicts; // keys that must be neither; they need not exist
     struct stack_list persist; // absolute directories below /etc that keep what is written to them (bind-mounted from state)
     struct stack_file *files;
     size_t file_count;
@@ -112,7 +112,7 @@ struct stack {
 void stack_done(struct stack *stack);
 void stack_free(struct stack *stack);
 // Everything about one stack that a type cannot express: names, paths, modes, keys that do not exist (`base` and its own are known), key
-// types where a port or network is wanted, regular expressions, sizes. The message names the field: "ports[1].from: …".
+// types where a port or network is wanted, regular expressions. The message begins with the member: "ports[1].from: …".
 int stack_verify(const struct stack *stack, const struct schema *base, struct err *err) must_check nonnull(1, 2, 3);
 // One JSON object, keys in fixed order, so that the same stack gives the same bytes.
 void stack_format(const struct stack *stack, struct buf *json) nonnull(1, 2);
@@ -135,10 +135,11 @@ struct stack_set {
 };
 
 void stack_set_done(struct stack_set *set);
-// Takes the stacks over (also on failure). Refuses two of one name, a key that two define, cycles (named: "a → b → a"), and references to keys
-// that nobody defines.
+// Takes the stacks over (also on failure). Refuses two of one name, a key that two define differently, and cycles ("a → b → a").
 int stack_set_make(struct stack **stacks, size_t count, struct stack_set *ret_set, struct err *err) must_check nonnull(3, 4);
-// All STACK_DIR/*.json below a root. An absent directory is an empty set.
+// stack_verify() of each with the schema of all. On failure *ret_index says which one it is.
+int stack_set_verify(const struct stack_set *set, size_t *ret_index, struct err *err) must_check nonnull(1, 2, 3);
+// All STACK_DIR/*.json below a root, verified. An absent directory is an empty set.
 int stack_set_load(int root_fd, struct stack_set *ret_set, struct err *err) must_check nonnull(2, 3);
 const struct stack *stack_set_find(const struct stack_set *set, const char *name) nonnull(1, 2);
 

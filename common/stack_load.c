@@ -69,6 +69,15 @@ int stack_set_load(int root_fd, struct stack_set *ret_set, struct err *err) {
     struct stack **stacks = take_ptr(loading.stacks);
     size_t count = loading.count;
     loading.count = 0;
-    r = stack_set_make(stacks, count, ret_set, err);
-    return r < 0 ? err_prefix(err, r, "/" STACK_DIR) : 0;
+    cleanup_stack_set struct stack_set set = {0};
+    size_t index = 0;
+    r = stack_set_make(stacks, count, &set, err);
+    if (r < 0)
+        return err_prefix(err, r, "/" STACK_DIR);
+    r = stack_set_verify(&set, &index, err);
+    if (r < 0)
+        return err_prefix(err, r, "/" STACK_DIR "/%s.json", set.stacks[index]->name);
+    *ret_set = set;
+    set = (struct stack_set){0};
+    return 0;
 }

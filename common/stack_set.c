@@ -127,18 +127,37 @@ static const struct schema_key *find_overlap(const struct schema_key *const *tab
     return NULL;
 }
 
+static bool same_text(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+// Two stacks may share a key, when they mean the same by it.
+static bool is_same_key(const struct stack_key *a, const struct stack_key *b) {
+    return strcmp(a->schema.name, b->schema.name) == 0 && a->schema.type == b->schema.type && a->schema.min == b->schema.min &&
+           a->schema.max == b->schema.max && same_text(a->schema.fallback, b->schema.fallback) &&
+           same_text(a->schema.choices, b->schema.choices) && same_text(a->pattern, b->pattern);
+}
+
+static int check_key(const struct stack *stack, const struct stack_key *key, const struct stack *other, struct err *err) {
+    for (size_t i = 0; i < other->key_count; i++)
+        if (names_overlap(other->keys[i].schema.name, key->schema.name) &&
+            (strcmp(key->schema.name, stack->enable) == 0 || strcmp(key->schema.name, other->enable) == 0 ||
+             !is_same_key(key, &other->keys[i])))
+            return err_set(err, -EEXIST, "stack %s: %s is also a key of %s, and not the same", stack->name, key->schema.name, other->name);
+    return 0;
+}
+
 static int check_keys(struct stack *const *stacks, size_t count, struct err *err) {
+    int r = 0;
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < stacks[i]->key_count; k++) {
-            const char *name = stacks[i]->keys[k].schema.name;
-            if (find_overlap(schema_base.tables, name))
-                return err_set(err, -EEXIST, "stack %s: %s is a key of every machine", stacks[i]->name, name);
-            for (size_t j = 0; j < i; j++)
-                for (size_t l = 0; l < stacks[j]->key_count; l++)
-                    if (names_overlap(stacks[j]->keys[l].schema.name, name))
-                        return err_set(err, -EEXIST, "stack %s: %s is also a key of %s", stacks[i]->name, name, stacks[j]->name);
+            const struct stack_key *key = &stacks[i]->keys[k];
+            if (find_overlap(schema_base.tables, key->schema.name))
+                return err_set(err, -EEXIST, "stack %s: %s is a key of every machine", stacks[i]->name, key->schema.name);
+            for (size_t j = 0; r >= 0 && j < i; j++)
+                r = check_key(stacks[i], key, stacks[j], err);
         }
-    return 0;
+    return r;
 }
 
 // Base tables, then one per stack; base rules, then those about stacks.
@@ -181,12 +200,18 @@ static int set_make(struct stack **stacks, size_t count, struct stack_set *set, 
     if (r < 0)
         return r;
     compose(stacks, count, set);
-    for (size_t i = 0; r >= 0 && i < count; i++) {
-        r = stack_verify(stacks[i], &set->schema, err);
-        if (r < 0)
-            r = err_prefix(err, r, "stack %s", stacks[i]->name);
+    return 0;
+}
+
+int stack_set_verify(const struct stack_set *set, size_t *ret_index, struct err *err) {
+    for (size_t i = 0; i < set->count; i++) {
+        int r = stack_verify(set->stacks[i], &set->schema, err);
+        if (r < 0) {
+            *ret_index = i;
+            return r;
+        }
     }
-    return r;
+    return 0;
 }
 
 static void tables_free(struct tables *tables) {

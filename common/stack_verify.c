@@ -23,13 +23,7 @@ int stack_complain(const struct stack_verify *verify, const char *format, ...) {
 }
 
 const struct schema_key *stack_verify_find(const struct stack_verify *verify, const char *name) {
-    for (size_t i = 0; i < verify->stack->key_count; i++) {
-        const struct schema_key *key = &verify->stack->keys[i].schema;
-        const struct schema_key pair[] = {*key, {.name = NULL}}, *const tables[] = {pair, NULL};
-        if (schema_find(&(struct schema){.tables = tables}, name))
-            return key;
-    }
-    return schema_find(verify->base, name);
+    return schema_find(verify->schema, name);
 }
 
 bool stack_is_word(const char *text, const char *first, const char *rest, size_t max_size) {
@@ -83,8 +77,9 @@ static const char *secret_problem(const struct schema_key *key) {
     bool is_secret = key->type == SCHEMA_SECRET_FILE;
     if (is_secret != ends_with(key->name, "_FILE"))
         return is_secret ? "the name of a secret-file key ends in _FILE" : "a key that ends in _FILE is a secret-file";
-    return !is_secret && schema_names_secret(key->name) ? "looks like a secret, which is never a value: make it a secret-file, …_FILE"
-                                                        : NULL;
+    return key->type == SCHEMA_TEXT && schema_names_secret(key->name)
+               ? "looks like a secret, which is never a value: make it a secret-file, …_FILE"
+               : NULL;
 }
 
 static const char *pattern_problem(const struct stack_key *key) {
@@ -111,7 +106,6 @@ static const char *default_problem(const struct stack_key *key) {
     return NULL;
 }
 
-// In config.env a value is one quoted word, in documentation a table cell: `default` must be possible in both.
 static const char *key_problem(const struct stack_key *key) {
     if (!is_key_pattern(key->schema.name))
         return "name: expected A-Z, 0-9, '_' and '#' (any digit), a letter first, at most 63 characters";
@@ -168,8 +162,24 @@ int stack_verify_when(const struct stack_verify *verify, const char *list, size_
     return stack_complain(verify, "%s[%zu].when: there is no key %s", list, index, when);
 }
 
+// The stack's keys and the base's as one. Where the base has them already, they are there twice, which nobody minds.
+static const struct schema_key **merge_tables(const struct stack *stack, const struct schema *base, struct schema_key *own) {
+    size_t count = 0;
+    while (base->tables[count])
+        count++;
+    const struct schema_key **tables = mem_array(count + 2, sizeof(*tables));
+    tables[0] = own;
+    memcpy(tables + 1, base->tables, count * sizeof(*tables));
+    for (size_t i = 0; i < stack->key_count; i++)
+        own[i] = stack->keys[i].schema;
+    return tables;
+}
+
 int stack_verify(const struct stack *stack, const struct schema *base, struct err *err) {
-    const struct stack_verify verify = {.stack = stack, .base = base, .err = err};
+    cleanup_free struct schema_key *own = mem_array(stack->key_count + 1, sizeof(*own));
+    cleanup_free const struct schema_key **tables = merge_tables(stack, base, own);
+    const struct schema schema = {.tables = tables};
+    const struct stack_verify verify = {.stack = stack, .schema = &schema, .err = err};
     int r = verify_names(&verify);
     if (r >= 0)
         r = verify_keys(&verify);

@@ -7,7 +7,7 @@
 
 struct stack_verify {
     const struct stack *stack;
-    const struct schema *base;
+    const struct schema *schema; // the stack's own keys, and the base's
     struct err *err;
 };
 

@@ -135,6 +135,23 @@ static int verify_sysctl(const struct stack_verify *verify, size_t index) {
     return 0;
 }
 
+// {{…}} as far as it does not depend on values. A secret has no place where everybody can see it.
+static int verify_text(const struct stack_verify *verify, const char *list, size_t index, const char *member, const char *text) {
+    bool uses_secret = false;
+    cleanup_free char *place = str_printf("%s[%zu].%s", list, index, member);
+    if (!text)
+        return 0;
+    int r = template_check(place, text, strlen(text), TEMPLATE_WORD, verify->schema, &uses_secret, verify->err);
+    return r < 0 || !uses_secret ? r : stack_complain(verify, "%s: a secret has no place in it", place);
+}
+
+static int verify_command_texts(const struct stack_verify *verify, const char *list, size_t index, const struct stack_list *command) {
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < command->count; i++)
+        r = verify_text(verify, list, index, "command", command->items[i]);
+    return r;
+}
+
 static int verify_command(const struct stack_verify *verify, const char *list, size_t index, const struct stack_list *command,
                           const char *user, unsigned timeout) {
     static const char *const places[] = {"/usr/", NULL};
@@ -142,6 +159,9 @@ static int verify_command(const struct stack_verify *verify, const char *list, s
         return stack_complain(verify, "%s[%zu].command: expected a program below /usr and its arguments", list, index);
     if (user && !is_account(user, strlen(user)))
         return stack_complain(verify, "%s[%zu].user: expected the name of a user", list, index);
+    int r = verify_command_texts(verify, list, index, command);
+    if (r < 0)
+        return r;
     return timeout <= STACK_MAX_TIMEOUT
                ? 0
                : stack_complain(verify, "%s[%zu].timeout: at most %d seconds are possible", list, index, STACK_MAX_TIMEOUT);
@@ -198,9 +218,11 @@ static int verify_check(const struct stack_verify *verify, size_t index) {
         return stack_complain(verify, "health[%zu].expect: expected a status from 100 to 599", index);
     if (check->timeout_seconds > STACK_MAX_TIMEOUT)
         return stack_complain(verify, "health[%zu].timeout: at most %d seconds are possible", index, STACK_MAX_TIMEOUT);
-    int r = check->kind == STACK_CHECK_COMMAND
-                ? verify_command(verify, "health", index, &check->command, check->user, check->timeout_seconds)
-                : 0;
+    int r = verify_text(verify, "health", index, "address", check->address);
+    if (r >= 0)
+        r = verify_text(verify, "health", index, "url", check->url);
+    if (r >= 0 && check->kind == STACK_CHECK_COMMAND)
+        r = verify_command(verify, "health", index, &check->command, check->user, check->timeout_seconds);
     return r < 0 ? r : stack_verify_when(verify, "health", index, check->when);
 }
 

@@ -46,6 +46,7 @@ struct plan {
     char *hostname;
     uint64_t swap_bytes; // 0 = no swap file
     bool needs_softdog;
+    bool feeds_watchdog; // systemd is to feed one
     const char *problem_key; // the first key whose value cannot be rendered; NULL when all could
     const char *problem; // why
 };

@@ -64,8 +64,9 @@ void render_watchdog(const struct render *in) {
     const char *kind = render_text(in, "WATCHDOG");
     const struct schema_key *key = schema_find(in->schema, "WATCHDOG_TIMEOUT");
     long seconds = (long)render_integer(in, key->name);
-    bool is_off = strcmp(kind, "off") == 0;
+    bool is_off = strcmp(kind, "off") == 0 || (strcmp(kind, "hardware-or-off") == 0 && in->facts->hardware_watchdogs == 0);
     in->plan->needs_softdog = strcmp(kind, "softdog") == 0 || (strcmp(kind, "auto") == 0 && in->facts->hardware_watchdogs == 0);
+    in->plan->feeds_watchdog = !is_off;
     unsigned number = is_off ? 0 : watchdog_number(in->facts, in->plan->needs_softdog);
     if (!is_off && number == 0 && seconds == strtol(key->fallback, NULL, 10))
         return;

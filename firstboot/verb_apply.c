@@ -30,6 +30,7 @@ struct session {
     struct buf errors; // one line each
     bool is_live; // the root is the running system's
     bool is_early, is_late, is_manual;
+    bool feeds_watchdog;
 };
 
 static void session_done(struct session *session) {
@@ -123,6 +124,7 @@ static void carry_out(struct session *session) {
     note(session, r, "plan", "config.env", &err);
     if (r < 0)
         return;
+    session->feeds_watchdog = plan.feeds_watchdog;
     if (session->is_live && (r = check_firewall(root_fd, &plan, session->is_early, &err)) < 0) {
         note(session, r, "check", "etc/nftables.conf", &err);
         drop_entry(&plan, "etc/nftables.conf");
@@ -177,8 +179,8 @@ static json_t *settings(const struct session *session) {
     json_t *all = json_pack(
         "{s:I, s:I, s:b, s:b, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(&schema_base, config, "HEALTH_TIMEOUT"), "ssh_port",
         (json_int_t)schema_integer(&schema_base, config, "SSH_PORT"), "firewall", schema_bool(&schema_base, config, "ENABLE_FIREWALL"),
-        "watchdog", strcmp(schema_text(&schema_base, config, "WATCHDOG"), "off") != 0, "update_auto",
-        schema_bool(&schema_base, config, "UPDATE_AUTO"), "update_tries", (json_int_t)schema_integer(&schema_base, config, "UPDATE_TRIES"));
+        "watchdog", session->feeds_watchdog, "update_auto", schema_bool(&schema_base, config, "UPDATE_AUTO"), "update_tries",
+        (json_int_t)schema_integer(&schema_base, config, "UPDATE_TRIES"));
     for (size_t i = 0; i < ARRAY_SIZE(update_texts); i++)
         json_object_set_new(all, update_names[i], report_text(schema_text(&schema_base, config, update_texts[i]) ?: ""));
     return all;

@@ -3,11 +3,13 @@
 #include "builder/certificate.h"
 #include "builder/test/support.h"
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #define FROM 1700000000
 #define DAY 86400
 
-static const struct certificate_request root_request = {CERTIFICATE_ROOT, "Test root", FROM, FROM + 100 * DAY, 2048, NULL};
+static const struct certificate_request root_request = {
+    .kind = CERTIFICATE_ROOT, .name = "Test root", .not_before = FROM, .not_after = FROM + 100 * DAY, .bits = 2048};
 
 static char *path_of(void **state, const char *name) {
     return scratch_file(*state, name);
@@ -87,6 +89,37 @@ static void test_refused_requests(void **state) {
         assert_contains(err.text, cases[i].says);
         assert_null(made.key);
     }
+}
+
+// Of a cluster's node: both ends of a connection, under every name and address that was asked for, and no other.
+static void test_node(void **state) {
+    struct err err = {0};
+    cleanup_certificate struct certificate ca = {0}, node = {0};
+    struct certificate_request request = {.kind = CERTIFICATE_CLUSTER, .name = "Test CA", .not_before = FROM, .not_after = FROM + DAY};
+    assert_ok(certificate_make(&request, &ca, &err));
+    request = (struct certificate_request){.kind = CERTIFICATE_NODE,
+                                           .name = "n1",
+                                           .not_before = FROM,
+                                           .not_after = FROM + DAY,
+                                           .issuer = &ca,
+                                           .alternative_names = "IP:192.0.2.1,DNS:n1"};
+    assert_ok(certificate_make(&request, &node, &err));
+    assert_ok(certificate_save(&ca, ((struct scratch *)*state)->fd, "ca", &err));
+    assert_ok(certificate_save(&node, ((struct scratch *)*state)->fd, "node", &err));
+    cleanup_free char *ca_pem = path_of(state, "ca.pem"), *pem = path_of(state, "node.pem");
+    static const char *const purposes[] = {"sslserver", "sslclient"};
+    for (size_t i = 0; i < ARRAY_SIZE(purposes); i++) {
+        cleanup_free char *ok = tool(RUN_ARGV("openssl", "verify", "-attime", "1700010000", "-x509_strict", "-purpose", purposes[i],
+                                              "-verify_ip", "192.0.2.1", "-CAfile", ca_pem, pem));
+        assert_contains(ok, ": OK");
+    }
+    assert_int_equal(X509_check_host(node.x509, "n1", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_ip_asc(node.x509, "192.0.2.2", 0), 0);
+    cleanup_free char *text = tool(RUN_ARGV("openssl", "x509", "-in", pem, "-noout", "-text"));
+    assert_contains(text, "prime256v1");
+    request.alternative_names = "IP:not an address";
+    cleanup_certificate struct certificate refused = {0};
+    assert_int_equal(certificate_make(&request, &refused, &err), -EIO);
 }
 
 static void test_serials_differ(void **state) {
@@ -187,6 +220,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_chain, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_modes, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_refused_requests),
+        cmocka_unit_test_setup_teardown(test_node, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_serials_differ),
         cmocka_unit_test_setup_teardown(test_load, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_key_modes, scratch_setup, scratch_teardown),

@@ -16,7 +16,8 @@ struct keys {
 static int setup(void **state) {
     struct keys *keys = mem_array(1, sizeof(*keys));
     struct err err = {0};
-    struct certificate_request request = {CERTIFICATE_SECURE_BOOT, "PK", 1700000000, 1800000000, 2048, NULL};
+    struct certificate_request request = {
+        .kind = CERTIFICATE_SECURE_BOOT, .name = "PK", .not_before = 1700000000, .not_after = 1800000000, .bits = 2048};
     scratch_setup((void **)&keys->scratch);
     assert_ok(certificate_make(&request, &keys->pk, &err));
     request.name = "KEK";

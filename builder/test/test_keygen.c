@@ -163,7 +163,8 @@ static void test_other_keys_are_not_development(void **state) {
     struct err err = {0};
     cleanup_certificate struct certificate made = {0};
     (void)state;
-    const struct certificate_request real = {CERTIFICATE_ROOT, "Example DEVELOPMENT root", FROM, FROM + 1000, 2048, NULL};
+    const struct certificate_request real = {
+        .kind = CERTIFICATE_ROOT, .name = "Example DEVELOPMENT root", .not_before = FROM, .not_after = FROM + 1000, .bits = 2048};
     assert_ok(certificate_make(&real, &made, &err));
     assert_false(keygen_is_development(made.x509));
 }

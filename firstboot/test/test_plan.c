@@ -257,6 +257,8 @@ static void watchdog_behind_softdog(void **state) {
         unsigned hardware;
         const char *device; // NULL: the image's own settings will do
     } cases[] = {
+        {"WATCHDOG=hardware-or-off\n", 1, "WatchdogDevice=/dev/watchdog1\n"},
+        {"WATCHDOG=hardware-or-off\n", 0, "RuntimeWatchdogSec=off\nRebootWatchdogSec=off\n"}, // softdog is free for others
         {"", 0, NULL},
         {"", 1, "WatchdogDevice=/dev/watchdog1\n"},
         {"WATCHDOG=softdog\n", 0, NULL},
@@ -272,8 +274,10 @@ static void watchdog_behind_softdog(void **state) {
         assert_int_equal(plan_find(&plan, path) != NULL, cases[i].device != NULL);
         if (cases[i].device)
             assert_non_null(strstr(support_content(&plan, path), cases[i].device));
+        assert_int_equal(plan.feeds_watchdog, !cases[i].device || !strstr(cases[i].device, "off"));
     }
     cleanup_plan struct plan off = support_plan("WATCHDOG=off\n");
+    assert_false(off.feeds_watchdog);
     assert_null(strstr(support_content(&off, path), "WatchdogDevice"));
 }
 
