@@ -17,7 +17,7 @@
 #include <sys/file.h>
 
 #define REPORT_MAX_BYTES (4 << 20)
-#define FORMAT_OUTPUTS 4
+#define FORMAT_OUTPUTS 5
 
 struct outputs { // one run
     struct build *build;
@@ -258,6 +258,17 @@ static json_t *describe_nodes(const struct build *build) {
     return nodes;
 }
 
+// What a configuration for this image may hold (image_stacks.c reads it).
+static json_t *describe_stacks(const struct build *build) {
+    json_t *stacks = json_array();
+    for (size_t i = 0; i < build->recipe.stacks.count; i++) {
+        cleanup_buf struct buf text = {0};
+        stack_format(build->recipe.stacks.stacks[i], &text);
+        json_array_append_new(stacks, json_loads(buf_str(&text), 0, NULL));
+    }
+    return stacks;
+}
+
 static int save_report(struct outputs *outputs, struct err *err) {
     const struct build *build = outputs->build;
     const struct recipe_profile *profile = build->recipe.profile;
@@ -274,13 +285,13 @@ static int save_report(struct outputs *outputs, struct err *err) {
     if (r >= 0)
         r = add_part(build, build->initramfs, "initrd", "initramfs", parts, err);
     const struct generation *generation = &build->generation;
-    json_t *report =
-        json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:b, s:b, s:s, s:s, s:I, s:s, s:s, s:f, s:o, s:o, s:O}", "profile", profile->name,
-                  "version", profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id, "compatible",
-                  generation->compatible, "channel", generation->channel, "config_schema", SCHEMA_VERSION, "development_keys",
-                  generation->is_development, "secure_boot", build->secureboot.key != NULL, "webops", WEBOPS_VERSION, "key", key,
-                  "source_date_epoch", (json_int_t)build->epoch, "trust", generation->trust, "cmdline", cmdline ?: "", "seconds",
-                  outputs->seconds_before, "nodes", describe_nodes(build), "parts", parts, "files", outputs->files);
+    json_t *report = json_pack(
+        "{s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:b, s:b, s:s, s:s, s:I, s:s, s:s, s:f, s:o, s:o, s:o, s:O}", "profile", profile->name,
+        "version", profile->version, "sequence", (json_int_t)profile->sequence, "image", build->recipe.image->id, "compatible",
+        generation->compatible, "channel", generation->channel, "config_schema", SCHEMA_VERSION, "development_keys",
+        generation->is_development, "secure_boot", build->secureboot.key != NULL, "webops", WEBOPS_VERSION, "key", key, "source_date_epoch",
+        (json_int_t)build->epoch, "trust", generation->trust, "cmdline", cmdline ?: "", "seconds", outputs->seconds_before, "nodes",
+        describe_nodes(build), "stacks", describe_stacks(build), "parts", parts, "files", outputs->files);
     char *text = json_dumps(report, JSON_INDENT(2));
     json_decref(report);
     if (r >= 0 && !text)

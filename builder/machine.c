@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Prepares the private directory of a virtual machine. Starts nothing but the tools that make its files.
 #include "builder/machine.h"
+#include "builder/image_stacks.h"
 #include "builder/seed.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -104,7 +105,10 @@ static int make_firmware(const struct machine_request *request, struct machine *
 static int make_seed(const struct machine_request *request, struct machine *machine, struct err *err) {
     if (!request->config)
         return request->secrets ? err_set(err, -EINVAL, "--secrets needs --config: a secret is only used by a key that names it") : 0;
-    int r = seed_check(request->config, request->secrets, err);
+    cleanup_stack_set struct stack_set stacks = {0};
+    int r = image_stacks_load(request->image, &stacks, err);
+    if (r >= 0)
+        r = seed_check(&stacks.schema, request->config, request->secrets, err);
     if (r < 0)
         return r;
     machine->seed = str_printf("%s/seed.img", machine->dir);

@@ -11,16 +11,17 @@
 
 #define SECRET_SUFFIX ".secret"
 
-static int check_files(const struct config *config, const char *secrets, struct config_problems *problems, struct err *err) {
+static int check_files(const struct schema *schema, const struct config *config, const char *secrets, struct config_problems *problems,
+                       struct err *err) {
     if (!secrets)
         return 0;
     cleanup_fd int fd = file_open(AT_FDCWD, secrets, O_RDONLY | O_DIRECTORY, 0, err);
     if (fd < 0)
         return fd;
-    return schema_check_files(&schema_base, config, fd, problems) < 0 ? -EINVAL : 0;
+    return schema_check_files(schema, config, fd, problems) < 0 ? -EINVAL : 0;
 }
 
-int seed_check(const char *path, const char *secrets, struct err *err) {
+int seed_check(const struct schema *schema, const char *path, const char *secrets, struct err *err) {
     cleanup_free char *text = NULL;
     size_t size = 0;
     int r = file_read(AT_FDCWD, path, CONFIG_MAX_BYTES + 1, &text, &size, err);
@@ -30,8 +31,8 @@ int seed_check(const char *path, const char *secrets, struct err *err) {
     cleanup_config_problems struct config_problems problems = {0};
     err->text[0] = '\0';
     int parsed = config_parse(text, size, &config, &problems);
-    int checked = schema_check(&schema_base, &config, &problems);
-    int files = check_files(&config, secrets, &problems, err);
+    int checked = schema_check(schema, &config, &problems);
+    int files = check_files(schema, &config, secrets, &problems, err);
     if (parsed == 0 && checked == 0 && files == 0)
         return 0;
     config_problems_log(&problems, path);

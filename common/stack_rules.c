@@ -52,12 +52,28 @@ static void check_requires(const struct stack_set *set, const struct stack *stac
     }
 }
 
+static bool conflicts_with(const struct stack *stack, const char *key) {
+    for (size_t i = 0; i < stack->conflicts.count; i++)
+        if (strcmp(stack->conflicts.items[i], key) == 0)
+            return true;
+    return false;
+}
+
+// Whether an enabled stack before this one has the same conflict the other way round, and has said so.
+static bool is_known_conflict(const struct stack_set *set, const struct stack *stack, const char *key, const struct config *config) {
+    for (size_t i = 0; set->stacks[i] != stack; i++)
+        if (strcmp(set->stacks[i]->enable, key) == 0)
+            return stack_is_enabled(set, set->stacks[i], config) && conflicts_with(set->stacks[i], stack->enable);
+    return false;
+}
+
 static void check_conflicts(const struct stack_set *set, const struct stack *stack, const struct config *config,
                             struct config_problems *problems) {
-    for (size_t i = 0; i < stack->conflicts.count; i++)
-        if (stack_holds(set, stack->conflicts.items[i], config))
-            config_problem_add(problems, line_of(stack, config, stack->enable), "%s does not go with %s", stack->enable,
-                               stack->conflicts.items[i]);
+    for (size_t i = 0; i < stack->conflicts.count; i++) {
+        const char *key = stack->conflicts.items[i];
+        if (stack_holds(set, key, config) && !is_known_conflict(set, stack, key, config))
+            config_problem_add(problems, line_of(stack, config, stack->enable), "%s does not go with %s", stack->enable, key);
+    }
 }
 
 static void rule_needs(const struct schema *schema, const struct config *config, struct config_problems *problems) {

@@ -74,19 +74,14 @@ static struct value value_of(const struct walk *walk, const struct operand *oper
     return (struct value){NULL, 0};
 }
 
-static bool is_plain(const struct operand *operand) {
-    return operand->kind == OPERAND_KEY && (operand->key->type == SCHEMA_BOOL || operand->key->type == SCHEMA_INTEGER);
-}
-
 static int walk_value(struct walk *walk, const struct node *node, const struct item *item) {
     struct value value = value_of(walk, &node->left, item);
     if (!value.text)
         return fail_value(walk, node, item,
                           node->left.kind == OPERAND_KEY ? "is not set: put what needs it between {{#if …}} and {{/if}}"
-                                                         : "an item is not of the form name=address");
-    bool is_word = node->kind == NODE_WORD || is_plain(&node->left) || walk->format == TEMPLATE_RAW;
-    const char *why = is_word ? template_quote_word(walk->format, value.text, value.size, &walk->text)
-                              : template_quote(walk->format, value.text, value.size, &walk->text);
+                                                         : "an item is not name=address");
+    const char *why = node->kind == NODE_WORD ? template_quote_word(walk->format, value.text, value.size, &walk->text)
+                                              : template_quote(walk->format, value.text, value.size, &walk->text);
     return why ? fail_value(walk, node, item, why) : 0;
 }
 

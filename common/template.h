@@ -15,11 +15,12 @@ enum template_format {
     TEMPLATE_WORD, // every value as {{word}}
     TEMPLATE_YAML, // double-quoted scalar
     TEMPLATE_JSON,
-    TEMPLATE_INI, // rest of a line, as systemd units and git-like files take it: no newline, no leading or trailing blank, '%' doubled
-    TEMPLATE_ENV, // systemd's EnvironmentFile: double-quoted
+    TEMPLATE_INI, // rest of a line, as systemd's files take it: no newline, no leading or trailing blank, no '\\' at the end, '%' doubled
+    TEMPLATE_LINE, // rest of a line of a file that knows no quotes and no specifiers: as ini, but '%' stays
+    TEMPLATE_ENV, // systemd's EnvironmentFile, readable by sh: double-quoted, one line
     TEMPLATE_SHELL, // single-quoted POSIX shell word
     TEMPLATE_NFT, // double-quoted nft string; refused where nft has no escape
-    TEMPLATE_POSTGRESQL, // postgresql.conf: single-quoted
+    TEMPLATE_POSTGRESQL, // postgresql.conf: single-quoted, one line
     TEMPLATE_PGPASS, // ':' and '\' escaped; no newline
     TEMPLATE_RAW, // secrets as they are (keys, certificates); other values as {{word}}
     TEMPLATE_FORMATS

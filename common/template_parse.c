@@ -2,6 +2,7 @@
 // From text to nodes: finds the tags, pairs the blocks, looks keys up. What a tag means is a table; whether a value fits is for template.c.
 #include "common/template_parse.h"
 #include "common/schema_types.h"
+#include "common/template_place.h"
 #include <errno.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 struct block { // that is open
     size_t node;
     bool has_else;
+    struct place before;
 };
 
 struct parse {
@@ -22,6 +24,7 @@ struct parse {
     struct template *template;
     struct block blocks[TEMPLATE_MAX_DEPTH];
     size_t depth;
+    struct place place;
     unsigned tag_line;
     struct err *err;
 };
@@ -58,6 +61,7 @@ static void add_text(struct parse *parse, const char *text, size_t size) {
     struct node *node = add_node(parse, NODE_TEXT);
     node->text = text;
     node->size = size;
+    place_text(parse->format, &parse->place, text, size);
 }
 
 static void skip_blanks(struct inside *in) {
@@ -85,19 +89,23 @@ static bool is_key_char(char c) {
     return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static bool is_in_each(const struct parse *parse) {
-    for (size_t i = 0; i < parse->depth; i++)
+// The innermost {{#each}}'s list; NULL when there is none.
+static const struct schema_key *find_list(const struct parse *parse) {
+    for (size_t i = parse->depth; i-- > 0;)
         if (parse->template->nodes[parse->blocks[i].node].kind == NODE_EACH)
-            return true;
-    return false;
+            return parse->template->nodes[parse->blocks[i].node].left.key;
+    return NULL;
 }
 
 static int parse_field(struct parse *parse, struct inside *in, struct operand *operand) {
-    if (!is_in_each(parse))
+    const struct schema_key *list = find_list(parse);
+    if (!list)
         return fail(parse, "a '.' has no meaning outside of {{#each …}}");
     operand->kind = take(in, ".name") ? OPERAND_NAME : take(in, ".address") ? OPERAND_ADDRESS : OPERAND_ITEM;
     if (operand->kind == OPERAND_ITEM)
         take(in, ".");
+    else if (list->type != SCHEMA_PEER_LIST)
+        return fail(parse, "%s: has no .name and .address: it is no list of name=address", list->name);
     return 0;
 }
 
@@ -140,7 +148,7 @@ static int expect_end(struct parse *parse, const struct inside *in) {
 static int open_block(struct parse *parse, const struct node *block) {
     if (parse->depth == TEMPLATE_MAX_DEPTH)
         return fail(parse, "blocks are nested deeper than %d", TEMPLATE_MAX_DEPTH);
-    parse->blocks[parse->depth++] = (struct block){.node = (size_t)(block - parse->template->nodes)};
+    parse->blocks[parse->depth++] = (struct block){.node = (size_t)(block - parse->template->nodes), .before = parse->place};
     return 0;
 }
 
@@ -163,9 +171,13 @@ static int tag_if(struct parse *parse, struct inside *in) {
     return open_block(parse, node);
 }
 
-// Types that hold several items; SCHEMA_WINDOW may be empty, too, but is one text with blanks of its own.
 static bool is_list(const struct schema_key *key) {
-    return schema_types[key->type].may_be_empty && key->type != SCHEMA_WINDOW;
+    static const enum schema_type lists[] = {SCHEMA_TEXT,      SCHEMA_HOST_LIST, SCHEMA_ADDRESS_LIST, SCHEMA_CIDR_LIST,
+                                             SCHEMA_PORT_LIST, SCHEMA_SSH_KEYS,  SCHEMA_PEER_LIST};
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        if (key->type == lists[i])
+            return true;
+    return false;
 }
 
 static int tag_each(struct parse *parse, struct inside *in) {
@@ -184,9 +196,14 @@ static int tag_sep(struct parse *parse, struct inside *in) {
     int r = expect_end(parse, in);
     if (r < 0)
         return r;
-    if (!is_in_each(parse))
+    if (!find_list(parse))
         return fail(parse, "{{#sep}} has no meaning outside of {{#each …}}");
     return open_block(parse, add_node(parse, NODE_SEP));
+}
+
+// The next part of a block begins where the block began; behind the block, the place is what both ways there have in common.
+static int join_place(struct parse *parse, const struct block *block) {
+    return place_join(&parse->place, &block->before) ? 0 : fail(parse, "a quote, comment or bracket that begins in a block must end there");
 }
 
 static int tag_else(struct parse *parse, struct inside *in) {
@@ -199,7 +216,9 @@ static int tag_else(struct parse *parse, struct inside *in) {
     // What is shown when the condition holds ends here; template.c steps over the rest by `end`.
     block->has_else = true;
     parse->template->nodes[block->node].otherwise = parse->template->count;
-    return 0;
+    r = join_place(parse, block);
+    parse->place = block->before;
+    return r;
 }
 
 static int close_block(struct parse *parse, struct inside *in, enum node_kind kind, const char *word) {
@@ -213,7 +232,7 @@ static int close_block(struct parse *parse, struct inside *in, enum node_kind ki
     node->end = parse->template->count;
     if (!block->has_else)
         node->otherwise = node->end;
-    return 0;
+    return join_place(parse, block);
 }
 
 static int tag_end_if(struct parse *parse, struct inside *in) {
@@ -244,6 +263,20 @@ static int parse_block(struct parse *parse, struct inside *in) {
     return fail(parse, "unknown tag: {{#if …}}, {{#else}}, {{#each …}}, {{#sep}} and their ends {{/if}}, {{/each}}, {{/sep}} are known");
 }
 
+// Numbers and booleans need no quotes in any format.
+static bool is_plain(const struct operand *operand) {
+    return operand->kind == OPERAND_KEY && (operand->key->type == SCHEMA_BOOL || operand->key->type == SCHEMA_INTEGER);
+}
+
+static int check_place(struct parse *parse, bool is_word) {
+    const char *problem = is_word ? NULL : place_problem(parse->format, &parse->place);
+    if (is_word)
+        place_word(&parse->place);
+    else
+        place_value(&parse->place);
+    return problem ? fail(parse, "%s", problem) : 0;
+}
+
 static int parse_value(struct parse *parse, struct inside *in) {
     enum node_kind kind = take_word(in, "word") ? NODE_WORD : take_word(in, "secret") ? NODE_SECRET : NODE_VALUE;
     struct operand operand = {0};
@@ -252,9 +285,11 @@ static int parse_value(struct parse *parse, struct inside *in) {
         return r;
     if (kind == NODE_SECRET && (operand.kind != OPERAND_KEY || operand.key->type != SCHEMA_SECRET_FILE))
         return fail(parse, "{{secret …}} takes a key whose type is a secret file");
+    if (kind == NODE_VALUE && (is_plain(&operand) || parse->format == TEMPLATE_RAW))
+        kind = NODE_WORD;
     add_node(parse, kind)->left = operand;
     parse->template->uses_secret = parse->template->uses_secret || kind == NODE_SECRET;
-    return 0;
+    return check_place(parse, kind == NODE_WORD);
 }
 
 // Blanks before `at` and back to the begin of the line, or NULL when the line holds something else there.
@@ -286,6 +321,8 @@ static int parse_tag(struct parse *parse, const char *tag) {
     const char *from = line_start(parse, tag), *to = line_end(parse, close + 2);
     bool vanishes = (is_comment || is_block) && from && to;
     add_text(parse, parse->at, (size_t)((vanishes ? from : tag) - parse->at));
+    if (parse->place.problem)
+        return fail(parse, "%s", parse->place.problem);
     parse->at = vanishes ? to : close + 2;
     return is_comment ? 0 : is_block ? parse_block(parse, &in) : parse_value(parse, &in);
 }
@@ -311,6 +348,8 @@ static int parse_all(struct parse *parse) {
         count_lines(parse, tag, parse->at);
     }
     add_text(parse, parse->at, (size_t)(parse->end - parse->at));
+    if (parse->place.problem)
+        return fail(parse, "%s", parse->place.problem);
     if (parse->depth == 0)
         return 0;
     parse->tag_line = parse->template->nodes[parse->blocks[parse->depth - 1].node].line;

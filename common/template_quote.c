@@ -68,8 +68,8 @@ static const char *quote_json(const char *text, size_t size, struct buf *buf) {
     return NULL;
 }
 
-// systemd strips blanks at both ends of a setting, joins lines at a backslash, and replaces specifiers ("%H").
-static const char *quote_ini(const char *text, size_t size, struct buf *buf) {
+// What readers of such lines strip or join: blanks at both ends, a line that ends in a backslash.
+static const char *quote_line(const char *text, size_t size, struct buf *buf) {
     if (has_control(text, size))
         return no_control;
     if (!is_utf8(text, size))
@@ -78,8 +78,17 @@ static const char *quote_ini(const char *text, size_t size, struct buf *buf) {
         return "a blank at its begin or end cannot be written into this file";
     if (size > 0 && text[size - 1] == '\\')
         return "a backslash at its end cannot be written into this file";
-    add_escaped(buf, text, size, "%", '%');
+    buf_add(buf, text, size);
     return NULL;
+}
+
+// systemd replaces specifiers ("%H"), too.
+static const char *quote_ini(const char *text, size_t size, struct buf *buf) {
+    cleanup_buf struct buf line = {0};
+    const char *why = quote_line(text, size, &line);
+    if (!why)
+        add_escaped(buf, text, size, "%", '%');
+    return why;
 }
 
 // What systemd takes back from behind a backslash in double quotes; a shell agrees.
@@ -152,6 +161,7 @@ static const struct {
     [TEMPLATE_YAML] = {"yaml", quote_json, false},
     [TEMPLATE_JSON] = {"json", quote_json, false},
     [TEMPLATE_INI] = {"ini", quote_ini, true},
+    [TEMPLATE_LINE] = {"line", quote_line, false},
     [TEMPLATE_ENV] = {"env", quote_env, false},
     [TEMPLATE_SHELL] = {"shell", quote_shell, false},
     [TEMPLATE_NFT] = {"nft", quote_nft, false},

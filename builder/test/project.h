@@ -19,6 +19,10 @@ static const struct project_file {
     {"images/modules/server.list", "ahci\n"},
     {"overlays/one/layer.yaml", "name: one\nversion: \"1\"\nsummary: first\nprograms: [webops]\n"},
     {"overlays/one/files/etc/motd", "hello\n"},
+    {"overlays/one/stack.yaml",
+     "name: one\nsummary: a stack\nenable: ONE_ENABLED\nkeys:\n  - {name: ONE_NAME, type: name, default: a, help: N.}\n"
+     "files:\n  - {template: one.env, path: /etc/one.env, mode: \"0644\", format: env}\n"},
+    {"overlays/one/templates/one.env", "NAME={{ONE_NAME}}\n"},
     {"overlays/two/layer.yaml",
      "name: two\nversion: \"1\"\nsummary: second\nmask: [a.service]\nmodes:\n  - {path: /opt/x, mode: \"0600\"}\n"},
     {"overlays/two/files/opt/x", "x\n"},

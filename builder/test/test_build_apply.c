@@ -2,6 +2,7 @@
 // A whole build through the verbs, with only base and initramfs made up (they need a real distribution): layers, slot image, UKI, disk and
 // reports are real. What is printed, what is left, what is built again after damage, and what a failure leaves.
 #include "builder/esp.h"
+#include "builder/image_stacks.h"
 #include "builder/layer_output.h"
 #include "common/digest.h"
 #include "builder/test/project.h"
@@ -233,6 +234,48 @@ static void test_top_layer(void **state) {
     json_decref(report);
 }
 
+// The layer of a stack has what the machine reads, and build.json what a configuration for the image may hold.
+static void test_stack_layer(void **state) {
+    (void)state;
+    cleanup_build struct build build = {0};
+    struct err err = {0};
+    cleanup_free char *tree = project_path("one"), *image = project_path("out/small-1.0.raw"), *other = project_path("out/other.raw");
+    assert_ok(project_plan(false, &build, &err));
+    cleanup_free char *squashfs = graph_path(&build.cache, build.layers[1], LAYER_SQUASHFS);
+    free(tool(RUN_ARGV("unsquashfs", "-n", "-q", "-d", tree, squashfs)));
+    cleanup_free char *template = project_get("one/usr/lib/webops/stacks/one/one.env");
+    assert_string_equal(template, "NAME={{ONE_NAME}}\n");
+    cleanup_stack_set struct stack_set on_machine = {0}, beside_image = {0}, shipped = {0};
+    cleanup_fd int root_fd = file_open(AT_FDCWD, tree, O_RDONLY | O_DIRECTORY, 0, &err);
+    assert_ok(stack_set_load(root_fd, &on_machine, &err));
+    assert_ok(image_stacks_load(image, &beside_image, &err));
+    assert_ok(image_stacks_load(other, &shipped, &err));
+    const struct stack_set *const sets[] = {&on_machine, &beside_image, &shipped};
+    for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+        assert_int_equal(sets[i]->count, 1);
+        assert_string_equal(sets[i]->stacks[0]->name, "one");
+        assert_string_equal(schema_find(&sets[i]->schema, "ONE_NAME")->fallback, "a");
+    }
+    assert_ok(file_remove_tree(AT_FDCWD, tree, &err));
+}
+
+// A build.json that says nothing of stacks is of an older build.
+static void test_old_report(void **state) {
+    (void)state;
+    struct stack_set set = {.count = 5};
+    struct err err = {0};
+    cleanup_free char *image = project_path("old/x.qcow2");
+    static const char *const reports[] = {"{}", "{\"stacks\": 1}", "{\"stacks\": [1]}", "{\"stacks\": [{\"format\": 9}]}", "["};
+    for (size_t i = 0; i < ARRAY_SIZE(reports); i++) {
+        project_put("old/x.build.json", reports[i]);
+        assert_int_equal(image_stacks_load(image, &set, &err), -EINVAL);
+        assert_contains(err.text, "old/x.build.json");
+        assert_int_equal(set.count, 5);
+    }
+    cleanup_free char *dir = project_path("old");
+    assert_ok(file_remove_tree(AT_FDCWD, dir, &err));
+}
+
 // Signed: the programs on the boot partition carry the key's signature, and a second build does not sign again.
 static void test_signed_build(void **state) {
     (void)state;
@@ -282,7 +325,7 @@ static void test_stale_outputs(void **state) {
         {"profiles/small.yaml", "outputs: [zst]", "outputs: []"},
         {"images/tiny.yaml", "family: debian", "family: ubuntu"}, // in the package addresses of the SBOM
         {"out/small-1.0.build.json", "\"key\": \"", "\"key\": \"x"},
-        {"out/small-1.0.build.json", "\"files\": [", "\"filez\": ["},
+        {"out/small-1.0.build.json", "\n  \"files\": [", "\n  \"filez\": ["},
         {"out/small-1.0.build.json", "{", ""},
         {"out/small-1.0.packages", "", "x"},
     };
@@ -385,13 +428,9 @@ static void test_usage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan_before),
-        cmocka_unit_test(test_build),
-        cmocka_unit_test(test_top_layer),
-        cmocka_unit_test(test_signed_build),
-        cmocka_unit_test(test_stale_outputs),
-        cmocka_unit_test(test_damaged_layer),
-        cmocka_unit_test(test_failure_leaves_nothing),
+        cmocka_unit_test(test_plan_before),   cmocka_unit_test(test_build),         cmocka_unit_test(test_top_layer),
+        cmocka_unit_test(test_stack_layer),   cmocka_unit_test(test_old_report),    cmocka_unit_test(test_signed_build),
+        cmocka_unit_test(test_stale_outputs), cmocka_unit_test(test_damaged_layer), cmocka_unit_test(test_failure_leaves_nothing),
         cmocka_unit_test(test_usage),
     };
     return cmocka_run_group_tests_name("build_apply", tests, begin, archive_end);

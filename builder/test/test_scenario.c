@@ -75,7 +75,7 @@ static void own_access_is_private_and_accepted_by_the_schema(void **state) {
     assert_int_equal(stat(access.key, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     assert_string_equal(access.user, "ops");
-    assert_ok(seed_check(access.config, access.secrets, &err));
+    assert_ok(seed_check(&schema_base, access.config, access.secrets, &err));
     cleanup_free char *dir = str_dup(access.dir);
     scenario_access_done(&access);
     assert_false(file_exists(AT_FDCWD, dir));

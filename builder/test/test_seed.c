@@ -71,7 +71,7 @@ static void test_seed_carries_both(void **state) {
     struct place *p = *state;
     struct err err = {0};
     mode_t mask = umask(0); // the most careless caller
-    assert_int_equal(seed_check(p->config, p->secrets, &err), 0);
+    assert_int_equal(seed_check(&schema_base, p->config, p->secrets, &err), 0);
     assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err), 0);
     umask(mask);
     struct stat st;
@@ -122,19 +122,19 @@ static void test_bad_config_is_refused(void **state) {
     struct place *p = *state;
     struct err err = {0};
     put(p->config, "HOSTNME=web1\nHOSTNAME=a b\n", 26, 0644);
-    assert_int_equal(seed_check(p->config, NULL, &err), -EINVAL);
+    assert_int_equal(seed_check(&schema_base, p->config, NULL, &err), -EINVAL);
     assert_non_null(strstr(err.text, "problems"));
-    assert_int_equal(seed_check("/nonexistent/config.env", NULL, &err), -ENOENT);
+    assert_int_equal(seed_check(&schema_base, "/nonexistent/config.env", NULL, &err), -ENOENT);
 }
 
 static void test_missing_or_open_secret_is_refused(void **state) {
     struct place *p = *state;
     struct err err = {0};
     assert_int_equal(chmod(p->secret, 0644), 0);
-    assert_int_equal(seed_check(p->config, p->secrets, &err), -EINVAL);
+    assert_int_equal(seed_check(&schema_base, p->config, p->secrets, &err), -EINVAL);
     assert_int_equal(unlink(p->secret), 0);
-    assert_int_equal(seed_check(p->config, p->secrets, &err), -EINVAL);
-    assert_int_equal(seed_check(p->config, "/nonexistent", &err), -ENOENT);
+    assert_int_equal(seed_check(&schema_base, p->config, p->secrets, &err), -EINVAL);
+    assert_int_equal(seed_check(&schema_base, p->config, "/nonexistent", &err), -ENOENT);
 }
 
 static void test_machine_files(void **state) {

@@ -52,6 +52,12 @@ def read_ini(path, value):
     assert found and found[1] == (value or path.stem.encode() + b".service"), found
 
 
+def read_line(path, value):
+    parser = configparser.RawConfigParser(strict=True)
+    parser.read_string(path.read_text())
+    assert {name: dict(parser[name]) for name in parser.sections()} == {"Unit": {"description": value.decode().strip()}, "Service": {"execstart": "/bin/true"}}
+
+
 def read_env(path, value):
     out = run("dash", "-c", '. "$0"; [ "$BEFORE/$AFTER" = 1/2 ] && printf %s "$VERSION_ID"', str(path))
     assert out == value, out

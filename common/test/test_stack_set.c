@@ -10,7 +10,10 @@
     "{\"name\": \"" name "\", \"type\": \"integer\", \"default\": \"" value "\", \"min\": 1, \"max\": 65535, \"help\": \"P.\"}"
 #define TEXT_KEY(name, more) "{\"name\": \"" name "\", \"type\": \"text\", " more "\"help\": \"T.\"}"
 
-static const char alone[] = HEAD("alone", "ALONE") "}";
+static const char alone[] = HEAD("alone", "ALONE") ", \"conflicts\": [\"TWIN_ENABLED\", \"NOBODYS_ENABLED\"]}";
+static const char twin[] =
+    HEAD("twin", "TWIN") ", \"keys\": [{\"name\": \"TWIN#_PORT\", \"type\": \"text\", \"pattern\": \"[0-9]{4}\", \"help\": \"P.\"}, "
+                         "{\"name\": \"TWIN_PEERS\", \"type\": \"peer-list\", \"help\": \"P.\"}], \"conflicts\": [\"ALONE_ENABLED\"]}";
 static const char store[] = HEAD("store", "STORE") ", \"keys\": [" PORT_KEY("STORE_PORT", "2379") ", " TEXT_KEY(
     "STORE_NAME", "\"required\": true, \"pattern\": \"[a-z]+\", ") "], \"ports\": [{\"port\": \"STORE_PORT\", \"from\": \"any\"},"
                                                                    " {\"port\": \"9000-9010\", \"from\": \"local\"}],"
@@ -60,12 +63,21 @@ static void test_rules(void **state) {
         {"BASE_PORT=22\nBASE_ENABLED=true\nBASE_STORES=x\n", "1: BASE_PORT: port 22/tcp is also wanted by SSH_PORT\n"},
         {"STORE_PORT=9005\nSTORE_ENABLED=true\nSTORE_NAME=a\n", "1: STORE_PORT: port 9005/tcp is also wanted by STORE_ENABLED\n"},
         {"STORE_PORT=22\n", ""},
+        {"BASE_ENABLED=true\nSTORE_ENABLED=tru\n", "2: STORE_ENABLED: expected true or false\n"},
+        {"TWIN_ENABLED=true\nALONE_ENABLED=true\n", "2: ALONE_ENABLED does not go with TWIN_ENABLED\n"},
+        {"TWIN0_PORT=80\nTWIN_ENABLED=true\n", "1: TWIN0_PORT: expected what matches [0-9]{4}\n"},
+        {"TWIN0_PORT=8080\nTWIN_ENABLED=true\nSTORE_PORT=8080\n", ""},
+        {"TWIN_PEERS='a=192.0.2.1 b=db.example c=2001:db8::1'\n", ""},
+        {"TWIN_PEERS='a=192.0.2.1 a=192.0.2.2'\n",
+         "1: TWIN_PEERS: expected members as name=address, separated by blanks, each name once\n"},
+        {"TWIN_PEERS='a b=192.0.2.2'\n", "1: TWIN_PEERS: expected members as name=address, separated by blanks, each name once\n"},
+        {"TWIN_PEERS=''\n", ""},
         {"STORE_ENABLED=yes\n", "1: STORE_ENABLED: expected true or false\n"},
     };
     cleanup_stack_set struct stack_set set = {0};
     struct err err = {0};
     (void)state;
-    assert_int_equal(make((const char *const[]){alone, base, store, NULL}, &set, &err), 0);
+    assert_int_equal(make((const char *const[]){alone, base, store, twin, NULL}, &set, &err), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *problems = problems_of(&set, cases[i].config);
         assert_string_equal(problems, cases[i].problems);
@@ -85,7 +97,149 @@ static void test_order(void **state) {
     assert_null(stack_set_find(&set, "bas"));
 }
 
+static void test_refused(void **state) {
+    static const struct {
+        const char *jsons[5], *says;
+    } cases[] = {
+        {{alone, alone}, "there are two stacks 'alone'"},
+        {{HEAD("a", "A") ", \"requires\": [\"B_ENABLED\"]}", HEAD("b", "B") ", \"requires\": [\"X or A_ENABLED\"]}"}, "circle: a → b → a"},
+        {{HEAD("a", "A") ", \"requires\": [\"B_ENABLED\"]}", HEAD("b", "B") ", \"requires\": [\"C_ENABLED\"]}",
+          HEAD("c", "C") ", \"requires\": [\"D_ENABLED\"]}", HEAD("d", "D") ", \"requires\": [\"B_ENABLED\"]}"},
+         "circle: b → c → d → b"},
+        {{HEAD("a", "A") ", \"requires\": [\"A_ENABLED\"]}"}, "circle: a → a"},
+        {{HEAD("a", "A") ", \"keys\": [" TEXT_KEY("HOSTNAME", "") "]}"}, "stack a: HOSTNAME is a key of every machine"},
+        {{HEAD("a", "A") ", \"keys\": [" TEXT_KEY("NET3_MTU", "") "]}"}, "stack a: NET3_MTU is a key of every machine"},
+        {{HEAD("a", "A") ", \"keys\": [" TEXT_KEY("X", "") "]}", HEAD("b", "B") ", \"keys\": [" TEXT_KEY("X", "\"default\": \"1\", ") "]}"},
+         "stack b: X is also a key of a, and not the same"},
+        {{HEAD("a", "A") ", \"keys\": [" TEXT_KEY("X#Y", "") "]}", HEAD("b", "B") ", \"keys\": [" TEXT_KEY("X1Y", "") "]}"},
+         "stack b: X1Y is also a key of a, and not the same"},
+        {{HEAD("a", "A") "}", HEAD("b", "B") ", \"keys\": [" TEXT_KEY("A_ENABLED", "") "]}"}, "stack b: A_ENABLED is also a key of a"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct stack_set set = {.count = 77};
+        struct err err = {0};
+        assert_true(make(cases[i].jsons, &set, &err) < 0);
+        assert_contains(err.text, cases[i].says);
+        assert_int_equal(set.count, 77);
+    }
+}
+
+static void test_shared_key(void **state) {
+    (void)state;
+    cleanup_stack_set struct stack_set set = {0};
+    struct err err = {0};
+    const char *jsons[] = {HEAD("a", "A") ", \"keys\": [" TEXT_KEY("X", "\"required\": true, ") "]}",
+                           HEAD("b", "B") ", \"keys\": [" TEXT_KEY("X", "") "]}", NULL};
+    assert_int_equal(make(jsons, &set, &err), 0);
+    cleanup_free char *of_a = problems_of(&set, "A_ENABLED=true\n"), *of_b = problems_of(&set, "B_ENABLED=true\n");
+    assert_string_equal(of_a, "1: X: needed because A_ENABLED=true\n");
+    assert_string_equal(of_b, "");
+}
+
+// A set may be moved; its rules follow.
+static void test_moved(void **state) {
+    (void)state;
+    struct stack_set first = {0};
+    struct err err = {0};
+    assert_int_equal(make((const char *const[]){base, store, NULL}, &first, &err), 0);
+    cleanup_stack_set struct stack_set set = first;
+    memset(&first, 0xff, sizeof(first));
+    cleanup_free char *problems = problems_of(&set, "STORE_ENABLED=true\n");
+    assert_string_equal(problems, "1: STORE_NAME: needed because STORE_ENABLED=true\n");
+}
+
+static void test_empty(void **state) {
+    (void)state;
+    cleanup_stack_set struct stack_set set = {0};
+    struct err err = {0};
+    assert_int_equal(stack_set_make(NULL, 0, &set, &err), 0);
+    assert_int_equal(set.count, 0);
+    cleanup_free char *problems = problems_of(&set, "HOSTNAME=a\nSTORE_PORT=1\nUPDATE_AUTO=true\n");
+    assert_string_equal(problems,
+                        "2: STORE_PORT: unknown key; did you mean SSH_PORT?\n3: UPDATE_AUTO: needs UPDATE_URL, which is not set\n");
+}
+
+static void test_holds_and_needs(void **state) {
+    (void)state;
+    cleanup_stack_set struct stack_set set = {0};
+    struct err err = {0};
+    assert_int_equal(make((const char *const[]){base, store, alone, NULL}, &set, &err), 0);
+    const struct stack *of_base = stack_set_find(&set, "base"), *of_store = stack_set_find(&set, "store");
+    cleanup_config struct config config = {0};
+    config_set(&config, "STORE_ENABLED", "true", 1);
+    config_set(&config, "STORE_NAME", "", 2);
+    config_set(&config, "BASE_STORES", "x", 3);
+    assert_true(stack_is_enabled(&set, of_store, &config));
+    assert_false(stack_is_enabled(&set, of_base, &config));
+    assert_true(stack_holds(&set, NULL, &config));
+    assert_true(stack_holds(&set, "STORE_ENABLED", &config));
+    assert_false(stack_holds(&set, "BASE_ENABLED", &config));
+    assert_true(stack_holds(&set, "STORE_PORT", &config)); // by its default
+    assert_false(stack_holds(&set, "STORE_NAME", &config)); // empty
+    assert_true(stack_holds(&set, "BASE_STORES", &config));
+    assert_false(stack_holds(&set, "NOBODYS_KEY", &config));
+    assert_true(stack_needs(&set, of_base, of_store, &config));
+    assert_false(stack_needs(&set, of_store, of_base, &config));
+    config_set(&config, "STORE_ENABLED", "false", 1);
+    assert_false(stack_needs(&set, of_base, of_store, &config));
+}
+
+static void put(const struct scratch *scratch, const char *name, const char *text) {
+    struct err err = {0};
+    cleanup_free char *path = str_printf(STACK_DIR "/%s", name);
+    assert_int_equal(file_mkdirs(scratch->fd, STACK_DIR "/alone", 0755, &err), 0);
+    assert_int_equal(file_publish(scratch->fd, path, text, strlen(text), 0644, &err), 0);
+}
+
+static void test_load(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    struct stack_set set = {0};
+    assert_int_equal(stack_set_load(scratch->fd, &set, &err), 0);
+    assert_int_equal(set.count, 0);
+    stack_set_done(&set);
+    put(scratch, "base.json", base);
+    put(scratch, "store.json", store);
+    put(scratch, "alone/template", "{{! no stack}}");
+    assert_int_equal(stack_set_load(scratch->fd, &set, &err), 0);
+    assert_int_equal(set.count, 2);
+    assert_string_equal(set.stacks[0]->name, "store");
+    stack_set_done(&set);
+    put(scratch, "other.json", alone);
+    assert_true(stack_set_load(scratch->fd, &set, &err) < 0);
+    assert_string_equal(err.text, "/usr/lib/webops/stacks: other.json: the stack in it is called 'alone'");
+    put(scratch, "other.json", "{}");
+    assert_true(stack_set_load(scratch->fd, &set, &err) < 0);
+    assert_string_equal(err.text, "/usr/lib/webops/stacks: other.json: format: expected 1");
+    put(scratch, "other.json", HEAD("other", "OTHER") ", \"persist\": [\"/\"]}");
+    assert_true(stack_set_load(scratch->fd, &set, &err) < 0);
+    assert_string_equal(err.text, "/usr/lib/webops/stacks/other.json: persist[0]: expected a directory below /etc");
+    assert_int_equal(set.count, 0);
+}
+
+static void test_too_many(void **state) {
+    struct scratch *scratch = *state;
+    struct stack_set set = {0};
+    struct err err = {0};
+    for (int i = 0; i <= STACK_MAX_STACKS; i++) {
+        cleanup_free char *file = str_printf("s%d.json", i), *json = str_printf(HEAD("s%d", "S%d") "}", i, i);
+        put(scratch, file, json);
+    }
+    assert_int_equal(stack_set_load(scratch->fd, &set, &err), -E2BIG);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order), cmocka_unit_test(test_rules)};
-    return cmocka_run_group_tests_name("stack_set", tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_shared_key),
+        cmocka_unit_test(test_moved),
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_holds_and_needs),
+        cmocka_unit_test_setup_teardown(test_load, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_too_many, scratch_setup, scratch_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ static const struct schema_key keys[] = {
     {.name = "NAME", .type = SCHEMA_NAME, .fallback = "node1"},
     {.name = "HOSTS", .type = SCHEMA_HOST_LIST},
     {.name = "KEYS", .type = SCHEMA_SSH_KEYS},
-    {.name = "PEERS", .type = SCHEMA_TEXT},
+    {.name = "PEERS", .type = SCHEMA_PEER_LIST},
     {.name = "NET#_ADDRESS", .type = SCHEMA_CIDR_LIST},
     {.name = "PW_FILE", .type = SCHEMA_SECRET_FILE, .fallback = "/webops/secrets/pw.secret"},
     {.name = NULL},
@@ -146,8 +146,10 @@ static const struct error_case error_cases[] = {
     {NULL, "{{.}}", "t:1: a '.' has no meaning outside of {{#each"},
     {NULL, "{{#if .name}}{{/if}}", "t:1: a '.' has no meaning"},
     {NULL, "{{#each HOSTS}}{{/each}}{{.}}", "t:1: a '.' has no meaning"},
-    {NULL, "{{#each HOSTS}}{{.names}}{{/each}}", "t:1: the tag holds more"},
+    {NULL, "{{#each PEERS}}{{.names}}{{/each}}", "t:1: the tag holds more"},
     {NULL, "{{#each HOSTS}}{{.port}}{{/each}}", "t:1: the tag holds more"},
+    {NULL, "{{#each HOSTS}}{{.name}}{{/each}}", "t:1: HOSTS: has no .name and .address"},
+    {NULL, "{{#each PEERS}}{{#each HOSTS}}{{.name}}{{/each}}{{/each}}", "t:1: HOSTS: has no .name and .address"},
     {NULL, "{{#each NUMBER}}{{/each}}", "t:1: NUMBER: is no list"},
     {NULL, "{{#each .}}{{/each}}", "t:1: a key"},
     {NULL, "{{#sep}}{{/sep}}", "t:1: {{#sep}} has no meaning outside"},
@@ -179,7 +181,7 @@ static const struct error_case error_cases[] = {
     {"", "\n{{secret PW_FILE}}", "t:2: PW_FILE: there is no such secret"},
     {"TEXT\n", "{{word TEXT}}", "t:1: TEXT: an empty value cannot be a word"},
     {"TEXT\ntop hidden", "{{word TEXT}}", "t:1: TEXT: only letters"},
-    {"PEERS\nn1=a hidden", "{{#each PEERS}}\n{{.name}}\n{{/each}}", "t:2: PEERS: an item is not of the form name=address"},
+    {"PEERS\nn1=a hidden", "{{#each PEERS}}\n{{.name}}\n{{/each}}", "t:2: PEERS: an item is not name=address"},
     {"PEERS\nn1=hidden;", "{{#each PEERS}}{{word .address}}{{/each}}", "t:1: PEERS: only letters"},
 };
 
@@ -206,7 +208,7 @@ static void test_check(void **state) {
     (void)state;
     struct err err = {0};
     bool uses_secret = true;
-    const char *without = "{{PW_FILE}} {{TEXT}}", *with = "{{#if A_BOOL}}{{secret PW_FILE}}{{/if}}";
+    const char *without = "{{PW_FILE}}\n{{TEXT}}", *with = "{{#if A_BOOL}}{{secret PW_FILE}}{{/if}}";
     assert_int_equal(template_check("t", without, strlen(without), TEMPLATE_YAML, &schema, &uses_secret, &err), 0);
     assert_false(uses_secret);
     assert_int_equal(template_check("t", with, strlen(with), TEMPLATE_YAML, &schema, &uses_secret, &err), 0);

@@ -9,8 +9,10 @@
 
 #define BIT(format) (1u << TEMPLATE_##format)
 // Formats of one line per value.
-#define LINES (BIT(INI) | BIT(ENV) | BIT(NFT) | BIT(POSTGRESQL) | BIT(PGPASS))
-#define UTF8 (BIT(YAML) | BIT(JSON) | BIT(INI) | BIT(ENV) | BIT(NFT))
+#define LINES (BIT(INI) | BIT(LINE) | BIT(ENV) | BIT(NFT) | BIT(POSTGRESQL) | BIT(PGPASS))
+// Formats that take the rest of a line.
+#define ENDS (BIT(INI) | BIT(LINE))
+#define UTF8 (BIT(YAML) | BIT(JSON) | BIT(INI) | BIT(LINE) | BIT(ENV) | BIT(NFT))
 
 struct hostile {
     const char *value;
@@ -36,9 +38,9 @@ static const struct hostile values[] = {
     {"a #b", 0},
     {"#a", 0},
     {";a", 0},
-    {"| ", BIT(INI)},
-    {" leading", BIT(INI)},
-    {"trailing ", BIT(INI)},
+    {"| ", ENDS},
+    {" leading", ENDS},
+    {"trailing ", ENDS},
     {"\ttab", LINES},
     {"{{NAME}}", 0},
     {"{a: b, c: [d]}", 0},
@@ -53,12 +55,12 @@ static const struct hostile values[] = {
     {"\"; touch /tmp/webops-hostile; \"", BIT(NFT)},
     {"${HOME} $HOME $$ !! ~root", 0},
     {"a && b || c > d < e | f & g", 0},
-    {"\\", BIT(INI) | BIT(NFT)},
-    {"ends\\", BIT(INI) | BIT(NFT)},
-    {"ends\\\\", BIT(INI) | BIT(NFT)},
-    {"\\n\\x41\\u0041\\", BIT(INI) | BIT(NFT)},
+    {"\\", ENDS | BIT(NFT)},
+    {"ends\\", ENDS | BIT(NFT)},
+    {"ends\\\\", ENDS | BIT(NFT)},
+    {"\\n\\x41\\u0041\\", ENDS | BIT(NFT)},
     {"\\n\\x41\\u0041\\'.", BIT(NFT)},
-    {"'\\'' '\\", BIT(INI) | BIT(NFT)},
+    {"'\\'' '\\", ENDS | BIT(NFT)},
     {"%n %H %% %", 0},
     {"[Service]", 0},
     {"=", 0},
@@ -96,6 +98,7 @@ static const struct format_case formats[] = {
      "before: 1\nvalue: {{secret V_FILE}}\nlist: [{{secret V_FILE}}, {{secret V_FILE}}]\n{{secret V_FILE}}: key\nafter:\n  - 2\n"},
     {TEMPLATE_JSON, "{\"before\": 1, \"value\": {{secret V_FILE}}, \"list\": [{{secret V_FILE}},{{secret V_FILE}}], \"after\": 2}\n"},
     {TEMPLATE_INI, "[Unit]\nDescription={{secret V_FILE}}\n[Service]\nExecStart=/bin/true\n"},
+    {TEMPLATE_LINE, "[Unit]\nDescription={{secret V_FILE}}\n[Service]\nExecStart=/bin/true\n"},
     {TEMPLATE_ENV, "BEFORE=1\nVERSION_ID={{secret V_FILE}}\nBUILD_ID=2\nAFTER=2\n"},
     {TEMPLATE_SHELL, "v={{secret V_FILE}}\nset -- a {{secret V_FILE}} c # end\nprintf '%s[%s][%s]' $# \"$v\" \"$2\"\n"},
     {TEMPLATE_NFT, "table inet t {\n chain c {\n  accept comment {{secret V_FILE}}\n  drop\n }\n}\n"},
@@ -179,12 +182,13 @@ static void hostile_values(const struct format_case *format) {
 FORMAT_TEST(yaml, 0)
 FORMAT_TEST(json, 1)
 FORMAT_TEST(ini, 2)
-FORMAT_TEST(env, 3)
-FORMAT_TEST(shell, 4)
-FORMAT_TEST(nft, 5)
-FORMAT_TEST(postgresql, 6)
-FORMAT_TEST(pgpass, 7)
-FORMAT_TEST(raw, 8)
+FORMAT_TEST(line, 3)
+FORMAT_TEST(env, 4)
+FORMAT_TEST(shell, 5)
+FORMAT_TEST(nft, 6)
+FORMAT_TEST(postgresql, 7)
+FORMAT_TEST(pgpass, 8)
+FORMAT_TEST(raw, 9)
 
 // No byte outside of the set passes as a word, in any format, and '%' is doubled where it means something.
 static void test_words(void **state) {
@@ -225,9 +229,10 @@ static void test_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml),  cmocka_unit_test(test_json),  cmocka_unit_test(test_ini),        cmocka_unit_test(test_env),
-        cmocka_unit_test(test_shell), cmocka_unit_test(test_nft),   cmocka_unit_test(test_postgresql), cmocka_unit_test(test_pgpass),
-        cmocka_unit_test(test_raw),   cmocka_unit_test(test_words), cmocka_unit_test(test_nul),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_yaml),   cmocka_unit_test(test_json),  cmocka_unit_test(test_ini),   cmocka_unit_test(test_line),
+        cmocka_unit_test(test_env),    cmocka_unit_test(test_shell), cmocka_unit_test(test_nft),   cmocka_unit_test(test_postgresql),
+        cmocka_unit_test(test_pgpass), cmocka_unit_test(test_raw),   cmocka_unit_test(test_words), cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which stacks an image has, so that a configuration for it can be checked before it boots.
+#pragma once
+#include "common/stack.h"
+
+// From the build.json beside the image. Without one: all stacks that came with this program, which is more than the image may have.
+int image_stacks_load(const char *image, struct stack_set *ret_set, struct err *err) must_check nonnull(1, 2, 3);

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three machines of one image that are an etcd and PostgreSQL cluster, a client that writes, and a watcher of who may be written to.
+
+Used by test_patroni.py and by scripts/demo-patroni.
+"""
+import collections
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+
+from images import good, webops_image
+from vm import BOOT_SECONDS, VM, Access, Link
+
+NAMES = ("n1", "n2", "n3")
+INTERFACE = "enp0s6"  # the card on the Link, behind that to the outside
+OWN = """\
+OPERATOR_USER=ops
+OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
+SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
+SSH_RATE_LIMIT=0
+NTP_SERVERS=
+POSTGRES_SHARED_BUFFERS_MB=64
+"""
+
+# Both run on a node, as root, from standard input. The connection is given up after 3 s without an answer, so that an outage shows as one.
+WRITER = """
+import psycopg2, sys, time
+password = open("/run/webops/patroni/superuser.password").read().strip()
+def connect():
+    return psycopg2.connect(host={host!r}, dbname="postgres", user="postgres", password=password, sslmode="verify-full",
+                            sslrootcert="/run/webops/patroni/ca.pem", connect_timeout=3, tcp_user_timeout=3000,
+                            keepalives_idle=1, keepalives_interval=1, keepalives_count=3, options="-c statement_timeout=5000")
+connection, number = None, {start}
+while True:
+    try:
+        if connection is None:
+            connection = connect()
+        with connection, connection.cursor() as cursor:
+            cursor.execute("INSERT INTO counter VALUES (%s)", (number,))
+        print("ack", number, flush=True)
+        number += 1
+        time.sleep(0.1)
+    except psycopg2.Error as error:
+        print("lost", number, str(error).strip().split(chr(10))[0], flush=True)
+        number += 1  # it may have been written all the same: never the same number twice
+        try:
+            connection and connection.close()
+        except psycopg2.Error:
+            pass
+        connection = None
+        time.sleep(0.2)
+"""
+SAMPLER = """
+import psycopg2, time, os, pwd
+user = pwd.getpwnam("postgres")
+os.setgid(user.pw_gid); os.setuid(user.pw_uid)
+connection = None
+while True:
+    try:
+        connection = connection or psycopg2.connect(host="/var/run/postgresql", dbname="postgres", user="postgres", connect_timeout=2)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT NOT pg_is_in_recovery()")
+            print("primary" if cursor.fetchone()[0] else "replica", flush=True)
+    except psycopg2.Error:
+        connection = None
+        print("down", flush=True)
+    time.sleep(0.5)
+"""
+
+Event = collections.namedtuple("Event", "time words")
+
+
+class Stream:
+    """A program on a node that prints lines until it is stopped; each gets this host's time."""
+
+    def __init__(self, vm, program):
+        self.events = []
+        # A connection of its own: the shared one would end with it. The password for sudo is the first line, the program the rest.
+        command = [*vm._ssh("-o", "ControlPath=none", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3"),
+                   "sudo -S -p '' python3 -u -c " + shlex.quote(program)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process.stdin.write(vm.password + "\n")
+        self.process.stdin.flush()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.events.append(Event(time.monotonic(), line.split()))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(30)
+        self.thread.join(30)
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+class Writer(Stream):
+    def __init__(self, vm, host, start):
+        self.start = start
+        super().__init__(vm, WRITER.format(host=host, start=start))
+
+    def acknowledged(self):
+        return [int(event.words[1]) for event in self.events if event.words[0] == "ack"]
+
+    def next(self):
+        return max([int(event.words[1]) for event in self.events if len(event.words) > 1], default=self.start) + 1
+
+    def wait(self, count=5, timeout=120):
+        """Until so many further rows are acknowledged."""
+        wanted, deadline = len(self.acknowledged()) + count, time.monotonic() + timeout
+        while len(self.acknowledged()) < wanted:
+            assert time.monotonic() < deadline, f"{count} writes took more than {timeout} s: {[e.words for e in self.events[-3:]]}"
+            time.sleep(0.2)
+
+    def longest_gap(self):
+        times = [event.time for event in self.events if event.words[0] == "ack"]
+        return max((later - earlier for earlier, later in zip(times, times[1:])), default=0.0)
+
+
+class Cluster:
+    def __init__(self, image, dir, link=None, vip="10.97.0.100", memory=1024, prefix="patroni"):
+        self.image, self.dir, self.vip, self.memory, self.prefix = image, dir, vip, memory, prefix
+        self.link = link or Link()
+        self.access, self.vms = {}, {}
+        shutil.rmtree(dir, ignore_errors=True)
+        dir.mkdir(parents=True)
+        nodes = [word for number, name in enumerate(NAMES, 1) for word in ("--node", f"{name}={Link.address(number)}")]
+        good(webops_image("secrets", "new-cluster", dir / "secrets", "--name", "db", *nodes, "--vip", f"{vip}/24", "--interface", INTERFACE))
+
+    def _access(self, name):
+        if name not in self.access:
+            self.access[name] = access = Access()
+            for secret in (self.dir / "secrets" / "nodes" / name / "secrets").iterdir():
+                access.add_secret(secret.name, secret.read_text())
+        return self.access[name]
+
+    def config(self, name):
+        number = NAMES.index(name) + 1
+        return (self.dir / "secrets" / "nodes" / name / "config.env").read_text() + OWN + self.link.config(number)
+
+    def start(self, name, fresh=False, extra=""):
+        """Switches a node on; its disk is kept from one start to the next. `extra` counts for a fresh one, which reads its configuration."""
+        disk = self.dir / f"{name}.qcow2"
+        if fresh:
+            for old in self.dir.glob(f"{name}.qcow2*"):
+                old.unlink()
+        vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, extra=self.link.arguments(NAMES.index(name) + 1), keep=disk,
+                access=self._access(name), keep_access=True, memory=self.memory, cpus=1)
+        self.vms[name] = vm
+        return vm
+
+    def kill(self, name):
+        """As a power cut does it."""
+        vm = self.vms.pop(name)
+        vm.cut_power()
+        vm.stop()
+
+    def wait_healthy(self, *names, timeout=2 * BOOT_SECONDS):
+        for name in names or self.vms:
+            self.vms[name].wait_healthy(timeout=timeout)
+
+    def members(self, through):
+        """What Patroni of one node says of all: name → role and state; empty while it does not answer."""
+        result = self.vms[through].root("runuser -u postgres -- /usr/lib/webops/patroni/ctl list -f tsv", check=False, timeout=60)
+        lines = [line.split("\t") for line in result.stdout.splitlines() if "\t" in line]
+        if result.returncode or not lines:
+            return {}
+        head = lines[0]
+        return {row["Member"]: row for row in (dict(zip(head, line)) for line in lines[1:])}
+
+    def leader(self, through=None):
+        for name in [through] if through else list(self.vms):
+            for member, row in self.members(name).items():
+                if row["Role"].lower() == "leader" and row["State"].lower() in ("running", "streaming"):
+                    return member
+        return None
+
+    def wait_leader(self, *, unlike=None, through=None, timeout=180):
+        deadline = time.monotonic() + timeout
+        while True:
+            leader = self.leader(through)
+            if leader and leader != unlike:
+                return leader
+            assert time.monotonic() < deadline, f"no new leader within {timeout} s"
+            time.sleep(1)
+
+    def wait_complete(self, timeout=300):
+        """One leader, one synchronous standby at least, everybody streams."""
+        deadline = time.monotonic() + timeout
+        while True:
+            members = self.members(next(iter(self.vms)))
+            roles = [row["Role"].lower() for row in members.values()]
+            if (len(members) == len(NAMES) and roles.count("leader") == 1 and any("sync" in role for role in roles)
+                    and all(row["State"].lower() in ("running", "streaming") for row in members.values())):
+                return members
+            assert time.monotonic() < deadline, f"not complete within {timeout} s: {members}"
+            time.sleep(2)
+
+    def sql(self, name, statement):
+        """On that node, through its socket."""
+        return self.vms[name].root_out(f"runuser -u postgres -- psql -qAtX -c {shlex.quote(statement)}")
+
+    def holder(self):
+        """Who has the address that follows the leader."""
+        return [name for name, vm in self.vms.items() if f" {self.vip}/" in vm.out(f"ip -4 -o address show dev {INTERFACE}")]
+
+    def watch(self, *names):
+        """Samplers on these nodes."""
+        return {name: Stream(self.vms[name], SAMPLER) for name in names or self.vms}
+
+    def close(self):
+        for vm in self.vms.values():
+            vm.stop()
+        for access in self.access.values():
+            access.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def stints(events):
+    """[(first, last)] of unbroken runs of samples that say primary."""
+    found, first, last = [], None, None
+    for event in events:
+        if event.words == ["primary"]:
+            first, last = event.time if first is None else first, event.time
+        elif first is not None:
+            found.append((first, last))
+            first = None
+    return found + ([(first, last)] if first is not None else [])
+
+
+def overlap(streams):
+    """For how long two nodes said at the same time that they may be written to."""
+    worst = 0.0
+    runs = {name: stints(stream.events) for name, stream in streams.items()}
+    for one in runs:
+        for other in runs:
+            if one < other:
+                for first in runs[one]:
+                    for second in runs[other]:
+                        worst = max(worst, min(first[1], second[1]) - max(first[0], second[0]))
+    return worst

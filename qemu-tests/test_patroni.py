@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three machines that are one database: it forms, and loses no acknowledged row whatever happens to one of them, or to all.
+
+The scenarios share the machines and run in the order of this file. What they measure is written to out/qemu-logs/patroni.json.
+"""
+import json
+import statistics
+import time
+
+import images
+import pytest
+from cluster import NAMES, Cluster, Writer, overlap
+from vm import LOGS, OUT, ROOT
+
+pytestmark = pytest.mark.full
+HERE = ROOT / "qemu-tests"
+JITTER = 2.0  # seconds that two samples of different machines may be apart in truth and look simultaneous here
+MEASURED = {}
+TTL = 30  # PATRONI_TTL
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    image = images.build(HERE / "profiles" / "cluster.yaml", OUT / "cluster")
+    with Cluster(image.raw, OUT / "cluster-state") as cluster:
+        yield cluster
+    if MEASURED:
+        summary = {what: {"runs": len(values), "median": statistics.median(values), "max": max(values)} for what, values in MEASURED.items()}
+        (LOGS / "patroni.json").write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def measured(what, seconds):
+    MEASURED.setdefault(what, []).append(round(seconds, 1))
+
+
+def follower(cluster, leader):
+    return next(name for name in cluster.vms if name != leader)
+
+
+def verify_rows(cluster, writer):
+    """Every acknowledged row is there once; more may be, whose answer was lost on the way."""
+    acknowledged = writer.acknowledged()
+    assert acknowledged
+    found = {int(line) for line in cluster.sql(cluster.wait_leader(), f"SELECT id FROM counter WHERE id >= {writer.start}").splitlines()}
+    lost = [number for number in acknowledged if number not in found]
+    assert not lost, f"{len(lost)} of {len(acknowledged)} acknowledged rows are lost: {lost[:10]}"
+
+
+def next_number(cluster):
+    return int(cluster.sql(cluster.wait_leader(), "SELECT coalesce(max(id), 0) + 1000 FROM counter"))
+
+
+class Disturbance:
+    """Writes through the address that follows the leader and samples all nodes while something happens; then everything must add up."""
+
+    def __init__(self, cluster, what):
+        self.cluster, self.what = cluster, what
+
+    def __enter__(self):
+        self.members = self.cluster.wait_complete()
+        self.leader = self.cluster.wait_leader()
+        self.client = follower(self.cluster, self.leader)
+        self.samplers = self.cluster.watch()
+        self.writer = Writer(self.cluster.vms[self.client], self.cluster.vip, next_number(self.cluster))
+        self.writer.wait()
+        return self
+
+    def wait_writes(self, timeout=240):
+        """Writes go on; how long they did not is the measured time."""
+        self.writer.wait(10, timeout=timeout)
+        measured(self.what, self.writer.longest_gap())
+
+    def __exit__(self, kind, *_):
+        self.writer.stop()
+        for sampler in self.samplers.values():
+            sampler.stop()
+        if kind is None:
+            assert overlap(self.samplers) <= JITTER, f"two nodes could be written to for {overlap(self.samplers):.1f} s"
+            verify_rows(self.cluster, self.writer)
+
+
+def test_forms_from_cold_with_a_late_node(cluster):
+    begin = time.monotonic()
+    for name in ("n3", "n1"):
+        cluster.start(name)
+    time.sleep(60)
+    cluster.start("n2")
+    cluster.wait_healthy()
+    members = cluster.wait_complete()
+    measured("formed", time.monotonic() - begin)
+    assert sorted(members) == list(NAMES)
+    leader = cluster.wait_leader()
+    assert cluster.holder() == [leader]
+    for vm in cluster.vms.values():
+        status = vm.status()
+        assert status["health"]["healthy"] is True, status["health"]
+    cluster.sql(leader, "CREATE TABLE counter (id bigint PRIMARY KEY, at timestamptz DEFAULT clock_timestamp())")
+
+
+def test_apply_again_changes_nothing(cluster):
+    vm = cluster.vms[cluster.wait_leader()]
+    units = "webops-etcd.service webops-patroni.service"
+    before = vm.root_out(f"systemctl show -p InvocationID --value {units}")
+    vm.root("webops apply")
+    assert vm.root_out(f"systemctl show -p InvocationID --value {units}") == before
+
+
+def test_leader_is_switched_off(cluster):
+    with Disturbance(cluster, "leader switched off") as now:
+        now.samplers.pop(now.leader).stop()
+        cluster.kill(now.leader)
+        now.wait_writes()
+        assert cluster.wait_leader(unlike=now.leader) != now.leader
+    cluster.start(now.leader)
+    cluster.wait_healthy(now.leader)
+    cluster.wait_complete()
+
+
+def test_patroni_is_killed(cluster):
+    with Disturbance(cluster, "Patroni killed -9") as now:
+        cluster.vms[now.leader].root("systemctl kill -s KILL --kill-whom=main webops-patroni.service")
+        time.sleep(TTL + 10)  # a leader that nobody minds would have lost its office by then
+        now.wait_writes()
+    cluster.wait_complete()
+
+
+def test_leader_is_partitioned_away(cluster):
+    with Disturbance(cluster, "leader partitioned away") as now:
+        cluster.vms[now.leader].plug(False)
+        now.wait_writes()
+        time.sleep(10)
+        assert cluster.wait_leader(unlike=now.leader, through=now.client) != now.leader
+        assert now.samplers[now.leader].events[-1].words != ["primary"]
+        cluster.vms[now.leader].plug(True)
+        cluster.wait_complete()
+
+
+def test_all_are_switched_off_at_once(cluster):
+    leader = cluster.wait_leader()
+    writer = Writer(cluster.vms[follower(cluster, leader)], cluster.vip, next_number(cluster))
+    writer.wait(20)
+    for name in NAMES:
+        cluster.kill(name)
+    writer.stop()
+    begin = time.monotonic()
+    for name in NAMES:
+        cluster.start(name)
+    cluster.wait_healthy()
+    cluster.wait_complete()
+    measured("back after all were switched off", time.monotonic() - begin)
+    verify_rows(cluster, writer)
+
+
+def test_lost_state_rejoins(cluster):
+    """docs/stacks/patroni.md, "A node is lost": the member is replaced in etcd, the new machine copies the database."""
+    leader = cluster.wait_leader()
+    lost = follower(cluster, leader)
+    cluster.kill(lost)
+    cluster.vms[leader].root(f"runuser -u etcd -- /usr/lib/webops/etcd/replace {lost}", timeout=120)
+    vm = cluster.start(lost, fresh=True, extra="ETCD_INITIAL_STATE=existing\n")
+    cluster.wait_healthy(lost)
+    cluster.wait_complete()
+    rows = "SELECT count(*) FROM counter"
+    assert cluster.sql(lost, rows) == cluster.sql(leader, rows)
+    assert vm.status()["health"]["healthy"] is True
+
+
+def test_clean_reboot_of_the_leader_switches_over(cluster):
+    with Disturbance(cluster, "leader restarted") as now:
+        vm = cluster.vms[now.leader]
+        since = vm.mark()
+        now.samplers.pop(now.leader).stop()
+        vm.root("systemctl --no-block reboot", check=False)
+        vm.disconnect()
+        now.wait_writes()
+        vm.wait_healthy(since)
+    cluster.wait_complete()
