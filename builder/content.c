@@ -228,7 +228,7 @@ int content_plan(const struct layer_request *request, struct content *ret_conten
     static int (*const parts[])(const struct layer_request *, struct content *, struct err *) = {
         plan_files, plan_programs, plan_enable, plan_mask, plan_remove, plan_fetch, plan_stack, plan_extra,
     };
-    cleanup_content struct content content = {0};
+    cleanup_content struct content content = {.layer = request->layer};
     int r = 0;
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(parts); i++)
         r = parts[i](request, &content, err);
@@ -271,13 +271,26 @@ static int check_item(const struct content *content, struct content_item *item, 
     return 0;
 }
 
+static int check_stack(const struct content *content, struct index *below, struct err *err) {
+    const struct recipe_layer *layer = content->layer;
+    for (unsigned i = 0; i < layer->stack_units.count; i++)
+        if (!has_unit(content, below, layer->stack_units.items[i]))
+            return err_set(err, -ENOENT, "stack: no layer has the unit %s", layer->stack_units.items[i]);
+    for (unsigned i = 0; i < layer->stack_programs.count; i++) {
+        const char *path = layer->stack_programs.items[i] + 1;
+        if (!find(content, path) && !index_find(below, path))
+            return err_set(err, -ENOENT, "stack: no layer has the program /%s", path);
+    }
+    return 0;
+}
+
 int content_check(struct content *content, struct index *below, struct err *err) {
     for (size_t i = 0; i < content->count; i++) {
         int r = check_item(content, &content->items[i], below, err);
         if (r < 0)
             return r;
     }
-    return 0;
+    return content->layer ? check_stack(content, below, err) : 0;
 }
 
 static bool parse_id(const char *text, unsigned *ret_id) {

@@ -22,6 +22,7 @@ struct content_item {
 struct content {
     struct content_item *items; // sorted by path
     size_t count;
+    const struct recipe_layer *layer; // the recipe's own; NULL = no stack to check
 };
 
 void content_done(struct content *content);
@@ -29,7 +30,7 @@ void content_done(struct content *content);
 // there are errors naming the part. Downloads must already lie in downloads_dir under their hash.
 int content_plan(const struct layer_request *request, struct content *ret_content, struct err *err) must_check nonnull(1, 2, 3);
 // Against what lies below (`below`: lower layers and the layer's own packages): a file over a directory or the other way round, an enabled unit
-// that nobody has, a removed path that is not there. A directory that is there already keeps its mode and owner unless the recipe gives a mode.
+// that nobody has, a removed path that is not there, a unit or program that the layer's stack names and nobody brings. A directory that is there already keeps its mode and owner unless the recipe gives a mode.
 int content_check(struct content *content, struct index *below, struct err *err) must_check nonnull(1, 2, 3);
 // Looks owners up in the text of /etc/passwd and /etc/group.
 int content_owners(struct content *content, const char *passwd, const char *group, struct err *err) must_check nonnull(1, 2, 3, 4);

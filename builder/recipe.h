@@ -56,6 +56,7 @@ struct recipe_layer {
     char *dir; // overlays/<name>; its files/ is the tree that is put on top
     char *stack_json; // of its stack.yaml as it goes into the image; NULL = it has none
     struct strings templates; // files of dir/templates that the stack names
+    struct strings stack_units, stack_programs; // what it starts and runs, and the image must have
 };
 
 // profiles/<name>.yaml

@@ -201,9 +201,12 @@ void recipe_image_free(struct recipe_image *image) {
 }
 
 void recipe_layer_done(struct recipe_layer *layer) {
-    for (unsigned i = 0; i < layer->templates.count; i++)
-        free(layer->templates.items[i]);
-    free(layer->templates.items);
+    struct strings *const lists[] = {&layer->templates, &layer->stack_units, &layer->stack_programs};
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        for (unsigned j = 0; j < lists[i]->count; j++)
+            free(lists[i]->items[j]);
+        free(lists[i]->items);
+    }
     free(layer->stack_json);
     free(layer->dir);
 }

@@ -57,11 +57,18 @@ static int complain_at(const struct recipe_layer *layer, struct err *err) {
     return recipe_stack_complain(text, size, path, err);
 }
 
-static bool has_template(const struct recipe_layer *layer, const char *name) {
-    for (unsigned i = 0; i < layer->templates.count; i++)
-        if (strcmp(layer->templates.items[i], name) == 0)
+static bool has_text(const struct strings *list, const char *text) {
+    for (unsigned i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], text) == 0)
             return true;
     return false;
+}
+
+static void add_text(struct strings *list, const char *text) {
+    if (has_text(list, text))
+        return;
+    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
+    list->items[list->count++] = str_dup(text);
 }
 
 static int check_template(struct recipe_layer *layer, const struct stack *stack, size_t index, const struct schema *schema,
@@ -83,10 +90,7 @@ static int check_template(struct recipe_layer *layer, const struct stack *stack,
         (void)err_set(err, -EINVAL, "files[%zu].mode: %s uses a secret, so others may have no rights", index, file->template);
         return complain_at(layer, err);
     }
-    if (!has_template(layer, file->template)) {
-        layer->templates.items = mem_resize(layer->templates.items, layer->templates.count + 1, sizeof(*layer->templates.items));
-        layer->templates.items[layer->templates.count++] = str_dup(file->template);
-    }
+    add_text(&layer->templates, file->template);
     return 0;
 }
 
@@ -97,9 +101,28 @@ static int refuse_unused(const struct recipe_layer *layer, struct err *err) {
     if (!dir)
         return errno == ENOENT ? 0 : err_sys(err, -errno, "cannot read %s", path);
     for (const struct dirent *entry; (entry = readdir(dir));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !has_template(layer, entry->d_name))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && !has_text(&layer->templates, entry->d_name))
             return err_set(err, -EINVAL, "%s/%s: no file of stack.yaml is made from it", path, entry->d_name);
     return 0;
+}
+
+static bool is_rendered(const struct stack *stack, const char *unit) {
+    for (size_t i = 0; i < stack->file_count; i++)
+        if (strcmp(strrchr(stack->files[i].path, '/') + 1, unit) == 0)
+            return true;
+    return false;
+}
+
+// A unit may be one of the stack's own files; everything else must be in the image, which content_check() can tell.
+static void collect_needs(struct recipe_layer *layer, const struct stack *stack) {
+    for (size_t i = 0; i < stack->unit_count; i++)
+        if (!is_rendered(stack, stack->units[i].unit))
+            add_text(&layer->stack_units, stack->units[i].unit);
+    for (size_t i = 0; i < stack->check_count; i++)
+        if (stack->checks[i].command.count)
+            add_text(&layer->stack_programs, stack->checks[i].command.items[0]);
+    for (size_t i = 0; i < stack->hook_count; i++)
+        add_text(&layer->stack_programs, stack->hooks[i].command.items[0]);
 }
 
 static int finish_one(struct recipe_layer *layer, const struct stack *stack, const struct schema *schema, struct err *err) {
@@ -115,6 +138,7 @@ static int finish_one(struct recipe_layer *layer, const struct stack *stack, con
     if (json.size > STACK_MAX_BYTES)
         return err_set(err, -EFBIG, "%s/stack.yaml: more than %d bytes as JSON", layer->dir, STACK_MAX_BYTES);
     layer->stack_json = buf_take(&json);
+    collect_needs(layer, stack);
     return 0;
 }
 

@@ -320,7 +320,7 @@ static void test_below(void **state) {
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct content_item item = {.path = TEXT(cases[i].path), .mode = cases[i].mode | 0755};
-        struct content content = {&item, 1};
+        struct content content = {.items = &item, .count = 1};
         cleanup_index struct index below = {0};
         struct err err = {0};
         index_add(&below, "b", S_IFREG | 0644, 0, 0);
@@ -343,7 +343,7 @@ static void test_inherits(void **state) {
     struct content_item items[] = {{.path = TEXT("dir"), .mode = S_IFDIR | 0755},
                                    {.path = TEXT("file"), .mode = S_IFREG | 0644},
                                    {.path = TEXT("own"), .mode = S_IFDIR | 0711, .has_mode = true}};
-    struct content content = {items, 3};
+    struct content content = {.items = items, .count = 3};
     assert_ok(content_check(&content, &below, &err));
     cleanup_free char *have = show(&content, "");
     assert_string_equal(have, "d 2750 7/8 dir\nf 0644 0/0 file\nd 0711 0/0 own\n");
@@ -366,7 +366,7 @@ static void test_enabled_units_exist(void **state) {
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct content_item items[] = {{.path = TEXT("etc/link"), .mode = S_IFLNK, .needs_unit = cases[i].unit},
                                        {.path = TEXT(cases[i].own), .mode = S_IFREG}};
-        struct content content = {items, cases[i].own ? 2 : 1};
+        struct content content = {.items = items, .count = cases[i].own ? 2 : 1};
         if (cases[i].own && strcmp(cases[i].own, "etc/link") < 0) {
             struct content_item first = items[0];
             items[0] = items[1];
@@ -415,7 +415,7 @@ static void test_owners(void **state) {
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct content_item items[] = {{.path = TEXT("a"), .uid = 9, .gid = 9}, {.path = TEXT("b"), .owner = cases[i].owner}};
-        struct content content = {items, 2};
+        struct content content = {.items = items, .count = 2};
         struct err err = {0};
         int r = content_owners(&content, passwd, group, &err);
         if (r != (cases[i].good ? 0 : -ENOENT))
@@ -429,6 +429,40 @@ static void test_owners(void **state) {
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+static void test_stack(void **state) {
+    struct fixture *f = *state;
+    char *templates[] = {TEXT("a.conf"), TEXT("b.conf")};
+    f->recipe.stack_json = TEXT("{}\n");
+    f->recipe.templates = (struct strings){templates, 2};
+    expect_plan(f, "f 0644 0/0 usr/lib/webops/stacks/x.json\n"
+                   "f 0644 0/0 usr/lib/webops/stacks/x/a.conf < /templates/a.conf\n"
+                   "f 0644 0/0 usr/lib/webops/stacks/x/b.conf < /templates/b.conf\n");
+    put(f, "usr/lib/webops/stacks/x.json", 0644);
+    expect_refused(f, -EEXIST, "/usr/lib/webops/stacks/x.json: two parts of the layer bring this path");
+}
+
+// What a stack starts and runs is in its layer or below.
+static void test_stack_needs(void **state) {
+    struct fixture *f = *state;
+    char *units[] = {TEXT("a.service"), TEXT("b@c.timer")}, *programs[] = {TEXT("/usr/bin/a"), TEXT("/usr/lib/b")};
+    static const char *const there[] = {"usr/lib/systemd/system/a.service", "usr/lib/systemd/system/b@.timer", "usr/bin/a", "usr/lib/b"};
+    static const char *const says[] = {"stack: no layer has the unit a.service", "stack: no layer has the unit b@c.timer",
+                                       "stack: no layer has the program /usr/bin/a", "stack: no layer has the program /usr/lib/b", ""};
+    f->recipe.stack_units = (struct strings){units, 2};
+    f->recipe.stack_programs = (struct strings){programs, 2};
+    for (size_t missing = 0; missing <= ARRAY_SIZE(there); missing++) {
+        cleanup_index struct index below = {0};
+        struct content_item own = {.path = TEXT(there[2]), .mode = S_IFREG};
+        struct content content = {.items = &own, .count = missing != 2, .layer = &f->recipe};
+        struct err err = {0};
+        for (size_t i = 0; i < ARRAY_SIZE(there); i++)
+            if (i != missing && i != 2)
+                index_add(&below, there[i], S_IFREG | 0755, 0, 0);
+        assert_int_equal(content_check(&content, &below, &err), missing < ARRAY_SIZE(there) ? -ENOENT : 0);
+        assert_string_equal(err.text, says[missing]);
+    }
+}
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -448,6 +482,8 @@ int main(void) {
         cmocka_unit_test(test_inherits),
         cmocka_unit_test(test_enabled_units_exist),
         cmocka_unit_test(test_owners),
+        cmocka_unit_test_setup_teardown(test_stack, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stack_needs, setup, teardown),
     };
     return cmocka_run_group_tests_name("content", tests, NULL, NULL);
 }
