@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One table of metrics that are single numbers, two functions for those with labels.
 #include "firstboot/metrics.h"
-#include "common/digest.h"
 #include "common/file.h"
+#include "common/slot.h"
 #include "firstboot/bootrecord.h"
 #include "firstboot/drift.h"
 #include "firstboot/update/journal.h"
@@ -91,7 +91,7 @@ int metrics_write(int root_fd, const json_t *health, const struct config *record
     struct metrics_input input = {.health = health, .record = record, .now = (int64_t)time(NULL), .drift_files = count_drift(root_fd)};
     input.applied = last ? json_object_get(report, last) : NULL;
     if (journal_load(root_fd, &journal, err) == 0) {
-        digest_format(journal.manifest.boot.root_hash, 32, hash);
+        hex_format(journal.manifest.boot.root_hash, 32, hash);
         input.is_trial = journal.state == JOURNAL_TRIAL && strcmp(hash, bootrecord_text(record, "ROOT_HASH")) == 0;
         input.has_failed_update = journal.state == JOURNAL_REJECTED;
     }

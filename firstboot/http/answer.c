@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <string.h>
 
-static const char json_type[] = "application/json", text_type[] = "text/plain; charset=utf-8";
+static const char type_json[] = "application/json", type_text[] = "text/plain; charset=utf-8";
 
 void answer_done(struct answer *answer) {
     buf_done(&answer->body);
@@ -23,12 +23,12 @@ void answer_health(const char *text, size_t size, int64_t age_seconds, struct an
     bool is_fresh = age_seconds >= -ANSWER_MAX_AGE_SECONDS && age_seconds <= ANSWER_MAX_AGE_SECONDS;
     bool is_healthy = is_fresh && json_is_true(json_object_get(health, "healthy"));
     const char *why = is_healthy ? NULL : !json_is_object(health) ? "not checked yet" : !is_fresh ? "the last check is too old" : NULL;
-    json_t *public = json_pack("{s:b, s:s*, s:O*, s:O*, s:O*, s:O*, s:o}", "healthy", is_healthy, "why", why, "time",
-                               json_object_get(health, "time"), "profile", json_object_get(health, "profile"), "version",
-                               json_object_get(health, "version"), "slot", json_object_get(health, "slot"), "checks",
-                               checks_without_reasons(json_object_get(health, "checks")));
+    json_t *public =
+        json_pack("{s:b, s:s*, s:O*, s:O*, s:O*, s:O*, s:o}", "healthy", is_healthy, "why", why, "time", json_object_get(health, "time"),
+                  "profile", json_object_get(health, "profile"), "version", json_object_get(health, "version"), "slot",
+                  json_object_get(health, "slot"), "checks", checks_without_reasons(json_object_get(health, "checks")));
     char *body = json_dumps(public, JSON_INDENT(2));
-    *ret_answer = (struct answer){.status = is_healthy ? 200 : 503, .type = json_type};
+    *ret_answer = (struct answer){.status = is_healthy ? 200 : 503, .type = type_json};
     buf_printf(&ret_answer->body, "%s\n", body ? body : "{\"healthy\": false}");
     free(body);
     json_decref(public);
@@ -56,13 +56,16 @@ static const char *reason_of(unsigned status) {
 }
 
 void answer_error(unsigned status, struct answer *ret_answer) {
-    *ret_answer = (struct answer){.status = status, .type = text_type};
+    *ret_answer = (struct answer){.status = status, .type = type_text};
     buf_printf(&ret_answer->body, "%u %s\n", status, reason_of(status));
 }
 
 void answer_format(const struct answer *answer, bool is_head, struct buf *text) {
-    buf_printf(text, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%sCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n",
-               answer->status, reason_of(answer->status), answer->type, answer->body.size, answer->status == 405 ? "Allow: GET, HEAD\r\n" : "");
+    buf_printf(text,
+               "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%sCache-Control: no-store\r\nX-Content-Type-Options: "
+               "nosniff\r\nConnection: close\r\n\r\n",
+               answer->status, reason_of(answer->status), answer->type, answer->body.size,
+               answer->status == 405 ? "Allow: GET, HEAD\r\n" : "");
     if (!is_head)
         buf_add(text, buf_str(&answer->body), answer->body.size);
 }

@@ -16,7 +16,9 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define TIMEOUT_SECONDS 4 // below RuntimeMaxSec= of the unit, so that a slow client is no failed unit
+// Together below RuntimeMaxSec= of the unit, so that a slow client is no failed unit.
+#define READ_SECONDS 3
+#define WRITE_SECONDS 1
 #define MAX_FILE_BYTES (1 << 20)
 
 static const struct sandbox_call calls[] = {
@@ -41,17 +43,20 @@ static int64_t age_of(int root_fd, const char *path) {
 }
 
 // A missing file is an answer, too.
-static void prepare(int root_fd, struct answer answers[2]) {
+static int prepare(const char *root, struct answer answers[2], struct err *err) {
+    cleanup_fd int root_fd = file_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0, err);
+    if (root_fd < 0)
+        return root_fd;
     cleanup_free char *health = NULL, *metrics = NULL;
     size_t health_size = 0, metrics_size = 0;
-    struct err err;
     json_object_seed(0); // before files can no longer be opened
-    if (file_read(root_fd, "run/webops/health.json", MAX_FILE_BYTES, &health, &health_size, &err) < 0)
+    if (file_read(root_fd, "run/webops/health.json", MAX_FILE_BYTES, &health, &health_size, err) < 0)
         health = NULL;
-    if (file_read(root_fd, "run/webops/metrics.prom", MAX_FILE_BYTES, &metrics, &metrics_size, &err) < 0)
+    if (file_read(root_fd, "run/webops/metrics.prom", MAX_FILE_BYTES, &metrics, &metrics_size, err) < 0)
         metrics = NULL;
     answer_health(health, health_size, age_of(root_fd, "run/webops/health.json"), &answers[REQUEST_HEALTH]);
     answer_metrics(metrics, metrics_size, &answers[REQUEST_METRICS]);
+    return 0;
 }
 
 // Whether the descriptor is ready before the deadline.
@@ -90,25 +95,22 @@ static void write_answer(const struct buf *text, int64_t deadline) {
     }
 }
 
-static int serve(int root_fd, struct err *err) {
-    cleanup_answer struct answer health = {0}, metrics = {0}, error = {0};
+static int serve(const char *root, struct answer answers[2], struct err *err) {
+    cleanup_answer struct answer error = {0};
     cleanup_buf struct buf text = {0};
-    struct answer answers[2];
-    prepare(root_fd, answers);
-    health = answers[REQUEST_HEALTH];
-    metrics = answers[REQUEST_METRICS];
+    int r = prepare(root, answers, err);
     signal(SIGPIPE, SIG_IGN);
-    int r = sandbox_enter(TIMEOUT_SECONDS, err);
+    if (r == 0)
+        r = sandbox_enter(READ_SECONDS + WRITE_SECONDS, err);
     if (r == 0)
         r = sandbox_filter(calls, ARRAY_SIZE(calls), err);
     if (r < 0)
         return r;
-    int64_t deadline = clock_ms() + TIMEOUT_SECONDS * INT64_C(1000);
-    struct request request = read_request(deadline);
+    struct request request = read_request(clock_ms() + READ_SECONDS * INT64_C(1000));
     if (request.status != 200)
         answer_error(request.status, &error);
     answer_format(request.status != 200 ? &error : &answers[request.target], request.is_head, &text);
-    write_answer(&text, deadline);
+    write_answer(&text, clock_ms() + WRITE_SECONDS * INT64_C(1000));
     return 0;
 }
 
@@ -124,8 +126,10 @@ static int http(const struct verb *self, int argc, char **argv) {
     int r = opt_parse(self, options, argc, argv, &args, &count);
     if (r >= 0)
         return r;
-    cleanup_fd int root_fd = file_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0, &err);
-    r = root_fd < 0 ? root_fd : serve(root_fd, &err);
+    struct answer answers[2] = {0};
+    r = serve(root, answers, &err);
+    answer_done(&answers[REQUEST_HEALTH]);
+    answer_done(&answers[REQUEST_METRICS]);
     if (r == 0)
         return EXIT_OK;
     log_error("%s", err.text);

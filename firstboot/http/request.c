@@ -72,7 +72,8 @@ struct request request_parse(const char *text, size_t size) {
     struct span rest = {text, size}, line, method, target;
     if (size > REQUEST_MAX_BYTES || !take(&rest, "\r\n", &line) || !take(&line, " ", &method) || !take(&line, " ", &target))
         return bad;
-    if (!is_token(method) || !is_visible(target) || target.size == 0 || target.text[0] != '/' || (!is(line, "HTTP/1.1") && !is(line, "HTTP/1.0")))
+    if (!is_token(method) || !is_visible(target) || target.size == 0 || target.text[0] != '/' ||
+        (!is(line, "HTTP/1.1") && !is(line, "HTTP/1.0")))
         return bad;
     for (;;) {
         if (!take(&rest, "\r\n", &line))
