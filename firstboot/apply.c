@@ -15,13 +15,19 @@ void apply_done(struct apply *apply) {
     for (size_t i = 0; i < apply->changed_count; i++)
         free(apply->changed[i]);
     free(apply->changed);
+    free(apply->changed_actions);
     apply->changed = NULL;
+    apply->changed_actions = NULL;
     apply->changed_count = 0;
 }
 
 void apply_note(struct apply *apply, const char *action, const char *object) {
     apply->changed = mem_resize(apply->changed, apply->changed_count + 1, sizeof(*apply->changed));
+    apply->changed_actions = mem_resize(apply->changed_actions, apply->changed_count + 1, sizeof(*apply->changed_actions));
+    apply->changed_actions[apply->changed_count] = action;
     apply->changed[apply->changed_count++] = str_dup(object);
+    if (apply->is_dry_run)
+        return;
     actionlog_write(apply->root_fd, apply->stage, action, object, "ok");
     log_debug("%s %s", action, object);
 }
@@ -66,22 +72,28 @@ static bool has_content(int root_fd, const struct plan_entry *entry) {
 }
 
 // 1 = written, 0 = was right.
-static int apply_file(int root_fd, const struct plan_entry *entry, struct err *err) {
+static int apply_file(const struct apply *apply, const struct plan_entry *entry, struct err *err) {
     struct stat st;
+    int root_fd = apply->root_fd;
     if (fstatat(root_fd, entry->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == entry->mode &&
         is_owned(entry, &st) && has_content(root_fd, entry))
         return 0;
+    if (apply->is_dry_run)
+        return 1;
     int r = file_publish(root_fd, entry->path, entry->content, entry->size, entry->mode, err);
     if (r >= 0)
         r = set_owner(root_fd, entry, err);
     return r < 0 ? r : 1;
 }
 
-static int apply_link(int root_fd, const struct plan_entry *entry, struct err *err) {
+static int apply_link(const struct apply *apply, const struct plan_entry *entry, struct err *err) {
     char target[256];
+    int root_fd = apply->root_fd;
     ssize_t size = readlinkat(root_fd, entry->path, target, sizeof(target));
     if (size == (ssize_t)entry->size && memcmp(target, entry->content, entry->size) == 0)
         return 0;
+    if (apply->is_dry_run)
+        return 1;
     cleanup_free char *temporary = str_printf("%s.webops-new", entry->path);
     if ((unlinkat(root_fd, temporary, 0) < 0 && errno != ENOENT) || symlinkat(entry->content, root_fd, temporary) < 0 ||
         renameat(root_fd, temporary, root_fd, entry->path) < 0)
@@ -90,10 +102,13 @@ static int apply_link(int root_fd, const struct plan_entry *entry, struct err *e
 }
 
 // Made once; its mode and owner are set, its content is the operator's.
-static int apply_directory(int root_fd, const struct plan_entry *entry, struct err *err) {
+static int apply_directory(const struct apply *apply, const struct plan_entry *entry, struct err *err) {
     struct stat st;
+    int root_fd = apply->root_fd;
     if (fstatat(root_fd, entry->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) && is_owned(entry, &st))
         return 0;
+    if (apply->is_dry_run)
+        return 1;
     if (mkdirat(root_fd, entry->path, 0700) < 0 && errno != EEXIST)
         return err_sys(err, -errno, "cannot create directory /%s", entry->path);
     cleanup_fd int fd = file_open(root_fd, entry->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, err);
@@ -104,12 +119,17 @@ static int apply_directory(int root_fd, const struct plan_entry *entry, struct e
     return 1;
 }
 
+static int keep_entry(const struct apply *apply, const struct plan_entry *entry, struct err *err) {
+    (void)apply, (void)entry, (void)err;
+    return 0;
+}
+
 static int apply_entry(struct apply *apply, const struct plan_entry *entry, struct err *err) {
-    static int (*const kinds[])(int, const struct plan_entry *,
-                                struct err *) = {[PLAN_FILE] = apply_file, [PLAN_LINK] = apply_link, [PLAN_DIRECTORY] = apply_directory};
-    int r = make_parent(apply->root_fd, entry->path, err);
+    static int (*const kinds[])(const struct apply *, const struct plan_entry *, struct err *) = {
+        [PLAN_FILE] = apply_file, [PLAN_LINK] = apply_link, [PLAN_DIRECTORY] = apply_directory, [PLAN_KEEP] = keep_entry};
+    int r = apply->is_dry_run || entry->kind == PLAN_KEEP ? 0 : make_parent(apply->root_fd, entry->path, err);
     if (r >= 0)
-        r = kinds[entry->kind](apply->root_fd, entry, err);
+        r = kinds[entry->kind](apply, entry, err);
     if (r > 0)
         apply_note(apply, "write", entry->path);
     if (r < 0)
@@ -122,20 +142,26 @@ static int remove_unplanned(struct apply *apply, const struct rendered *before, 
         const char *path = before->entries[i].path;
         if (plan_find(plan, path))
             continue;
-        if (unlinkat(apply->root_fd, path, 0) < 0 && errno != ENOENT)
+        if (!apply->is_dry_run && unlinkat(apply->root_fd, path, 0) < 0 && errno != ENOENT)
             return err_sys(err, -errno, "cannot remove /%s", path);
         apply_note(apply, "remove", path);
     }
     return 0;
 }
 
-static int publish_manifest(int root_fd, const struct plan *plan, struct err *err) {
+// The list of what was written covers secrets of stacks: it is root's only.
+static int publish_manifest(int root_fd, const struct plan *plan, const struct rendered *before, struct err *err) {
     cleanup_rendered struct rendered rendered = {0};
     cleanup_buf struct buf text = {0};
     rendered_make(plan, &rendered);
+    for (size_t i = 0; i < before->count; i++) {
+        const struct plan_entry *entry = plan_find(plan, before->entries[i].path);
+        if (entry && entry->kind == PLAN_KEEP)
+            rendered_add(&rendered, &before->entries[i]);
+    }
     rendered_format(&rendered, &text);
     int r = file_mkdirs(root_fd, "run/webops", 0755, err);
-    return r < 0 ? r : file_publish(root_fd, RENDERED_PATH, text.data, text.size, 0644, err);
+    return r < 0 ? r : file_publish(root_fd, RENDERED_PATH, text.data, text.size, 0600, err);
 }
 
 static void keep_first(int r, const struct err *err, int *first, struct err *ret_first) {
@@ -153,7 +179,7 @@ int apply_plan(struct apply *apply, const struct plan *plan, struct err *err) {
     keep_first(remove_unplanned(apply, &before, plan, &failure), &failure, &first, err);
     for (size_t i = 0; i < plan->count; i++)
         keep_first(apply_entry(apply, &plan->entries[i], &failure), &failure, &first, err);
-    if (first == 0 || apply->changed_count > 0)
-        keep_first(publish_manifest(apply->root_fd, plan, &failure), &failure, &first, err);
+    if (!apply->is_dry_run && (first == 0 || apply->changed_count > 0))
+        keep_first(publish_manifest(apply->root_fd, plan, &before, &failure), &failure, &first, err);
     return first;
 }

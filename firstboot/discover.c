@@ -48,8 +48,22 @@ static void take(struct discovered *ret, struct candidate *candidate, struct con
 struct local {
     const char *path, *name;
     bool check_files; // whether the secrets must be in place
+    bool drops_unknown; // keys that this image does not know are left out
     int secrets_fd;
 };
+
+static void drop_unknown(const struct schema *schema, struct config *config) {
+    size_t kept = 0;
+    for (size_t i = 0; i < config->count; i++) {
+        if (schema_find(schema, config->entries[i].key)) {
+            config->entries[kept++] = config->entries[i];
+        } else {
+            free(config->entries[i].key);
+            free(config->entries[i].value);
+        }
+    }
+    config->count = kept;
+}
 
 // A file that stands on the machine already. 0 = taken, -ENOENT = there is none, -EINVAL = refused.
 static int try_local(const struct discover *discover, const struct local *local, struct discovered *ret, struct candidate *candidate) {
@@ -65,7 +79,10 @@ static int try_local(const struct discover *discover, const struct local *local,
         config_problem_add(&candidate->problems, 0, "%s", err.text);
     } else {
         buf_add(&candidate->text, data, size);
-        (void)!schema_parse(discover->schema, data, size, &config, &candidate->problems);
+        (void)!config_parse(data, size, &config, &candidate->problems);
+        if (local->drops_unknown)
+            drop_unknown(discover->schema, &config);
+        (void)!schema_check(discover->schema, &config, &candidate->problems);
         if (local->check_files)
             (void)!schema_check_files(discover->schema, &config, local->secrets_fd, &candidate->problems);
     }
@@ -82,6 +99,8 @@ static int keep_last_good(const struct discover *discover, const struct buf *tex
     struct err ignored;
     cleanup_free char *old = NULL;
     size_t size;
+    if (discover->is_dry_run)
+        return 0;
     if (candidate_read_file(discover->root_fd, DISCOVER_LAST_GOOD, CONFIG_READ_BYTES, &old, &size, &ignored) >= 0 && size == text->size &&
         memcmp(old, buf_str(text), size) == 0)
         return 0;
@@ -95,7 +114,7 @@ static int try_state(const struct discover *discover, struct discovered *ret, st
     struct err ignored;
     cleanup_candidate struct candidate state = {0}, last_good = {0};
     cleanup_fd int secrets_fd = file_open(discover->root_fd, DISCOVER_SECRETS, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, &ignored);
-    const struct local config = {DISCOVER_CONFIG, "state", true, secrets_fd};
+    const struct local config = {DISCOVER_CONFIG, "state", true, false, secrets_fd};
     int r = try_local(discover, &config, ret, &state);
     if (r == -ENOENT)
         return 0;
@@ -103,8 +122,9 @@ static int try_state(const struct discover *discover, struct discovered *ret, st
         r = keep_last_good(discover, &state.text, err);
         return r < 0 ? r : 1;
     }
-    // A secret that is gone, or has the wrong mode, must not take the network and the SSH keys of the last good one away as well.
-    const struct local fallback = {DISCOVER_LAST_GOOD, "last good", false, -1};
+    // A secret that is gone, or has the wrong mode, must not take the network and the SSH keys of the last good one away as well. Nor must
+    // keys of a stack that the other generation had, when this one was gone back to.
+    const struct local fallback = {DISCOVER_LAST_GOOD, "last good", false, true, -1};
     (void)!try_local(discover, &fallback, ret, &last_good);
     return 1;
 }
@@ -119,7 +139,7 @@ static int try_candidate(const struct discover *discover, struct candidate *cand
         refuse(ret, candidate);
         return 0;
     }
-    int r = candidate_remember(candidate, discover->root_fd, err);
+    int r = discover->is_dry_run ? 0 : candidate_remember(candidate, discover->root_fd, err);
     if (r == 0)
         r = keep_last_good(discover, &candidate->text, err);
     take(ret, candidate, &config);
@@ -141,7 +161,7 @@ static int try_source(const struct discover *discover, const struct discover_sou
 
 static void take_default(const struct discover *discover, struct discovered *ret) {
     cleanup_candidate struct candidate candidate = {0};
-    const struct local image = {DISCOVER_DEFAULT, "default", true, -1};
+    const struct local image = {DISCOVER_DEFAULT, "default", true, false, -1};
     if (try_local(discover, &image, ret, &candidate) < 0)
         ret->source = str_dup("default");
 }

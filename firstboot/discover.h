@@ -25,6 +25,7 @@ struct discover {
     int root_fd; // "/" on a machine
     const struct schema *schema;
     bool late; // the network is up: metadata services may be asked; else, if nothing is found, devices are waited for and asked again
+    bool is_dry_run; // a configuration that is found is not remembered
     const struct discover_io *io; // NULL: mount and webops-fetch
 };
 

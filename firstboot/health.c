@@ -28,8 +28,10 @@ static bool run_failing(const struct health_check *checks, const struct health_c
     health->failed = NULL;
     for (size_t i = 0; i < health->count; i++) {
         struct health_result *result = &health->results[i];
+        struct health_context own = *context;
+        own.data = checks[i].data;
         if (result->code < 0)
-            result->code = checks[i].run(context, &result->why);
+            result->code = checks[i].run(&own, &result->why);
         if (result->code < 0 && checks[i].is_final)
             may_wait = false;
         if (result->code < 0 && !health->failed)

@@ -10,6 +10,7 @@ struct health_context {
     int root_fd;
     const struct config *record; // the init's boot record
     const json_t *report; // of `webops apply`; NULL when it never ran
+    const void *data; // of the check that runs; set by health_run()
 };
 
 // One check: 0 = passes, 1 = does not apply to this machine, negative = fails and err says why.
@@ -17,8 +18,9 @@ struct health_check {
     const char *name;
     int (*run)(const struct health_context *context, struct err *err);
     bool is_final; // a failure that waiting does not cure
+    const void *data; // for `run`, in its context
 };
-// The checks of every machine, ended by name == NULL. Stacks will bring tables of their own.
+// The checks of every machine, ended by name == NULL. Those of stacks come behind them: firstboot/stack/checks.h.
 extern const struct health_check health_base_checks[];
 
 struct health_result {

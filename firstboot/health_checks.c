@@ -153,15 +153,15 @@ static int check_watchdog(const struct health_context *context, struct err *err)
 }
 
 const struct health_check health_base_checks[] = {
-    {"slot-integrity", check_slot, true},
-    {"configuration", check_applied, false},
-    {"units", check_units, false},
-    {"verity", check_verity, true},
-    {"root", check_root, true},
-    {"state", check_state, false},
-    {"sshd", check_sshd, false},
-    {"firewall", check_firewall, false},
-    {"network", check_network, false},
-    {"watchdog", check_watchdog, false},
+    {"slot-integrity", check_slot, true, NULL},
+    {"configuration", check_applied, false, NULL},
+    {"units", check_units, false, NULL},
+    {"verity", check_verity, true, NULL},
+    {"root", check_root, true, NULL},
+    {"state", check_state, false, NULL},
+    {"sshd", check_sshd, false, NULL},
+    {"firewall", check_firewall, false, NULL},
+    {"network", check_network, false, NULL},
+    {"watchdog", check_watchdog, false, NULL},
     {0},
 };

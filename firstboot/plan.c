@@ -12,8 +12,8 @@ static const struct {
 } renderers[] = {
     {"hostname", render_hostname}, {"timezone", render_timezone}, {"chrony", render_chrony}, {"journal", render_journal},
     {"network", render_network},   {"dns", render_dns},           {"ssh", render_ssh},       {"user", render_user},
-    {"sudo", render_sudo},         {"firewall", render_firewall}, {"limits", render_limits}, {"sysctl", render_sysctl},
-    {"watchdog", render_watchdog}, {"swap", render_swap},         {"issue", render_issue},
+    {"sudo", render_sudo},         {"limits", render_limits},     {"sysctl", render_sysctl}, {"watchdog", render_watchdog},
+    {"swap", render_swap},         {"issue", render_issue},       {"stacks", render_stacks}, {"firewall", render_firewall},
 };
 
 void plan_done(struct plan *plan) {
@@ -26,6 +26,16 @@ void plan_done(struct plan *plan) {
     free(plan->entries);
     free(plan->sysctls);
     free(plan->hostname);
+    for (size_t i = 0; i < plan->stack_count; i++)
+        free(plan->stacks[i].problem);
+    free(plan->stacks);
+    for (size_t i = 0; i < plan->port_count; i++) {
+        free(plan->ports[i].port);
+        free(plan->ports[i].from4);
+        free(plan->ports[i].from6);
+    }
+    free(plan->ports);
+    config_problems_done(&plan->stack_problems);
     *plan = (struct plan){0};
 }
 
@@ -61,6 +71,8 @@ int plan_make(const struct schema *schema, const struct config *config, const st
         struct plan plan = {0};
         render_all(schema, &view, facts, &plan);
         if (!plan.problem_key) {
+            for (size_t i = 0; i < plan.stack_problems.count; i++)
+                config_problem_add(problems, plan.stack_problems.items[i].line, "%s", plan.stack_problems.items[i].text);
             *ret_plan = plan;
             return 0;
         }

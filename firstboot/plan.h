@@ -4,6 +4,8 @@
 #pragma once
 #include "common/buf.h"
 #include "common/schema.h"
+#include "common/sha256.h"
+#include "firstboot/stack/inputs.h"
 #include <sys/types.h>
 
 // The operator's fixed numbers: files on the state partition keep their owner whatever the name becomes.
@@ -20,9 +22,11 @@ struct facts {
     unsigned hardware_watchdogs, hardware_watchdog; // devices other than softdog: how many, and the number of the first
     bool has_softdog;
     unsigned softdog; // its number
+    const struct stack_inputs *stacks; // NULL = none
 };
 
-enum plan_kind { PLAN_FILE, PLAN_LINK, PLAN_DIRECTORY };
+// PLAN_KEEP: whatever stands there stays, as long as webops wrote it before.
+enum plan_kind { PLAN_FILE, PLAN_LINK, PLAN_DIRECTORY, PLAN_KEEP };
 struct plan_entry {
     enum plan_kind kind;
     char *path; // relative to the root
@@ -38,6 +42,26 @@ struct plan_sysctl {
     long value;
 };
 
+// A stack of the image as planned.
+struct plan_stack {
+    const struct stack *stack;
+    bool is_enabled, is_uninstalled;
+    char *problem; // why its files cannot be rendered: they stay as they are, and it is not started; NULL = they can
+    char digest[2 * SHA256_BYTES + 1]; // of its files: path, mode, owner, content
+};
+static inline bool plan_stack_is_active(const struct plan_stack *stack) {
+    return stack->is_enabled && !stack->is_uninstalled;
+}
+
+// A port that the firewall opens for a stack.
+struct plan_port {
+    const char *stack;
+    char *port; // "2379" or "49152-49215"
+    const char *protocol; // "tcp"
+    bool is_any; // from everywhere
+    char *from4, *from6; // else from these, as the inside of an nft set; "" = none
+};
+
 struct plan {
     struct plan_entry *entries; // sorted by path
     size_t count;
@@ -46,6 +70,11 @@ struct plan {
     char *hostname;
     uint64_t swap_bytes; // 0 = no swap file
     bool needs_softdog;
+    struct plan_stack *stacks; // in start order
+    size_t stack_count;
+    struct plan_port *ports;
+    size_t port_count;
+    struct config_problems stack_problems; // about values of stacks; they cost at most their stack
     bool feeds_watchdog; // systemd is to feed one
     const char *problem_key; // the first key whose value cannot be rendered; NULL when all could
     const char *problem; // why

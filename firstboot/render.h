@@ -13,7 +13,7 @@ typedef void render_fn(const struct render *in);
 
 // One per concern; the table in plan.c runs them in order.
 render_fn render_hostname, render_timezone, render_chrony, render_journal, render_network, render_dns, render_ssh, render_user, render_sudo,
-    render_firewall, render_limits, render_sysctl, render_watchdog, render_swap, render_issue;
+    render_firewall, render_limits, render_sysctl, render_watchdog, render_swap, render_issue, render_stacks;
 
 // Take over the buffer's text.
 void render_file(const struct render *in, const char *path, mode_t mode, struct buf *content) nonnull(1, 2, 4);

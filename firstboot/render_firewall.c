@@ -2,6 +2,7 @@
 // The nftables ruleset. One table of ours, replaced atomically; tables of others (k3s, containers) are left alone. Pure.
 #include "common/schema_types.h"
 #include "firstboot/render.h"
+#include "firstboot/stack/ports.h"
 #include <netinet/in.h>
 #include <string.h>
 
@@ -87,6 +88,7 @@ static void add_table(const struct render *in, struct buf *buf) {
     buf_printf(buf, "\t\ttcp dport %ld goto ssh\n", (long)render_integer(in, "SSH_PORT"));
     add_ports(in, buf, "FIREWALL_ALLOW_TCP", "tcp");
     add_ports(in, buf, "FIREWALL_ALLOW_UDP", "udp");
+    stack_ports_nft(in->plan, buf);
     buf_add_str(buf, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n");
     buf_add_str(buf, output);
     buf_add_str(buf, "}\n");

@@ -29,7 +29,7 @@ void rendered_make(const struct plan *plan, struct rendered *ret_rendered) {
     *ret_rendered = (struct rendered){0};
     for (size_t i = 0; i < plan->count; i++) {
         const struct plan_entry *planned = &plan->entries[i];
-        if (planned->kind == PLAN_DIRECTORY)
+        if (planned->kind == PLAN_DIRECTORY || planned->kind == PLAN_KEEP)
             continue;
         struct rendered_file *entry = add_entry(ret_rendered);
         entry->path = str_dup(planned->path);
@@ -37,6 +37,17 @@ void rendered_make(const struct plan *plan, struct rendered *ret_rendered) {
         entry->mode = planned->mode;
         rendered_hash(planned->content, planned->size, entry->sha256);
     }
+}
+
+static int compare_files(const void *left, const void *right) {
+    return strcmp(((const struct rendered_file *)left)->path, ((const struct rendered_file *)right)->path);
+}
+
+void rendered_add(struct rendered *rendered, const struct rendered_file *file) {
+    struct rendered_file *entry = add_entry(rendered);
+    *entry = *file;
+    entry->path = str_dup(file->path);
+    qsort(rendered->entries, rendered->count, sizeof(*rendered->entries), compare_files);
 }
 
 void rendered_format(const struct rendered *rendered, struct buf *buf) {

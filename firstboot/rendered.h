@@ -23,6 +23,8 @@ struct rendered {
 void rendered_done(struct rendered *rendered);
 // Files and links of a plan; directories are not part of /etc's content.
 void rendered_make(const struct plan *plan, struct rendered *ret_rendered) nonnull(1, 2);
+// Adds a copy of an entry in its place.
+void rendered_add(struct rendered *rendered, const struct rendered_file *file) nonnull(1, 2);
 void rendered_format(const struct rendered *rendered, struct buf *buf) nonnull(1, 2);
 int rendered_parse(const char *text, struct rendered *ret_rendered, struct err *err) must_check nonnull(1, 2, 3);
 // An absent file is an empty list.

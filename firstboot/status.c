@@ -7,6 +7,7 @@
 #include "firstboot/drift.h"
 #include "firstboot/health.h"
 #include "firstboot/report.h"
+#include "firstboot/stack/status.h"
 #include "firstboot/update/slots.h"
 #include <string.h>
 
@@ -89,10 +90,10 @@ json_t *status_gather(int root_fd) {
     json_object_set(apply, "stage", stage ? stage : json_null());
     json_t *update = update_status(root_fd), *slots = json_incref(json_object_get(update, "slots")) ?: json_null();
     json_object_del(update, "slots");
-    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:O?, s:o, s:o, s:o, s:o}", "hostname", hostname, "generation", generation(&record),
-                     "slot", bootrecord_text(&record, "SLOT"), "layers", layers(&record), "config",
+    return json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:O?, s:o, s:o, s:o, s:o, s:o}", "hostname", hostname, "generation",
+                     generation(&record), "slot", bootrecord_text(&record, "SLOT"), "layers", layers(&record), "config",
                      pick(last, config_names, ARRAY_SIZE(config_names)), "apply", apply, "health", health, "drift", drift_count(root_fd),
-                     "errors", last_errors(root_fd), "slots", slots, "update", update);
+                     "errors", last_errors(root_fd), "slots", slots, "update", update, "stacks", stack_status(root_fd));
 }
 
 static const char *text_of(const json_t *object, const char *name, const char *fallback) {
@@ -143,6 +144,7 @@ void status_format(const json_t *status, struct buf *text) {
                (long long)json_integer_value(json_object_get(apply, "changes")));
     format_list(json_object_get(apply, "errors"), "  failed", text);
     format_health(json_object_get(status, "health"), text);
+    stack_status_format(json_object_get(status, "stacks"), text);
     if (json_is_integer(drift))
         buf_printf(text, "%-12s %lld files differ%s\n", "drift", (long long)json_integer_value(drift),
                    json_integer_value(drift) ? "; see: webops drift" : "");

@@ -7,6 +7,7 @@
 #include "firstboot/console.h"
 #include "firstboot/health.h"
 #include "firstboot/report.h"
+#include "firstboot/stack/checks.h"
 #include "firstboot/verbs.h"
 #include "firstboot/update/trial.h"
 #include <errno.h>
@@ -18,7 +19,7 @@ static void print_table(const struct health *health, const char *line) {
     for (size_t i = 0; i < health->count; i++) {
         const struct health_result *result = &health->results[i];
         const char *state = result->code < 0 ? "FAILED" : result->code > 0 ? "n/a" : "ok";
-        printf("%-14s %-7s%s%s\n", result->name, state, result->code < 0 ? " " : "", result->code < 0 ? result->why.text : "");
+        printf("%-20s %-7s%s%s\n", result->name, state, result->code < 0 ? " " : "", result->code < 0 ? result->why.text : "");
     }
     printf("%s\n", line);
 }
@@ -40,10 +41,12 @@ static int check(int root_fd, bool is_boot, bool as_json, struct err *err) {
     int r = bootrecord_load(root_fd, &record, err);
     if (r < 0)
         return r;
-    const struct health_context context = {root_fd, &record, report};
+    cleanup_stack_checks struct stack_checks checks = {0};
+    const struct health_context context = {.root_fd = root_fd, .record = &record, .report = report};
     if (is_boot)
         note_start(root_fd);
-    health_run(health_base_checks, &context, is_boot ? (unsigned)health_setting(&context, "health_timeout", 300) : 0, &health);
+    stack_checks_load(root_fd, &checks);
+    health_run(checks.items, &context, is_boot ? (unsigned)health_setting(&context, "health_timeout", 300) : 0, &health);
     cleanup_json json_t *json = health_json(&health, &record);
     cleanup_free char *line = health_line(&health, &record), *text = json_dumps(json, JSON_INDENT(2));
     if (is_boot)

@@ -3,6 +3,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "firstboot/restart.h"
+#include "firstboot/stack/hooks.h"
 #include "firstboot/update/engine.h"
 #include "firstboot/verbs.h"
 #include <errno.h>
@@ -16,8 +17,14 @@ static int finish(const struct machine *machine, const struct update_options *op
                      "installed; it starts with the next restart of the machine (`systemctl reboot`, or `webops update --reboot`)");
     if (result != UPDATE_REBOOT)
         return EXIT_OK;
+    const struct stack_hooks hooks = {machine->root_fd, machine->is_live, options->is_forced};
+    int r = stack_hooks_before_reboot(&hooks, err);
+    if (r < 0)
+        return err_prefix(err, r, "installed, but not restarted");
     progress_say(progress, "the machine restarts now");
-    int r = restart_machine(machine->is_live, "a new generation is on trial", err);
+    r = restart_machine(machine->is_live, "a new generation is on trial", err);
+    if (r < 0)
+        stack_hooks_forget(&hooks);
     return r < 0 ? r : EXIT_OK;
 }
 
@@ -38,7 +45,8 @@ int verb_update(const struct verb *self, int argc, char **argv) {
         {"channel", 0, OPT_TEXT, &update_options.channel, "NAME", "Follows this channel instead of UPDATE_CHANNEL."},
         {"plan", 0, OPT_FLAG, &update_options.is_plan, NULL, "Shows what would be done and fetched; changes nothing."},
         {"reboot", 0, OPT_FLAG, &update_options.wants_reboot, NULL, "Restarts the machine into the new generation when it is installed."},
-        {"force", 0, OPT_FLAG, &update_options.is_forced, NULL, "Takes a generation that was rejected here before, or an older one."},
+        {"force", 0, OPT_FLAG, &update_options.is_forced, NULL, 
+         "Takes a generation that was rejected here before, or an older one; goes on when a hook of a stack fails."},
         {"automatic", 0, OPT_FLAG, &update_options.is_automatic, NULL,
          "For the timer: does nothing unless UPDATE_AUTO is true and UPDATE_WINDOW is open; restarts the machine."},
         {"root", 0, OPT_TEXT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},

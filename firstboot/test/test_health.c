@@ -44,7 +44,7 @@ static struct config record(void) {
 
 static void all_pass(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"one", passes, false}, {"two", not_here, false}, {0}};
+    static const struct health_check checks[] = {{"one", passes, false, NULL}, {"two", not_here, false, NULL}, {0}};
     cleanup_health struct health health = {0};
     cleanup_config struct config boot = record();
     health_run(checks, &context, 0, &health);
@@ -58,7 +58,7 @@ static void all_pass(void **state) {
 
 static void the_first_failure_is_named(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"one", passes, false}, {"two", fails, false}, {"three", fails, false}, {0}};
+    static const struct health_check checks[] = {{"one", passes, false, NULL}, {"two", fails, false, NULL}, {"three", fails, false, NULL}, {0}};
     cleanup_health struct health health = {0};
     cleanup_config struct config boot = record();
     health_run(checks, &context, 0, &health);
@@ -71,7 +71,7 @@ static void the_first_failure_is_named(void **state) {
 
 static void waiting_helps(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"slow", passes_the_second_time, false}, {0}};
+    static const struct health_check checks[] = {{"slow", passes_the_second_time, false, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 5, &health);
@@ -81,7 +81,7 @@ static void waiting_helps(void **state) {
 
 static void passed_checks_are_not_repeated(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"slow", passes_the_second_time, false}, {"fine", passes, false}, {0}};
+    static const struct health_check checks[] = {{"slow", passes_the_second_time, false, NULL}, {"fine", passes, false, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 5, &health);
@@ -90,7 +90,7 @@ static void passed_checks_are_not_repeated(void **state) {
 
 static void a_final_failure_does_not_wait(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"verity", fails, true}, {0}};
+    static const struct health_check checks[] = {{"verity", fails, true, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 600, &health);
@@ -100,7 +100,7 @@ static void a_final_failure_does_not_wait(void **state) {
 
 static void time_runs_out(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"never", fails, false}, {0}};
+    static const struct health_check checks[] = {{"never", fails, false, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 1, &health);

@@ -18,7 +18,7 @@ static const char *text_at(const json_t *json, const char *object, const char *n
 static void an_empty_root_has_a_status(void **state) {
     (void)state;
     static const char *const names[] = {"hostname", "generation", "slot",   "layers", "config", "apply",
-                                        "health",   "drift",      "errors", "slots",  "update"};
+                                        "health",   "drift",      "errors", "slots",  "update", "stacks"};
     cleanup_root struct support_root root = support_root_make();
     cleanup_json json_t *status = status_gather(root.fd);
     assert_int_equal(json_object_size(status), ARRAY_SIZE(names));

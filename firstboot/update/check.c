@@ -116,6 +116,24 @@ static int check_rejected(const struct question *q, struct err *err) {
                    q->facts->rejected_why);
 }
 
+static bool has_layer(const struct manifest *manifest, const char *name) {
+    for (uint32_t i = 0; i < manifest->layer_count; i++)
+        if (strcmp(manifest->layers[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+// A stack is a layer of the same name. Without it its keys are unknown, and a configuration with unknown keys is not taken.
+static int check_stacks(const struct question *q, struct err *err) {
+    for (unsigned i = 0; i < q->facts->stack_count; i++)
+        if (!has_layer(q->manifest, q->facts->stacks[i]))
+            return err_set(err, -EINVAL,
+                           "it has no stack %s, and config.env has keys of that stack, which it would refuse; uninstall the stack and remove "
+                           "its keys first",
+                           q->facts->stacks[i]);
+    return 0;
+}
+
 static unsigned long long mib(uint64_t bytes) {
     return (unsigned long long)((bytes + (1 << 20) - 1) >> 20);
 }
@@ -164,6 +182,7 @@ static const struct rule {
     [REFUSAL_SAME_SEQUENCE] = {"same-sequence", check_same_sequence, false},
     [REFUSAL_DOWNGRADE] = {"downgrade", check_downgrade, true},
     [REFUSAL_REJECTED] = {"rejected", check_rejected, true},
+    [REFUSAL_STACKS] = {"stacks", check_stacks, true},
     [REFUSAL_SLOT_SPACE] = {"slot-space", check_slot_space, false},
     [REFUSAL_ESP_SPACE] = {"esp-space", check_esp_space, false},
     [REFUSAL_STATE_SPACE] = {"state-space", check_state_space, false},

@@ -3,6 +3,7 @@
 #pragma once
 #include "common/buf.h"
 #include "common/manifest.h"
+#include "common/stack.h"
 #include "firstboot/update/journal.h"
 #include "firstboot/update/generationinfo.h"
 #include <stdbool.h>
@@ -25,6 +26,8 @@ struct update_facts {
     uint64_t state_free_bytes, state_reusable_bytes; // reusable: the kernel image that an interrupted update left there
     bool is_rejected; // this generation is in the ledger
     char rejected_why[160];
+    char stacks[STACK_MAX_STACKS][SLOT_NAME_BYTES]; // of this image, those whose keys stand in the configuration in force
+    unsigned stack_count;
 };
 
 struct update_flags {
@@ -44,6 +47,7 @@ enum update_refusal {
     REFUSAL_SAME_SEQUENCE, // other content under a number that was used: somebody made a mistake, or worse
     REFUSAL_DOWNGRADE,
     REFUSAL_REJECTED,
+    REFUSAL_STACKS, // its parser would not know keys that config.env has
     REFUSAL_SLOT_SPACE,
     REFUSAL_ESP_SPACE,
     REFUSAL_STATE_SPACE,

@@ -6,6 +6,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/window.h"
+#include "firstboot/stack/hooks.h"
 #include "firstboot/update/bootfiles.h"
 #include "firstboot/update/engine_state.h"
 #include "firstboot/update/esp.h"
@@ -145,8 +146,13 @@ static int floors_step(struct update *u, struct err *err) {
     return floors_raise(u->machine->root_fd, &floors, err);
 }
 
+// Backups and snapshots are made while nothing has changed yet.
 static int write_step(struct update *u, struct err *err) {
     struct delta_request request;
+    const struct stack_hooks hooks = {u->machine->root_fd, u->machine->is_live, u->options->is_forced};
+    int r = stack_hooks_all(&hooks, STACK_BEFORE_UPDATE, err);
+    if (r < 0)
+        return err_prefix(err, r, "not updated");
     update_request(u, &request);
     request.begin = begin;
     return delta_install(&request, &u->result, err);
@@ -227,7 +233,7 @@ static int clean_step(struct update *u, struct err *err) {
     return 0;
 }
 
-// The seam for stacks: their hooks "before update" run at the head of "write", "before reboot" where the verb restarts the machine.
+// Hooks of stacks: "before-update" at the head of "write", "before-reboot" where the verb restarts the machine.
 static const struct {
     const char *name;
     int (*run)(struct update *u, struct err *err); // 0 = go on, 1 = nothing more to do

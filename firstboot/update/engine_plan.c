@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "firstboot/actionlog.h"
 #include "firstboot/report.h"
+#include "firstboot/stack/state.h"
 #include "firstboot/update/engine_state.h"
 #include "firstboot/update/planview.h"
 #include "firstboot/update/slots.h"
@@ -145,6 +146,12 @@ static void print_plan(struct update *u, const struct plan_view *view) {
     fflush(stdout);
 }
 
+static char *list_stacks(const struct update *u) {
+    cleanup_stacks struct stacks stacks = {0};
+    struct err err;
+    return stacks_load(u->machine->root_fd, &stacks, &err) < 0 ? str_dup("") : stacks_active_names(&stacks);
+}
+
 int update_plan(struct update *u, struct err *err) {
     cleanup_packages struct packages old = {0}, new = {0};
     struct delta_estimate estimate;
@@ -157,6 +164,8 @@ int update_plan(struct update *u, struct err *err) {
                              .tries = machine_tries(u->machine),
                              .wants_reboot = u->options->wants_reboot};
     bool is_wanted = u->options->is_plan && !u->verdict.is_installed, knows_packages = false;
+    cleanup_free char *stacks = list_stacks(u);
+    view.stacks = stacks;
     if (is_wanted)
         load_packages(u, &old, &new, &knows_packages);
     view.old_packages = knows_packages ? &old : NULL;

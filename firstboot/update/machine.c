@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "firstboot/bootrecord.h"
 #include "firstboot/report.h"
+#include "firstboot/stack/state.h"
 #include "firstboot/update/bootfiles.h"
 #include "firstboot/update/record.h"
 #include "firstboot/update/slotdevice.h"
@@ -134,6 +135,22 @@ static int ledger_facts(const struct machine *machine, const struct manifest *ma
     return r;
 }
 
+// Whatever cannot be read is left out: an update may be what repairs it.
+static void stack_facts(int root_fd, struct update_facts *facts) {
+    cleanup_stacks struct stacks stacks = {0};
+    struct err err;
+    if (stacks_load(root_fd, &stacks, &err) < 0)
+        return;
+    for (size_t i = 0; i < stacks.set.count; i++) {
+        const struct stack *stack = stacks.set.stacks[i];
+        bool has_key = false;
+        for (size_t k = 0; k < stack->key_count && !has_key; k++)
+            has_key = config_find(&stacks.config, stack->keys[k].schema.name);
+        if (has_key && facts->stack_count < STACK_MAX_STACKS)
+            snprintf(facts->stacks[facts->stack_count++], sizeof(facts->stacks[0]), "%s", stack->name);
+    }
+}
+
 int machine_facts(const struct machine *machine, int esp_fd, const struct manifest *manifest, struct update_facts *ret_facts,
                   struct err *err) {
     struct update_facts facts = {.image = machine->image};
@@ -163,6 +180,7 @@ int machine_facts(const struct machine *machine, int esp_fd, const struct manife
     if (fstatat(machine->root_fd, UPDATE_DIR "/uki.part", &st, AT_SYMLINK_NOFOLLOW) == 0)
         facts.state_reusable_bytes = (uint64_t)st.st_blocks * 512;
     esp_facts(esp_fd, manifest, machine->other, &facts);
+    stack_facts(machine->root_fd, &facts);
     *ret_facts = facts;
     return 0;
 }

@@ -87,6 +87,8 @@ void plan_format(const struct plan_view *view, struct buf *text) {
     format_sizes(view, text);
     buf_printf(text, "%-12s the machine restarts%s; the new generation has %u tries to become healthy, else this one comes back\n", "then",
                view->wants_reboot ? "" : " when you say so", view->tries);
+    if (view->stacks && *view->stacks)
+        buf_printf(text, "%-12s %s: interrupted by the restart, after their hooks\n", "stacks", view->stacks);
     format_verdict(view->verdict, text);
 }
 
@@ -131,6 +133,10 @@ json_t *plan_json(const struct plan_view *view) {
                              m->profile, "version", m->version, "sequence", (json_int_t)m->sequence, "channel", m->channel, "slot",
                              boot_slot_name(view->slot), "installed", view->verdict->is_installed, "layers", json_layers(view), "packages",
                              json_packages(view), "slot_bytes", (json_int_t)update_slot_bytes(m), "refusals", refusals);
+    json_t *stacks = json_array();
+    for (const char *name = view->stacks ?: ""; *name; name += strcspn(name, ","), name += strspn(name, ", "))
+        json_array_append_new(stacks, json_stringn(name, strcspn(name, ",")));
+    json_object_set_new(plan, "interrupted_stacks", stacks);
     if (view->estimate) {
         json_object_set_new(plan, "fetch_bytes", json_integer((json_int_t)view->estimate->fetch_bytes));
         json_object_set_new(plan, "total_bytes", json_integer((json_int_t)view->estimate->total_bytes));

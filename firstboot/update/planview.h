@@ -16,6 +16,7 @@ struct plan_view {
     const struct packages *old_packages, *new_packages; // NULL: unknown
     enum boot_slot slot; // to be written
     unsigned tries;
+    const char *stacks; // enabled ones, separated by ", ": a restart interrupts them; "" = none
     bool wants_reboot;
 };
 void plan_format(const struct plan_view *view, struct buf *text) nonnull(1, 2);
