@@ -35,6 +35,13 @@ check-full: programs ## all scenarios, those that take too long for `make check`
 check-powercut: programs ## all power cuts, both firmwares, about an hour (POWERCUT_ARGS='--firmware uefi --boots 5')
 	cd qemu-tests && $(PYTHON) -B -u -m powercut $(POWERCUT_ARGS)
 
+# Three machines that are one database: killed, hung, cut off, all switched off at once; about 40 minutes without hardware virtualisation.
+check-patroni: programs ## the scenarios of a PostgreSQL cluster on three machines
+	$(PYTEST) $(PYTEST_ARGS) qemu-tests/test_patroni.py
+
+demo-patroni: programs ## three machines, one database: see the leader fail and another take over (KEEP=1 keeps them running)
+	@scripts/demo-patroni
+
 lint: programs ## compiler analysis, clang-tidy, cppcheck, shellcheck, spelling, formatting, house rules, documentation
 	scripts/lint
 
@@ -81,4 +88,4 @@ install: programs ## install to DESTDIR and PREFIX (/usr/local)
 clean: ## remove what was built (not the cache)
 	rm -rf $(O) out
 
-.PHONY: help deps quickstart check check-full check-powercut qemu lint format bench fuzz install clean
+.PHONY: help deps quickstart check check-full check-powercut check-patroni demo-patroni qemu lint format bench fuzz install clean
