@@ -135,7 +135,7 @@ static void whole_files(void **state) {
         {"SSH_PORT=0\nSWAP_SIZE=x\nJOURNAL_MAX_SIZE=1M\n",
          "1: SSH_PORT: expected a whole number, from 1 to 65535\n2: SWAP_SIZE: expected a size such as 512M or 2G, from 0 to 1T\n"
          "3: JOURNAL_MAX_SIZE: expected a size such as 512M or 2G, from 16M to 64G\n"},
-        {"WATCHDOG=x\n", "1: WATCHDOG: expected one of: auto hardware softdog off\n"},
+        {"WATCHDOG=x\n", "1: WATCHDOG: expected one of: auto hardware hardware-or-off softdog off\n"},
         // networks
         {"NET1_ADDRESS=192.0.2.1/24\nNET1_MTU=1500\n", "1: NET1_ADDRESS: needs NET1_INTERFACE, which is not set\n"},
         {"NET1_INTERFACE=a\nNET1_GATEWAY=192.0.2.1\n",
@@ -164,6 +164,9 @@ static void whole_files(void **state) {
          "2: NET1_ADDRESS: a shell would split or expand this value: put it in single quotes\n"},
         {"UPDATE_AUTO=true\n", "1: UPDATE_AUTO: needs UPDATE_URL, which is not set\n"},
         {"UPDATE_AUTO=false\n", ""},
+        {"SSH_PORT=2222\nHEALTH_LISTEN=0.0.0.0:2222\n", "2: HEALTH_LISTEN: its port is SSH_PORT\n"},
+        {"SSH_PORT=9797\n", "1: SSH_PORT: is the port of HEALTH_LISTEN\n"},
+        {"SSH_PORT=9797\nHEALTH_LISTEN=''\n", ""},
         {"UPDATE_AUTO=true\nUPDATE_URL=https://a.example/\n", ""},
         // ratios
         {"VM_DIRTY_RATIO=5\n", "1: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (the other has its default)\n"},

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stacks on one machine: install, health, restart, uninstall, return, purge, and what the machine says when something is wrong.
+
+The scenarios share one machine, which is restarted once, and run in the order of this file.
+"""
+import json
+import shutil
+
+import images
+import pytest
+from vm import OUT, ROOT, VM, Access
+
+HERE = ROOT / "qemu-tests"
+CANARY = "Canary'Probe\"7{{x}}$(id)\\"  # what no format may let out of its place
+UNITS = ("webops-etcd.service", "webops-postgresql.service", "webops-node-exporter.service", "webops-prometheus.service", "probe.service",
+         "probe-user.service")
+CONFIG = """\
+HOSTNAME=stacks
+OPERATOR_USER=ops
+OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
+SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
+SSH_RATE_LIMIT=0
+WATCHDOG_TIMEOUT=120
+PROBE_ENABLED=true
+PROBE_TEXT="two words, ' %n #{{braces}}"
+PROBE_FROM='192.0.2.0/24 2001:db8::/32'
+PROBE_PEERS='a=192.0.2.1 b=2001:db8::1'
+PROBE_PASSWORD_FILE=/webops/secrets/probe.secret
+PROBE_USER_ENABLED=true
+POSTGRES_ENABLED=true
+POSTGRES_SHARED_BUFFERS_MB=32
+MONITORING_ENABLED=true
+MONITORING_FROM=192.0.2.0/24
+MONITORING_PROMETHEUS=true
+"""
+
+
+def cluster_of_one(access):
+    """Certificates, passwords and the etcd and PostgreSQL part of config.env for this machine alone."""
+    place = access.dir / "cluster"
+    images.good(images.webops_image("secrets", "new-cluster", place, "--name", "one", "--node", "n1=127.0.0.1"))
+    node = place / "nodes" / "n1"
+    for secret in (node / "secrets").iterdir():
+        access.add_secret(secret.name, secret.read_text())
+    lines = (node / "config.env").read_text().splitlines()
+    shutil.rmtree(place)
+    return "".join(line + "\n" for line in lines if line.startswith(("ETCD_", "POSTGRES_")))
+
+
+@pytest.fixture(scope="module")
+def stacks():
+    image = images.build(HERE / "profiles" / "stacks.yaml", OUT / "stacks")
+    access = Access()
+    access.add_secret("probe.secret", CANARY + "\n")
+    config = CONFIG + cluster_of_one(access)
+    with VM("stacks", image.raw, config=config, access=access) as vm:
+        vm.wait_healthy()
+        yield vm
+
+
+def by_name(vm):
+    return {stack["name"]: stack for stack in vm.status()["stacks"]}
+
+
+def active(vm, *units):
+    return vm.root_out("systemctl is-active " + " ".join(units), check=False).split()
+
+
+def sql(vm, statement):
+    return vm.root("runuser -u postgres -- psql -qAtX", input=statement).stdout.strip()
+
+
+def etcd(vm, command):
+    return vm.root_out(f"runuser -u etcd -- /usr/lib/webops/etcd/ctl {command}")
+
+
+def edit(vm, pattern, line):
+    """Replaces the line of config.env that matches, or adds one."""
+    vm.root(f"sed -i '/^{pattern}/d' /webops/config.env && cat >>/webops/config.env", input=line + "\n")
+
+
+def test_all_are_healthy(stacks):
+    found = by_name(stacks)
+    assert sorted(found) == ["etcd", "monitoring", "postgresql", "probe", "probe-user"]
+    for name, stack in found.items():
+        assert (stack["enabled"], stack["state"], stack["health"], stack["failed"]) == (True, "running", "healthy", []), stack
+        assert stack["since"] and (stack["version"] or name.startswith("probe")), stack
+    assert active(stacks, *UNITS) == ["active"] * len(UNITS)
+    for name in found:
+        assert name in stacks.root_out("webops list") and name in stacks.root_out("webops status")
+    assert stacks.root_out("systemctl --failed --no-legend --plain") == ""
+
+
+def test_files_are_what_the_templates_say(stacks):
+    modes = stacks.root_out("stat -c '%a %U:%G' /etc/default/probe /etc/probe/probe.json /run/probe/password /var/lib/probe /srv/probe").splitlines()
+    assert modes == ["644 root:root", "640 root:adm", "400 nobody:nogroup", "750 nobody:nogroup", "700 root:root"]
+    text = "two words, ' %n #{{braces}}"
+    assert json.loads(stacks.root_out("cat /etc/probe/probe.json")) == {
+        "text": text, "peers": [{"name": "a", "address": "192.0.2.1"}, {"name": "b", "address": "2001:db8::1"}]}
+    assert stacks.root_out("cat /var/lib/probe/text") == text  # as systemd read the environment file
+    assert stacks.root_out("cat /run/probe/password") == CANARY
+    assert stacks.root("test -e /etc/probe/loud", check=False).returncode != 0
+    assert stacks.root_out("sysctl -n vm.max_map_count") == "131097"
+    assert stacks.root_out("findmnt -no FSTYPE /etc/probe-kept") == "ext4" and stacks.root_out("cat /etc/probe-kept/initial") == "as the image brings it"
+    rules = stacks.root_out("nft list ruleset")
+    for port in ("7097", "9100"):
+        assert port in rules
+    assert "2381" not in rules and "192.0.2.0/24" in rules and "2001:db8::/32" in rules
+
+
+def test_metrics_of_everything(stacks):
+    fetch = "bash -c '. /usr/lib/webops/monitoring/functions; http_get 127.0.0.1 9100 /metrics'"
+    metrics = stacks.out(f"for i in $(seq 30); do {fetch} >/tmp/metrics && grep -q ^etcd_server_has_leader /tmp/metrics && break; sleep 2; done; cat /tmp/metrics")
+    for line in ("etcd_server_has_leader 1", 'webops_source_up{source="etcd"} 1', 'webops_source_up{source="webops"} 1', "node_timex_sync_status "):
+        assert line in metrics, line
+    assert 'node_filesystem_avail_bytes{device="/dev/vda5",fstype="ext4",mountpoint="/var"}' in metrics
+    stacks.out("cat >/tmp/alerts.test.yml", input=(HERE / "alerts.test.yml").read_text())
+    assert "SUCCESS" in stacks.out("cd /tmp && promtool test rules alerts.test.yml 2>&1 && promtool check config /etc/prometheus/prometheus.yml 2>&1")
+
+
+def test_again_changes_nothing(stacks):
+    state = f"systemctl show -p Id -p InvocationID {' '.join(UNITS)}; find /etc /run/webops/etcd /run/webops/postgresql /run/probe -xdev -type f -printf '%p %T@ %i\\n' | sort | sha256sum"
+    before = stacks.root_out(state)
+    stacks.root("webops install")
+    assert stacks.root_out(state) == before and stacks.status()["apply"]["changes"] == 0
+    plan = stacks.root_out("webops install --dry-run")
+    assert "restart" not in plan and "start " not in plan, plan
+
+
+def test_a_change_reaches_its_stack_only(stacks):
+    others = [unit for unit in UNITS if unit != "probe.service"]
+    before = stacks.root_out("systemctl show -p InvocationID --value " + " ".join(others))
+    edit(stacks, "PROBE_LOUD", "PROBE_LOUD=true")
+    plan = stacks.root_out("webops apply probe --dry-run")
+    assert "/etc/probe/loud" in plan and "probe.service" in plan, plan
+    stacks.root("webops apply probe")
+    assert stacks.root_out("cat /etc/probe/loud; wc -l </var/lib/probe/starts").split() == ["7097", "2"]
+    assert stacks.root_out("systemctl show -p InvocationID --value " + " ".join(others)) == before
+    edit(stacks, "PROBE_LOUD", "PROBE_LOUD=false")
+    stacks.root("webops apply probe")
+    assert stacks.root("test -e /etc/probe/loud", check=False).returncode != 0
+
+
+def test_says_what_is_wrong(stacks):
+    good = stacks.root_out("cat /webops/config.env")
+    for change, words in ((("ETCD_NAME", "# none"), ("ETCD_NAME", "ETCD_ENABLED")),
+                          (("PROBE_PORT", "PROBE_PORT=2379"), ("PROBE_PORT", "2379", "ETCD_CLIENT_PORT")),
+                          (("PROBE_ENABLED", "PROBE_ENABLED=false"), ("PROBE_USER_ENABLED", "PROBE_ENABLED")),
+                          (("ETCD_PEERS", "ETCD_PEERS='n1=127.0.0.1 n1=127.0.0.2'"), ("ETCD_PEERS",))):
+        edit(stacks, *change)
+        bad = stacks.root("webops validate", check=False)
+        assert bad.returncode == 1 and all(word in bad.stdout + bad.stderr for word in words), (change, bad.stdout, bad.stderr)
+        stacks.root("cat >/webops/config.env", input=good + "\n")
+    # A password file that is not there: that stack says so and goes on as it was, the others do not care.
+    edit(stacks, "PROBE_PASSWORD_FILE", "PROBE_PASSWORD_FILE=/webops/secrets/none.secret")
+    bad = stacks.root("webops apply", check=False)
+    assert bad.returncode != 0 and "none.secret" in bad.stdout + bad.stderr, bad
+    stacks.root("cat >/webops/config.env", input=good + "\n")
+    # A check that fails is named with its reason, and who needs the stack waits for it.
+    edit(stacks, "PROBE_SICK", "PROBE_SICK=true")
+    stacks.root("systemctl stop probe-user.service")
+    assert stacks.root("webops install", check=False).returncode == 1
+    found = by_name(stacks)
+    assert found["probe"]["state"] == "failed" and "the probe is sick, port 7097" in json.dumps(found["probe"])
+    assert "waits for probe" in json.dumps(found["probe-user"]) and found["etcd"]["state"] == "running"
+    edit(stacks, "PROBE_SICK", "PROBE_SICK=false")
+    stacks.root("webops install")
+    assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
+
+
+def test_uninstall_keeps_data_over_a_restart(stacks):
+    sql(stacks, "CREATE TABLE kept AS SELECT 'in PostgreSQL' AS what;")
+    etcd(stacks, "put kept 'in etcd'")
+    stacks.root("echo kept >/srv/probe/kept; echo kept >/etc/probe-kept/own")
+    refused = stacks.root("webops uninstall probe", check=False)
+    assert refused.returncode == 1 and "probe-user" in refused.stderr and active(stacks, "probe.service") == ["active"]
+    for name in ("probe-user", "probe", "etcd", "postgresql", "monitoring"):
+        stacks.root(f"webops uninstall {name}")
+    assert "active" not in active(stacks, *UNITS)
+    assert "9100" not in stacks.root_out("nft list ruleset")
+    assert stacks.root("ls /run/webops/etcd/server.key /run/probe/password", check=False).stdout == ""
+
+    stacks.reboot()
+
+    assert "active" not in active(stacks, *UNITS)
+    assert {stack["uninstalled"] for stack in by_name(stacks).values()} == {True}
+    assert "webops apply etcd" in stacks.root("webops install").stdout + stacks.root("webops install").stderr
+    assert "before-reboot" not in stacks.root_out("cat /var/lib/probe/notes")  # it was off
+    for name in ("etcd", "postgresql", "monitoring", "probe", "probe-user"):
+        stacks.root(f"webops apply {name}", timeout=300)
+    assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
+    assert sql(stacks, "SELECT what FROM kept;") == "in PostgreSQL" and "in etcd" in etcd(stacks, "get kept")
+    assert stacks.root_out("cat /srv/probe/kept /etc/probe-kept/own").split() == ["kept", "kept"]
+
+
+def test_purge_deletes_what_it_names_and_nothing_else(stacks):
+    stacks.root("webops uninstall probe-user; echo mine >/var/lib/probe-not; echo mine >/srv/mine")
+    named = stacks.root_out("webops uninstall probe --purge --dry-run")
+    assert "/var/lib/probe" in named and "/srv/probe" in named and "/var/lib/etcd" not in named, named
+    assert stacks.root_out("cat /srv/probe/kept") == "kept"  # only shown
+    stacks.root("webops uninstall probe --purge")
+    assert stacks.root("ls -d /var/lib/probe /srv/probe", check=False).stdout == ""
+    assert stacks.root_out("cat /var/lib/probe-not /srv/mine").split() == ["mine", "mine"]
+    assert sql(stacks, "SELECT what FROM kept;") == "in PostgreSQL"
+    stacks.root("webops apply probe")
+    assert stacks.root_out("ls -A /srv/probe; cat /var/lib/probe/starts /etc/probe-kept/initial").split("\n") == ["started", "as the image brings it"]
+
+
+def test_secrets_are_nowhere_else(stacks):
+    needle = CANARY[:12]
+    for command in ("journalctl --no-pager -o cat", "cat /run/webops/*.json /var/log/webops/*", "cat /proc/[0-9]*/cmdline", "webops status --json"):
+        assert stacks.root_out(f"({command}) 2>/dev/null | grep -aF \"$(printf 'Can'; printf 'ary')'Probe\" || true") == "", command
+    assert needle not in stacks.console()
