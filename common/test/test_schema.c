@@ -135,7 +135,7 @@ static void whole_files(void **state) {
         {"SSH_PORT=0\nSWAP_SIZE=x\nJOURNAL_MAX_SIZE=1M\n",
          "1: SSH_PORT: expected a whole number, from 1 to 65535\n2: SWAP_SIZE: expected a size such as 512M or 2G, from 0 to 1T\n"
          "3: JOURNAL_MAX_SIZE: expected a size such as 512M or 2G, from 16M to 64G\n"},
-        {"WATCHDOG=x\n", "1: WATCHDOG: expected one of: auto hardware softdog off\n"},
+        {"WATCHDOG=x\n", "1: WATCHDOG: expected one of: auto hardware hardware-or-off softdog off\n"},
         // networks
         {"NET1_ADDRESS=192.0.2.1/24\nNET1_MTU=1500\n", "1: NET1_ADDRESS: needs NET1_INTERFACE, which is not set\n"},
         {"NET1_INTERFACE=a\nNET1_GATEWAY=192.0.2.1\n",
