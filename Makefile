@@ -31,7 +31,7 @@ include common/module.mk builder/module.mk firstboot/module.mk
 # $(call objects,dir,flavour,sources)
 objects = $(patsubst %.c,$(O)/$(1)/%.o,$(2))
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/init
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/webops-http $(O)/init
 programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
@@ -54,6 +54,8 @@ $(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
 	$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
 $(O)/webops-verify: $(call objects,plain,$(VERIFY_SOURCES) $(COMMON_SOURCES))
 	$(CC) $(LINK_HARDENING) -o $@ $^ $(VERIFY_LIBS)
+$(O)/webops-http: $(call objects,plain,$(HTTP_SOURCES) $(HTTP_COMMON_SOURCES))
+	$(CC) $(LINK_HARDENING) -o $@ $^ $(HTTP_LIBS)
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack,-z,noseparate-code -s -o $@.tmp $^
@@ -93,6 +95,7 @@ $(eval $(call unit_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS))
 $(eval $(call unit_room,firstboot/stack,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))
 $(eval $(call unit_room,firstboot/verify,$(VERIFY_SOURCES),$(VERIFY_LIBS)))
+$(eval $(call unit_room,firstboot/http,$(HTTP_SOURCES),$(HTTP_LIBS)))
 $(eval $(call unit_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
 # Runs for minutes, so a scenario (qemu-tests/test_syscalls.py) and no unit test; what it lets fail is the real program.

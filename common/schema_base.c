@@ -16,6 +16,8 @@ static const struct schema_key system_keys[] = {
     {"HEALTH_TIMEOUT", SCHEMA_INTEGER, "300", "System", "Seconds after boot in which the machine must become healthy.", 10, 3600, NULL},
     {"HEALTH_LISTEN", SCHEMA_LISTEN, "127.0.0.1:9797", "System",
      "Address and port where `/health` and `/metrics` are served by HTTP. Empty: nowhere.", 0, 0, NULL},
+    {"HEALTH_FROM", SCHEMA_CIDR_LIST, NULL, "System",
+     "Networks that the firewall lets reach HEALTH_LISTEN when that is no loopback address. Unset or empty: none.", 0, 0, NULL},
     {.name = NULL},
 };
 

@@ -134,4 +134,16 @@ static void rule_updates(const struct schema *schema, const struct config *confi
         config_problem_add(problems, automatic->line, "UPDATE_AUTO: needs UPDATE_URL, which is not set");
 }
 
-schema_rule *const schema_base_rules[] = {rule_networks, rule_dirty_ratios, rule_updates, NULL};
+// Two servers on one port: the later one would not start.
+static void rule_health_port(const struct schema *schema, const struct config *config, struct config_problems *problems) {
+    const struct config_entry *listen = config_find(config, "HEALTH_LISTEN"), *ssh = config_find(config, "SSH_PORT");
+    const char *colon = strrchr(schema_text(schema, config, "HEALTH_LISTEN"), ':');
+    if (!colon || strcmp(colon + 1, schema_text(schema, config, "SSH_PORT")) != 0)
+        return;
+    if (listen)
+        config_problem_add(problems, listen->line, "HEALTH_LISTEN: its port is SSH_PORT");
+    else
+        config_problem_add(problems, ssh ? ssh->line : 0, "SSH_PORT: is the port of HEALTH_LISTEN");
+}
+
+schema_rule *const schema_base_rules[] = {rule_networks, rule_dirty_ratios, rule_updates, rule_health_port, NULL};

@@ -124,6 +124,8 @@ struct wanted {
 static bool want(const struct schema *schema, const struct config *config, struct wanted wanted, struct wanted *ret_wanted) {
     const struct schema_key *key = schema_find(schema, wanted.spec);
     const char *text = key ? schema_text(schema, config, wanted.spec) : wanted.spec;
+    if (text && key && key->type == SCHEMA_LISTEN && strrchr(text, ':'))
+        text = strrchr(text, ':') + 1;
     if (!text || !stack_port_parse(text, &wanted.range))
         return false;
     *ret_wanted = wanted;
@@ -140,10 +142,12 @@ static bool is_wanted(const struct wanted *all, size_t count, const struct wante
 
 static size_t wanted_collect(const struct schema *schema, const struct config *config, struct wanted **ret_wanted) {
     const struct stack_set *set = schema->stacks;
-    struct wanted *all = mem_array(1, sizeof(*all));
+    struct wanted *all = mem_array(2, sizeof(*all));
     size_t count = 0;
     if (schema_find(schema, "SSH_PORT"))
-        count += want(schema, config, (struct wanted){.spec = "SSH_PORT"}, &all[0]);
+        count += want(schema, config, (struct wanted){.spec = "SSH_PORT"}, &all[count]);
+    if (schema_find(schema, "HEALTH_LISTEN"))
+        count += want(schema, config, (struct wanted){.spec = "HEALTH_LISTEN"}, &all[count]);
     for (size_t i = 0; i < set->count; i++) {
         const struct stack *stack = set->stacks[i];
         for (size_t j = 0; j < stack->port_count && stack_is_enabled(set, stack, config); j++) {
@@ -158,8 +162,9 @@ static size_t wanted_collect(const struct schema *schema, const struct config *c
     return count;
 }
 
+// The base's own ports among each other are schema_rules.c's.
 static bool clash(const struct wanted *a, const struct wanted *b) {
-    return a->protocol == b->protocol && a->range.first <= b->range.last && b->range.first <= a->range.last;
+    return (a->stack || b->stack) && a->protocol == b->protocol && a->range.first <= b->range.last && b->range.first <= a->range.last;
 }
 
 // What names a side of a clash: the key of its port; its stack's switch when the port is no key, or both sides have the same one.

@@ -3,6 +3,7 @@
 #pragma once
 #include "common/config.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 #define HEALTH_PATH "run/webops/health.json"
 
@@ -11,6 +12,7 @@ struct health_context {
     const struct config *record; // the init's boot record
     const json_t *report; // of `webops apply`; NULL when it never ran
     const void *data; // of the check that runs; set by health_run()
+    bool is_monitor; // every half minute while the machine works: nothing is written to state, and what is being started is no failure
 };
 
 // One check: 0 = passes, 1 = does not apply to this machine, negative = fails and err says why.

@@ -13,7 +13,8 @@ static const struct {
     {"hostname", render_hostname}, {"timezone", render_timezone}, {"chrony", render_chrony}, {"journal", render_journal},
     {"network", render_network},   {"dns", render_dns},           {"ssh", render_ssh},       {"user", render_user},
     {"sudo", render_sudo},         {"limits", render_limits},     {"sysctl", render_sysctl}, {"watchdog", render_watchdog},
-    {"swap", render_swap},         {"issue", render_issue},       {"stacks", render_stacks}, {"firewall", render_firewall},
+    {"swap", render_swap},         {"issue", render_issue},       {"http", render_http},     {"stacks", render_stacks},
+    {"firewall", render_firewall},
 };
 
 void plan_done(struct plan *plan) {

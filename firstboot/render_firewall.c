@@ -26,32 +26,32 @@ static const char output[] = "\tchain output {\n"
                              "\t\tip daddr 169.254.169.254 tcp dport 80 meta skuid != { 0, 65534 } drop\n"
                              "\t}\n";
 
-// nft wants one family per set. Adds "ip saddr { … } goto ssh_limit"; nothing when the list has no such family.
-static void add_sources(const struct render *in, struct buf *buf, int family) {
+// nft wants one family per set. Adds "ip saddr { … } <rest>"; nothing when the list has no such family.
+static void add_sources(const struct render *in, struct buf *buf, const char *key, int family, const char *rest) {
     const char *item, *separator = "";
     size_t size;
     struct schema_cidr cidr;
-    for (const char *cursor = render_text(in, "FIREWALL_SSH_FROM"); (item = schema_next_word(&cursor, &size));) {
+    for (const char *cursor = render_text(in, key); (item = schema_next_word(&cursor, &size));) {
         if (!schema_parse_cidr(item, size, &cidr)) {
-            render_problem(in, "FIREWALL_SSH_FROM", "holds something that is not a network");
+            render_problem(in, key, "holds something that is not a network");
             return;
         }
         if (cidr.family != family)
             continue;
         buf_add_str(buf, *separator ? separator : family == AF_INET ? "\t\tip saddr { " : "\t\tip6 saddr { ");
-        render_word(in, buf, "FIREWALL_SSH_FROM", item, size);
+        render_word(in, buf, key, item, size);
         separator = ", ";
     }
     if (*separator)
-        buf_add_str(buf, " } goto ssh_limit\n");
+        buf_printf(buf, " } %s\n", rest);
 }
 
 static void add_ssh_chains(const struct render *in, struct buf *buf) {
     long rate = render_integer(in, "SSH_RATE_LIMIT");
     buf_add_str(buf, "\tchain ssh {\n");
     if (render_is_set(in, "FIREWALL_SSH_FROM")) {
-        add_sources(in, buf, AF_INET);
-        add_sources(in, buf, AF_INET6);
+        add_sources(in, buf, "FIREWALL_SSH_FROM", AF_INET, "goto ssh_limit");
+        add_sources(in, buf, "FIREWALL_SSH_FROM", AF_INET6, "goto ssh_limit");
     } else
         buf_add_str(buf, "\t\tgoto ssh_limit\n");
     buf_add_str(buf, "\t}\n\tchain ssh_limit {\n");
@@ -78,6 +78,16 @@ static void add_ports(const struct render *in, struct buf *buf, const char *key,
         buf_add_str(buf, " } accept\n");
 }
 
+// A loopback address needs no rule.
+static void add_health(const struct render *in, struct buf *buf) {
+    struct render_listen listen;
+    if (!render_is_set(in, "HEALTH_FROM") || !render_listen(in, "HEALTH_LISTEN", &listen) || listen.is_loopback)
+        return;
+    cleanup_free char *rest = str_printf("tcp dport %ld accept", listen.port);
+    add_sources(in, buf, "HEALTH_FROM", AF_INET, rest);
+    add_sources(in, buf, "HEALTH_FROM", AF_INET6, rest);
+}
+
 static void add_table(const struct render *in, struct buf *buf) {
     buf_add_str(buf, "table inet webops {\n");
     // A source's counter goes after a minute of quiet; the size bounds what a flood of forged sources can take.
@@ -88,6 +98,7 @@ static void add_table(const struct render *in, struct buf *buf) {
     buf_printf(buf, "\t\ttcp dport %ld goto ssh\n", (long)render_integer(in, "SSH_PORT"));
     add_ports(in, buf, "FIREWALL_ALLOW_TCP", "tcp");
     add_ports(in, buf, "FIREWALL_ALLOW_UDP", "udp");
+    add_health(in, buf);
     stack_ports_nft(in->plan, buf);
     buf_add_str(buf, "\t}\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n");
     buf_add_str(buf, output);

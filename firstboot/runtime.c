@@ -13,7 +13,9 @@
 // have read anything.
 static const struct runtime_reaction reactions[] = {
     {"etc/systemd/system.conf.d/", true, RUN_ARGV("systemctl", "daemon-reload")},
+    {"etc/systemd/system/webops-http.socket.d/", true, RUN_ARGV("systemctl", "daemon-reload")},
     {"etc/systemd/system/", false, RUN_ARGV("systemctl", "daemon-reload")},
+    {"etc/systemd/system/webops-http.socket.d/", false, RUN_ARGV("systemctl", "restart", "webops-http.socket")},
     {"etc/systemd/journald.conf.d/", true, RUN_ARGV("systemctl", "--no-block", "restart", "systemd-journald.service")},
     {"etc/systemd/network/", false, RUN_ARGV("networkctl", "reload")},
     {"etc/systemd/resolved.conf.d/", false, RUN_ARGV("systemctl", "try-restart", "systemd-resolved.service")},

@@ -9,7 +9,8 @@ int units_judge(const char *list, const char *ourselves, struct err *err) {
     int r = 0;
     for (const char *line = list; *line; line += strcspn(line, "\n"), line += *line == '\n') {
         char unit[256], load[32], active[32];
-        if (sscanf(line, " %255s %31s %31s", unit, load, active) != 3 || strcmp(unit, ourselves) == 0)
+        if (sscanf(line, " %255s %31s %31s", unit, load, active) != 3 || strcmp(unit, ourselves) == 0 ||
+            strcmp(unit, "webops-monitor.service") == 0) // judges the machine, too, at any time
             continue;
         if (strcmp(active, "failed") == 0)
             return err_set(err, -EIO, "%s has failed", unit);

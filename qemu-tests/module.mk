@@ -72,6 +72,7 @@ $(eval $(call fuzz_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call fuzz_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call fuzz_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))
 $(eval $(call fuzz_room,firstboot/verify,$(VERIFY_SOURCES),$(VERIFY_LIBS)))
+$(eval $(call fuzz_room,firstboot/http,$(HTTP_SOURCES),$(HTTP_LIBS)))
 $(eval $(call fuzz_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
 SHARE = $(DESTDIR)$(PREFIX)/share/webops
@@ -79,7 +80,7 @@ LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/webops
 
 install: programs ## install to DESTDIR and PREFIX (/usr/local)
 	install -D -m 0755 $(O)/webops-image $(DESTDIR)$(PREFIX)/bin/webops-image
-	for program in webops webops-fetch webops-verify init restart.efi; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
+	for program in webops webops-fetch webops-verify webops-http init restart.efi; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
 	for file in $$(git ls-files images overlays profiles 2>/dev/null || find images overlays profiles -type f -o -type l); do \
 	    mkdir -p $(SHARE)/$$(dirname $$file) && cp -P --preserve=mode $$file $(SHARE)/$$file || exit 1; done
 	for page in $(wildcard man/*.[1-8]); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page) || exit 1; done

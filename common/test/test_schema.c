@@ -164,6 +164,9 @@ static void whole_files(void **state) {
          "2: NET1_ADDRESS: a shell would split or expand this value: put it in single quotes\n"},
         {"UPDATE_AUTO=true\n", "1: UPDATE_AUTO: needs UPDATE_URL, which is not set\n"},
         {"UPDATE_AUTO=false\n", ""},
+        {"SSH_PORT=2222\nHEALTH_LISTEN=0.0.0.0:2222\n", "2: HEALTH_LISTEN: its port is SSH_PORT\n"},
+        {"SSH_PORT=9797\n", "1: SSH_PORT: is the port of HEALTH_LISTEN\n"},
+        {"SSH_PORT=9797\nHEALTH_LISTEN=''\n", ""},
         {"UPDATE_AUTO=true\nUPDATE_URL=https://a.example/\n", ""},
         // ratios
         {"VM_DIRTY_RATIO=5\n", "1: VM_DIRTY_BACKGROUND_RATIO must be below VM_DIRTY_RATIO (the other has its default)\n"},

@@ -63,6 +63,8 @@ static void test_rules(void **state) {
         {"SSH_PORT=5432\nBASE_ENABLED=true\nBASE_STORES=x\n", "1: SSH_PORT: port 5432/tcp is also wanted by BASE_PORT\n"},
         {"BASE_PORT=22\nBASE_ENABLED=true\nBASE_STORES=x\n", "1: BASE_PORT: port 22/tcp is also wanted by SSH_PORT\n"},
         {"STORE_PORT=9005\nSTORE_ENABLED=true\nSTORE_NAME=a\n", "1: STORE_PORT: port 9005/tcp is also wanted by STORE_ENABLED\n"},
+        {"SSH_PORT=9797\n", "1: SSH_PORT: is the port of HEALTH_LISTEN\n"},
+        {"STORE_PORT=9797\nSTORE_ENABLED=true\nSTORE_NAME=a\n", "1: STORE_PORT: port 9797/tcp is also wanted by HEALTH_LISTEN\n"},
         {"STORE_PORT=22\n", ""},
         {"STORE_PORT=5432\nBASE_ENABLED=true\nBASE_STORES=x\nSTORE_ENABLED=true\nSTORE_NAME=a\n",
          "1: STORE_PORT: port 5432/tcp is also wanted by BASE_PORT\n2: BASE_ENABLED: wants vm.overcommit_memory=2, but STORE_ENABLED wants "

@@ -58,7 +58,8 @@ static void all_pass(void **state) {
 
 static void the_first_failure_is_named(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"one", passes, false, NULL}, {"two", fails, false, NULL}, {"three", fails, false, NULL}, {0}};
+    static const struct health_check checks[] = {
+        {"one", passes, false, NULL}, {"two", fails, false, NULL}, {"three", fails, false, NULL}, {0}};
     cleanup_health struct health health = {0};
     cleanup_config struct config boot = record();
     health_run(checks, &context, 0, &health);
@@ -118,6 +119,7 @@ static void units_are_judged(void **state) {
     assert_int_equal(units_judge("a.service loaded activating start A\nb.service loaded failed failed B\n", "webops-health.service", &err),
                      -EIO);
     assert_string_equal(err.text, "b.service has failed");
+    assert_int_equal(units_judge("webops-monitor.service loaded activating start start M\n", "webops-health.service", &err), 0);
     assert_int_equal(units_judge("c.service not-found inactive dead C\n", "webops-health.service", &err), 0);
 }
 

@@ -121,6 +121,34 @@ static void the_images_defaults_are_the_schemas(void **state) {
     assert_non_null(strstr(manager, watchdog));
 }
 
+static void http_without_rights(void **state) {
+    (void)state;
+    static const char *const units[] = {"webops-http@.service", "webops-http.socket", "webops-monitor.service", "webops-monitor.timer"};
+    const struct config none = {0};
+    cleanup_root struct support_root root = support_root_make();
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        cleanup_free char *source = str_printf("overlays/base/files/usr/lib/systemd/system/%s", units[i]), *text = repository_file(source);
+        static const struct {
+            const char *program, *stand_in;
+        } programs[] = {{"/usr/lib/webops/webops-http", "/usr/bin/true -----------"}, {"/usr/sbin/webops ", "/usr/bin/env true"}};
+        for (size_t j = 0; j < ARRAY_SIZE(programs); j++)
+            for (char *at; (at = strstr(text, programs[j].program));)
+                memcpy(at, programs[j].stand_in, strlen(programs[j].stand_in));
+        support_write(&root, units[i], text);
+    }
+    cleanup_free char *service = str_printf("%s/webops-http@.service", root.path), *socket = str_printf("%s/webops-http.socket", root.path);
+    cleanup_free char *monitor = str_printf("%s/webops-monitor.service", root.path),
+                      *timer = str_printf("%s/webops-monitor.timer", root.path);
+    succeeds(RUN_ARGV("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", socket, monitor, timer));
+    succeeds(RUN_ARGV("systemd-analyze", "security", "--offline=true", "--threshold=25", service));
+    cleanup_free char *unit = support_read(&root, "webops-http.socket");
+    cleanup_free char *listen = str_printf("\nListenStream=%s\n", schema_text(&schema_base, &none, "HEALTH_LISTEN"));
+    assert_non_null(strstr(unit, listen));
+    // Every start of a unit with these makes directories on state.
+    cleanup_free char *http = support_read(&root, "webops-http@.service"), *half_minute = support_read(&root, "webops-monitor.service");
+    assert_true(!strstr(http, "PrivateTmp=yes") && !strstr(http, "DynamicUser=yes") && !strstr(half_minute, "PrivateTmp=yes"));
+}
+
 static void modules_that_are_needed_are_not_blocked(void **state) {
     (void)state;
     static const char *const needed[] = {"squashfs", "overlay",   "ext4",      "vfat",    "iso9660",
@@ -142,6 +170,7 @@ int main(void) {
         cmocka_unit_test(sshd_takes_the_settings),
         cmocka_unit_test(systemd_takes_the_units),
         cmocka_unit_test(the_images_defaults_are_the_schemas),
+        cmocka_unit_test(http_without_rights),
         cmocka_unit_test(modules_that_are_needed_are_not_blocked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

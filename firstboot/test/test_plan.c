@@ -321,6 +321,34 @@ static void firewall_sources_and_ports(void **state) {
     assert_non_null(strstr(text, "tcp dport 2222 goto ssh\n\t\ttcp dport { 80, 443, 8000-8100 } accept\n\t\tudp dport { 53 } accept\n"));
 }
 
+static void health_listens_where_it_is_told(void **state) {
+    (void)state;
+    static const char path[] = "etc/systemd/system/webops-http.socket.d/90-webops.conf";
+    static const struct {
+        const char *config, *drop_in; // NULL: the image's own
+        const char *rules; // NULL: none
+    } cases[] = {
+        {"", NULL, NULL},
+        {"HEALTH_FROM=192.0.2.0/24\n", NULL, NULL}, // a loopback address
+        {"HEALTH_LISTEN=''\nHEALTH_FROM=192.0.2.0/24\n", "[Unit]\n# HEALTH_LISTEN is empty.\nConditionPathExists=!/\n", NULL},
+        {"HEALTH_LISTEN='[::1]:80'\nHEALTH_FROM=::/0\n", "[Socket]\nListenStream=\nListenStream=[::1]:80\n", NULL},
+        {"HEALTH_LISTEN=0.0.0.0:9797\n", "[Socket]\nListenStream=\nListenStream=0.0.0.0:9797\n", NULL},
+        {"HEALTH_LISTEN='[2001:db8::7]:9000'\nHEALTH_FROM='192.0.2.0/24 2001:db8::/32'\n",
+         "[Socket]\nListenStream=\nListenStream=[2001:db8::7]:9000\n",
+         "\t\tip saddr { 192.0.2.0/24 } tcp dport 9000 accept\n\t\tip6 saddr { 2001:db8::/32 } tcp dport 9000 accept\n"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_plan struct plan plan = support_plan(cases[i].config);
+        if (cases[i].drop_in)
+            assert_string_equal(support_content(&plan, path) + strlen(HEADER), cases[i].drop_in);
+        else
+            assert_null(plan_find(&plan, path));
+        const char *firewall = support_content(&plan, "etc/nftables.conf");
+        assert_true(cases[i].rules ? strstr(firewall, cases[i].rules) != NULL
+                                   : !strstr(firewall, "dport 9797 accept") && !strstr(firewall, "dport 80 accept"));
+    }
+}
+
 static void firewall_off_removes_the_table(void **state) {
     (void)state;
     cleanup_plan struct plan plan = support_plan("ENABLE_FIREWALL=false\n");
@@ -383,6 +411,7 @@ int main(void) {
         cmocka_unit_test(firewall_default),
         cmocka_unit_test(firewall_sources_and_ports),
         cmocka_unit_test(firewall_off_removes_the_table),
+        cmocka_unit_test(health_listens_where_it_is_told),
         cmocka_unit_test(hostile_values_never_leave_their_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

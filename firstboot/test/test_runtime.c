@@ -23,6 +23,9 @@ static void services_hear_of_their_files(void **state) {
     assert_int_equal(reactions_to("etc/ssh/sshd_config.d/10-webops.conf", false, reactions), 1);
     assert_string_equal(reactions[0]->argv[2], "ssh.service");
     assert_int_equal(reactions_to("etc/hostname", false, reactions), 0);
+    assert_int_equal(reactions_to("etc/systemd/system/webops-http.socket.d/90-webops.conf", false, reactions), 2);
+    assert_string_equal(reactions[0]->argv[1], "daemon-reload");
+    assert_string_equal(reactions[1]->argv[2], "webops-http.socket");
 }
 
 static void the_early_stage_disturbs_nobody(void **state) {
@@ -31,6 +34,8 @@ static void the_early_stage_disturbs_nobody(void **state) {
     assert_int_equal(reactions_to("etc/nftables.conf", true, reactions), 0);
     assert_int_equal(reactions_to("etc/systemd/network/80-webops-dhcp.network", true, reactions), 0);
     assert_int_equal(reactions_to("etc/systemd/system.conf.d/90-webops.conf", true, reactions), 1); // systemd has read it before
+    assert_int_equal(reactions_to("etc/systemd/system/webops-http.socket.d/90-webops.conf", true, reactions), 1);
+    assert_string_equal(reactions[0]->argv[1], "daemon-reload");
 }
 
 static void a_command_runs_once(void **state) {
