@@ -141,6 +141,8 @@ static int keep_entry(struct normalise *n, struct normalise_out_entry *entry, st
     int r = check_type(entry, from, err);
     if (r < 0)
         return r;
+    if (S_ISLNK(entry->mode) && entry->target && normalise_is_stale_link(entry->path, entry->target))
+        return 0;
     if (is_idle_whiteout(n, entry) || (!S_ISDIR(entry->mode) && index_find(&n->overrides, entry->path)))
         return 0;
     if (S_ISDIR(entry->mode) && normalise_out_is_opaque(from))

@@ -55,6 +55,10 @@ static const struct {
     {DPKG_DATABASE "/triggers/Lock", REGULAR, NORMALISE_DROP},
     {DPKG_DATABASE "/updates/*", REGULAR, NORMALISE_DROP},
     {"etc/machine-id", REGULAR, NORMALISE_EMPTY},
+    {"etc/ssl/private/ssl-cert-snakeoil.key", REGULAR, NORMALISE_DROP}, // made by a package's script: all machines would share it
+    {NORMALISE_SNAKEOIL, REGULAR, NORMALISE_DROP},
+    {FACTORY "/lib/postgresql/*/main", ANY, NORMALISE_DROP}, // so is a cluster, with an identity and half the size of the server
+    {FACTORY "/lib/postgresql/*/main/*", ANY, NORMALISE_DROP},
     {"etc/ssh/ssh_host_*_key*", ANY, NORMALISE_DROP},
     {"etc/hostname", REGULAR, NORMALISE_DROP}, // the build host's, left by the bootstrap
     {"etc/resolv.conf", REGULAR, NORMALISE_DROP},
@@ -74,6 +78,11 @@ static const struct {
     {"*.dpkg-new", REGULAR, NORMALISE_DROP},
     {"*.dpkg-tmp", REGULAR, NORMALISE_DROP},
 };
+
+// Its name comes from the name of the build host.
+bool normalise_is_stale_link(const char *path, const char *target) {
+    return strncmp(path, "etc/ssl/certs/", 14) == 0 && strcmp(target, strrchr(NORMALISE_SNAKEOIL, '/') + 1) == 0;
+}
 
 const struct normalise_mount_point normalise_mount_points[] = {
     {"boot", 0755}, {"dev", 0755}, {"home", 0755}, {"mnt", 0755}, {"proc", 0755},   {"root", 0700}, {"run", 0755},

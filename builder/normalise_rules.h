@@ -3,6 +3,7 @@
 #pragma once
 #include "builder/recipe.h"
 #include "common/err.h"
+#include <stdbool.h>
 #include <sys/types.h>
 
 enum normalise_action {
@@ -20,6 +21,9 @@ int normalise_clean_path(char *path, struct err *err) must_check nonnull(1, 2);
 char *normalise_rename(const char *path) nonnull(1);
 // What happens to an entry at its final place. `mode` is its file type.
 enum normalise_action normalise_rule(const char *path, mode_t mode, const struct strings *exclude) nonnull(1);
+// The certificate that a package makes for the build host, and whether a symbolic link is the one to it.
+#define NORMALISE_SNAKEOIL "etc/ssl/certs/ssl-cert-snakeoil.pem"
+bool normalise_is_stale_link(const char *path, const char *target) nonnull(1, 2);
 // Directories that every base has; ended by path == NULL.
 struct normalise_mount_point {
     const char *path;

@@ -37,6 +37,10 @@ static void test_every_rule(void **state) {
         {"sys/class", "sys", ALL, NORMALISE_DROP},
         {"tmp/.X11-unix", "tmp", ALL, NORMALISE_DROP},
         {VAR "run/utmp", VAR "run", ALL, NORMALISE_DROP},
+        {VAR "lib/postgresql/15/main", VAR "lib/postgresql/15", ALL, NORMALISE_DROP},
+        {VAR "lib/postgresql/15/main/base/1/112", "etc/postgresql/15/main/pg_hba.conf", ALL, NORMALISE_DROP},
+        {"etc/ssl/private/ssl-cert-snakeoil.key", "etc/ssl/private", REG, NORMALISE_DROP},
+        {"etc/ssl/certs/ssl-cert-snakeoil.pem", "etc/ssl/certs/62742064.0", REG, NORMALISE_DROP},
         {VAR "tmp/a", VAR "tmp", ALL, NORMALISE_DROP},
         {VAR "cache/apt/pkgcache.bin", VAR "cache", REG | LNK, NORMALISE_DROP},
         {VAR "log/apt/term.log", VAR "log", REG | LNK, NORMALISE_DROP},
@@ -258,12 +262,24 @@ static void test_lengths(void **state) {
     assert_true(strlen(err.text) < 300); // the message does not carry it all
 }
 
+static void test_stale_link(void **state) {
+    (void)state;
+    assert_true(normalise_is_stale_link("etc/ssl/certs/62742064.0", "ssl-cert-snakeoil.pem"));
+    assert_false(normalise_is_stale_link("etc/ssl/certs/002c0b4f.0", "GlobalSign_Root_R46.pem"));
+    assert_false(normalise_is_stale_link("etc/other/62742064.0", "ssl-cert-snakeoil.pem"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_rule),    cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_exclude_order), cmocka_unit_test(test_renamed_paths_meet_rules),
-        cmocka_unit_test(test_mount_points),  cmocka_unit_test(test_printable),
-        cmocka_unit_test(test_utf8_borders),  cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_every_rule),
+        cmocka_unit_test(test_stale_link),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_exclude_order),
+        cmocka_unit_test(test_renamed_paths_meet_rules),
+        cmocka_unit_test(test_mount_points),
+        cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_utf8_borders),
+        cmocka_unit_test(test_lengths),
     };
     return cmocka_run_group_tests_name("normalise_rules", tests, NULL, NULL);
 }
