@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#define BACKDATE_S CLUSTER_DAY // machines whose clock is a little slow
+#define BACKDATE_DAYS 1 // for machines whose clock is a little slow; not at the expense of what was asked for
 
 struct secrets_options {
     const char *name, *vip, *interface, *ssh_key;
@@ -27,7 +27,7 @@ static void print_advice(const char *dir, const struct cluster_request *request)
            "  to each node: " CLUSTER_NODES "/<name>/config.env and " CLUSTER_NODES "/<name>/secrets/, and to nobody else\n"
            "  to clients:   " CLUSTER_CA ".pem (sslrootcert), and the passwords that they need\n"
            "  in %ld days the nodes' certificates end: webops-image secrets renew %s\n",
-           request->name, dir, request->node_days, dir);
+           request->name, dir, request->node_days - BACKDATE_DAYS, dir);
 }
 
 // "n1=192.0.2.1" is cut into name and address; the texts are the caller's.
@@ -51,9 +51,9 @@ static int new_cluster(const char *dir, const struct secrets_options *options) {
                                       .node_count = (size_t)options->nodes.count,
                                       .vip = options->vip,
                                       .interface = options->interface,
-                                      .not_before = (int64_t)time(NULL) - BACKDATE_S,
-                                      .ca_days = options->ca_days,
-                                      .node_days = options->days};
+                                      .not_before = (int64_t)time(NULL) - BACKDATE_DAYS * CLUSTER_DAY,
+                                      .ca_days = options->ca_days + BACKDATE_DAYS,
+                                      .node_days = options->days + BACKDATE_DAYS};
     int r = take_nodes(&options->nodes, nodes, &err);
     if (r >= 0 && options->ssh_key)
         r = file_read(AT_FDCWD, options->ssh_key, SCHEMA_SECRET_MAX_BYTES, &keys, NULL, &err);
@@ -72,7 +72,7 @@ static int new_cluster(const char *dir, const struct secrets_options *options) {
 static int renew(const char *dir, const struct secrets_options *options) {
     struct err err = {0};
     cleanup_free char *names = NULL;
-    int r = cluster_renew(dir, (int64_t)time(NULL) - BACKDATE_S, options->days, &names, &err);
+    int r = cluster_renew(dir, (int64_t)time(NULL) - BACKDATE_DAYS * CLUSTER_DAY, options->days + BACKDATE_DAYS, &names, &err);
     if (r < 0)
         return verb_failed(r, &err);
     printf("new certificates for %s.\nOne node after another: copy its secrets/ to /webops/secrets, run webops apply, wait until webops "
@@ -102,6 +102,10 @@ int verb_secrets(const struct verb *self, int argc, char **argv) {
     bool is_new = strcmp(args[0], "new-cluster") == 0;
     if (!is_new && strcmp(args[0], "renew") != 0) {
         log_error("secrets: expected 'new-cluster DIR' or 'renew DIR'; see --help");
+        return EXIT_USAGE;
+    }
+    if (values.days < 1 || values.ca_days < 1) {
+        log_error("secrets: --days and --ca-days are 1 or more");
         return EXIT_USAGE;
     }
     if (is_new && (!values.name || values.nodes.count == 0)) {

@@ -39,6 +39,7 @@ int verb_apply(const struct verb *self, int argc, char **argv) {
     if (count == 0)
         return apply_base(root, stage, is_dry_run);
     struct err err;
-    r = stack_engine_install(&(struct stack_engine_options){.root = root, .name = args[0], .is_dry_run = is_dry_run}, &err);
+    const struct stack_engine_options engine = {.root = root, .name = args[0], .is_live = strcmp(root, "/") == 0, .is_dry_run = is_dry_run};
+    r = stack_engine_install(&engine, &err);
     return r < 0 ? verb_failed(r, &err) : r;
 }
