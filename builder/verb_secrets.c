@@ -6,14 +6,13 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/schema.h"
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define BACKDATE_S CLUSTER_DAY // machines whose clock is a little slow
+#define BACKDATE_DAYS 1 // for machines whose clock is a little slow; not at the expense of what was asked for
 
 struct secrets_options {
     const char *name, *vip, *interface, *ssh_key;
@@ -27,34 +26,28 @@ static void print_advice(const char *dir, const struct cluster_request *request)
            "  to each node: " CLUSTER_NODES "/<name>/config.env and " CLUSTER_NODES "/<name>/secrets/, and to nobody else\n"
            "  to clients:   " CLUSTER_CA ".pem (sslrootcert), and the passwords that they need\n"
            "  in %ld days the nodes' certificates end: webops-image secrets renew %s\n",
-           request->name, dir, request->node_days, dir);
-}
-
-// "n1=192.0.2.1" is cut into name and address; the texts are the caller's.
-static int take_nodes(const struct opt_texts *texts, struct cluster_node *ret_nodes, struct err *err) {
-    for (int i = 0; i < texts->count; i++) {
-        const char *equals = strchr(texts->items[i], '=');
-        if (!equals)
-            return err_set(err, -EINVAL, "--node %s: expected NAME=ADDRESS", texts->items[i]);
-        ret_nodes[i] = (struct cluster_node){strndup(texts->items[i], (size_t)(equals - texts->items[i])), equals + 1};
-        assert(ret_nodes[i].name);
-    }
-    return 0;
+           request->name, dir, request->node_days - BACKDATE_DAYS, dir);
 }
 
 static int new_cluster(const char *dir, const struct secrets_options *options) {
     struct err err = {0};
-    struct cluster_node nodes[OPT_MAX_TEXTS] = {0};
-    cleanup_free char *keys = NULL;
+    struct cluster_node nodes[CLUSTER_MAX_NODES];
+    cleanup_buf struct buf list = {0};
+    cleanup_free char *keys = NULL, *text = NULL;
+    for (int i = 0; i < options->nodes.count; i++)
+        buf_printf(&list, "%s ", options->nodes.items[i]);
+    text = buf_take(&list);
     struct cluster_request request = {.name = options->name,
                                       .nodes = nodes,
-                                      .node_count = (size_t)options->nodes.count,
+                                      .node_count = cluster_split_nodes(text, nodes),
                                       .vip = options->vip,
                                       .interface = options->interface,
-                                      .not_before = (int64_t)time(NULL) - BACKDATE_S,
-                                      .ca_days = options->ca_days,
-                                      .node_days = options->days};
-    int r = take_nodes(&options->nodes, nodes, &err);
+                                      .not_before = (int64_t)time(NULL) - BACKDATE_DAYS * CLUSTER_DAY,
+                                      .ca_days = options->ca_days + BACKDATE_DAYS,
+                                      .node_days = options->days + BACKDATE_DAYS};
+    int r = 0;
+    if (request.node_count == 0)
+        r = err_set(&err, -EINVAL, "--node: expected NAME=ADDRESS, at most %d times", CLUSTER_MAX_NODES);
     if (r >= 0 && options->ssh_key)
         r = file_read(AT_FDCWD, options->ssh_key, SCHEMA_SECRET_MAX_BYTES, &keys, NULL, &err);
     if (r >= 0 && keys && strstr(keys, "PRIVATE KEY"))
@@ -64,15 +57,13 @@ static int new_cluster(const char *dir, const struct secrets_options *options) {
         r = cluster_make(dir, &request, &err);
     if (r >= 0)
         print_advice(dir, &request);
-    for (int i = 0; i < options->nodes.count; i++)
-        free((char *)nodes[i].name);
     return r < 0 ? verb_failed(r, &err) : EXIT_OK;
 }
 
 static int renew(const char *dir, const struct secrets_options *options) {
     struct err err = {0};
     cleanup_free char *names = NULL;
-    int r = cluster_renew(dir, (int64_t)time(NULL) - BACKDATE_S, options->days, &names, &err);
+    int r = cluster_renew(dir, (int64_t)time(NULL) - BACKDATE_DAYS * CLUSTER_DAY, options->days + BACKDATE_DAYS, &names, &err);
     if (r < 0)
         return verb_failed(r, &err);
     printf("new certificates for %s.\nOne node after another: copy its secrets/ to /webops/secrets, run webops apply, wait until webops "
@@ -102,6 +93,10 @@ int verb_secrets(const struct verb *self, int argc, char **argv) {
     bool is_new = strcmp(args[0], "new-cluster") == 0;
     if (!is_new && strcmp(args[0], "renew") != 0) {
         log_error("secrets: expected 'new-cluster DIR' or 'renew DIR'; see --help");
+        return EXIT_USAGE;
+    }
+    if (values.days < 1 || values.ca_days < 1) {
+        log_error("secrets: --days and --ca-days are 1 or more");
         return EXIT_USAGE;
     }
     if (is_new && (!values.name || values.nodes.count == 0)) {

@@ -71,12 +71,16 @@ static bool has_content(int root_fd, const struct plan_entry *entry) {
     return is_same;
 }
 
+bool apply_is_right(int root_fd, const struct plan_entry *entry) {
+    struct stat st;
+    return fstatat(root_fd, entry->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == entry->mode &&
+           is_owned(entry, &st) && has_content(root_fd, entry);
+}
+
 // 1 = written, 0 = was right.
 static int apply_file(const struct apply *apply, const struct plan_entry *entry, struct err *err) {
-    struct stat st;
     int root_fd = apply->root_fd;
-    if (fstatat(root_fd, entry->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 07777) == entry->mode &&
-        is_owned(entry, &st) && has_content(root_fd, entry))
+    if (apply_is_right(root_fd, entry))
         return 0;
     if (apply->is_dry_run)
         return 1;

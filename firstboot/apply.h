@@ -16,6 +16,8 @@ struct apply {
 void apply_done(struct apply *apply);
 // Goes on after a failure, so that one bad path does not keep the rest from being applied; returns the first failure.
 int apply_plan(struct apply *apply, const struct plan *plan, struct err *err) must_check nonnull(1, 2, 3);
+// Whether a planned file stands there already, with content, mode and owner.
+bool apply_is_right(int root_fd, const struct plan_entry *entry) nonnull(2);
 // Whether something below a path was changed; a path that ends in '/' is a directory.
 bool apply_has_changed(const struct apply *apply, const char *path) nonnull(1, 2);
 // Records a change of something that is no file ("hostname", "swap") and logs it. `action` must outlive `apply`.

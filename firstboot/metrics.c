@@ -83,12 +83,14 @@ static int64_t count_drift(int root_fd) {
     return (int64_t)drift.count;
 }
 
-int metrics_write(int root_fd, const json_t *health, const struct config *record, const json_t *report, struct err *err) {
+int metrics_write(int root_fd, const json_t *health, const struct config *record, const json_t *report, bool counts_drift,
+                  struct err *err) {
     cleanup_buf struct buf text = {0};
     struct journal journal = {0};
     char hash[65] = "";
     const char *last = json_string_value(json_object_get(report, "last"));
-    struct metrics_input input = {.health = health, .record = record, .now = (int64_t)time(NULL), .drift_files = count_drift(root_fd)};
+    struct metrics_input input = {
+        .health = health, .record = record, .now = (int64_t)time(NULL), .drift_files = counts_drift ? count_drift(root_fd) : -1};
     input.applied = last ? json_object_get(report, last) : NULL;
     if (journal_load(root_fd, &journal, err) == 0) {
         hex_format(journal.manifest.boot.root_hash, 32, hash);

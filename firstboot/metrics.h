@@ -19,6 +19,6 @@ struct metrics_input {
 
 // Pure. Every value of a label is escaped.
 void metrics_format(const struct metrics_input *input, struct buf *text) nonnull(1, 2);
-// Gathers the rest and publishes the file.
-int metrics_write(int root_fd, const json_t *health, const struct config *record, const json_t *report, struct err *err) must_check
-    nonnull(2, 3, 5);
+// Gathers the rest and publishes the file. `counts_drift`: looks for drift, which takes open_tree(2): a right that the judge of a boot has not.
+int metrics_write(int root_fd, const json_t *health, const struct config *record, const json_t *report, bool counts_drift,
+                  struct err *err) must_check nonnull(2, 3, 6);

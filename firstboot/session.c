@@ -94,6 +94,8 @@ static bool has_config(const struct session *session) {
 static int check_firewall(int root_fd, const struct plan *plan, bool is_early, struct err *err) {
     static const char candidate[] = "run/webops/nftables.candidate";
     const struct plan_entry *entry = plan_find(plan, "etc/nftables.conf");
+    if (!is_early && apply_is_right(root_fd, entry)) // it was checked when it was written
+        return 0;
     int r = file_publish(root_fd, candidate, entry->content, entry->size, 0600, err);
     if (r < 0)
         return r;
@@ -200,8 +202,7 @@ static json_t *settings(const struct session *session) {
     json_t *all =
         json_pack("{s:I, s:I, s:b, s:b, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(session->schema, config, "HEALTH_TIMEOUT"),
                   "ssh_port", (json_int_t)schema_integer(session->schema, config, "SSH_PORT"), "firewall",
-                  schema_bool(session->schema, config, "ENABLE_FIREWALL"), "watchdog",
-                  session->plan.feeds_watchdog, "update_auto",
+                  schema_bool(session->schema, config, "ENABLE_FIREWALL"), "watchdog", session->plan.feeds_watchdog, "update_auto",
                   schema_bool(session->schema, config, "UPDATE_AUTO"), "update_tries",
                   (json_int_t)schema_integer(session->schema, config, "UPDATE_TRIES"));
     for (size_t i = 0; i < ARRAY_SIZE(update_texts); i++)

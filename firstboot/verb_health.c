@@ -36,11 +36,11 @@ static void note_start(int root_fd) {
 }
 
 // For those who look later: webops status, a trial's verdict, webops-http.
-static int leave(int root_fd, const json_t *health, const struct config *record, const json_t *report, struct err *err) {
+static int leave(int root_fd, const json_t *health, const struct config *record, const json_t *report, bool is_monitor, struct err *err) {
     if (geteuid() != 0)
         return 0;
     int r = report_write(root_fd, HEALTH_PATH, health, err);
-    return r < 0 ? r : metrics_write(root_fd, health, record, report, err);
+    return r < 0 ? r : metrics_write(root_fd, health, record, report, is_monitor, err);
 }
 
 struct manner {
@@ -72,7 +72,7 @@ static int check(int root_fd, const struct manner *manner, struct err *err) {
     health_run(checks.items, &context, manner->is_boot ? (unsigned)health_setting(&context, "health_timeout", 300) : 0, &health);
     cleanup_json json_t *json = health_json(&health, &record);
     tell(manner, &health, json, &record);
-    r = leave(root_fd, json, &record, report, err);
+    r = leave(root_fd, json, &record, report, manner->is_monitor, err);
     // An unhealthy machine is no failure of the monitor's unit, which would be one more check that fails.
     return r < 0 ? r : health.failed && !manner->is_monitor ? EXIT_PERMANENT : EXIT_OK;
 }

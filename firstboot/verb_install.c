@@ -2,6 +2,7 @@
 // webops install: the base and every enabled stack.
 #include "firstboot/stack/engine.h"
 #include "firstboot/verbs.h"
+#include <string.h>
 
 int verb_install(const struct verb *self, int argc, char **argv) {
     struct stack_engine_options engine = {.root = "/"};
@@ -18,6 +19,7 @@ int verb_install(const struct verb *self, int argc, char **argv) {
     if (r >= 0)
         return r;
     struct err err;
+    engine.is_live = strcmp(engine.root, "/") == 0;
     r = stack_engine_install(&engine, &err);
     return r < 0 ? verb_failed(r, &err) : r;
 }

@@ -2,6 +2,7 @@
 // webops uninstall STACK: stops it and keeps it off, whatever config.env says, until `webops apply STACK`.
 #include "firstboot/stack/engine.h"
 #include "firstboot/verbs.h"
+#include <string.h>
 
 int verb_uninstall(const struct verb *self, int argc, char **argv) {
     struct stack_engine_options engine = {.root = "/"};
@@ -16,6 +17,7 @@ int verb_uninstall(const struct verb *self, int argc, char **argv) {
     if (r >= 0)
         return r;
     struct err err;
+    engine.is_live = strcmp(engine.root, "/") == 0;
     engine.name = args[0];
     r = stack_engine_uninstall(&engine, &err);
     return r < 0 ? verb_failed(r, &err) : r;

@@ -45,7 +45,7 @@ int verb_update(const struct verb *self, int argc, char **argv) {
         {"channel", 0, OPT_TEXT, &update_options.channel, "NAME", "Follows this channel instead of UPDATE_CHANNEL."},
         {"plan", 0, OPT_FLAG, &update_options.is_plan, NULL, "Shows what would be done and fetched; changes nothing."},
         {"reboot", 0, OPT_FLAG, &update_options.wants_reboot, NULL, "Restarts the machine into the new generation when it is installed."},
-        {"force", 0, OPT_FLAG, &update_options.is_forced, NULL, 
+        {"force", 0, OPT_FLAG, &update_options.is_forced, NULL,
          "Takes a generation that was rejected here before, or an older one; goes on when a hook of a stack fails."},
         {"automatic", 0, OPT_FLAG, &update_options.is_automatic, NULL,
          "For the timer: does nothing unless UPDATE_AUTO is true and UPDATE_WINDOW is open; restarts the machine."},

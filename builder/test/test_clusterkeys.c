@@ -223,6 +223,7 @@ static void test_verb(void **state) {
         {RUN_ARGV("new-cluster", not_there, "--name", "d", "--node", "n1=192.0.2.1", "--ssh-key", key), EXIT_PERMANENT, "", "private key"},
         {RUN_ARGV("new-cluster", dir, "--name", "demo", "--node", "n1=192.0.2.1"), EXIT_OK, "keep apart:   ca.key", ""},
         {RUN_ARGV("new-cluster", dir, "--name", "demo", "--node", "n1=192.0.2.1"), EXIT_PERMANENT, "", "never overwritten"},
+        {RUN_ARGV("renew", dir, "--days", "0"), EXIT_USAGE, "", "1 or more"},
         {RUN_ARGV("renew", dir), EXIT_OK, "new certificates for n1.", ""},
         {RUN_ARGV("renew", dir, "--name", "demo"), EXIT_USAGE, "", "takes --days only"},
         {RUN_ARGV("old-cluster", dir), EXIT_USAGE, "", "expected 'new-cluster DIR'"},
@@ -236,6 +237,14 @@ static void test_verb(void **state) {
         assert_contains(said, cases[i].said);
     }
     assert_false(file_exists(AT_FDCWD, not_there));
+    // Backdated, and still good for as long as was asked for.
+    cleanup_free char *short_dir = scratch_file(*state, "short"), *out = NULL, *said = NULL;
+    assert_int_equal(secrets(RUN_ARGV("new-cluster", short_dir, "--name", "demo", "--node", "n1=192.0.2.1", "--days", "1"), &out, &said),
+                     EXIT_OK);
+    assert_contains(out, "in 1 days");
+    cleanup_free char *pem = str_printf("%s/nodes/n1/secrets/etcd-cert.secret", short_dir);
+    cleanup_free char *good = tool(RUN_ARGV("openssl", "x509", "-noout", "-checkend", "86000", "-in", pem));
+    assert_contains(good, "will not expire");
 }
 
 int main(void) {

@@ -17,6 +17,7 @@
 
 #define LOCK_PATH "run/webops/stacks/lock"
 #define LOADED_PATH "run/webops/stacks/loaded" // systemd knows the units that were rendered early
+#define ARMED_PATH "run/webops/stacks/retry" // the timer was started
 #define DEFAULT_LIMIT_SECONDS 300
 
 struct engine {
@@ -210,9 +211,16 @@ static void print_stacks(const struct engine *engine) {
 static void arrange_retry(const struct engine *engine) {
     static const char timer[] = "webops-stacks-retry.timer";
     bool is_pending = engine->outcome.failed || engine->outcome.waiting;
+    int root_fd = engine->session.apply.root_fd, r = 0;
     struct err err;
-    if (engine->is_live && systemd_act(is_pending ? "restart" : "stop", timer, true, &err) < 0)
+    if (is_pending)
+        r = file_publish(root_fd, ARMED_PATH, "", 0, 0644, &err);
+    if (r >= 0 && (is_pending || file_exists(root_fd, ARMED_PATH)))
+        r = systemd_act(is_pending ? "restart" : "stop", timer, true, &err);
+    if (r < 0)
         log_warn("%s", err.text);
+    else if (!is_pending)
+        unlinkat(root_fd, ARMED_PATH, 0);
 }
 
 static int install_booted(struct engine *engine, struct err *err) {
@@ -253,7 +261,7 @@ int stack_engine_install(const struct stack_engine_options *options, struct err 
     int r = session_open(options->root, "manual", &engine.session, err);
     if (r < 0)
         return r;
-    engine.is_live = engine.session.is_live;
+    engine.is_live = options->is_live;
     engine.session.apply.is_dry_run = options->is_dry_run;
     cleanup_fd int lock_fd = options->is_dry_run ? -1 : lock(engine.session.apply.root_fd, err);
     if (lock_fd < 0 && !options->is_dry_run)
@@ -330,7 +338,7 @@ int stack_engine_uninstall(const struct stack_engine_options *options, struct er
     int r = session_open(options->root, "manual", &engine.session, err);
     if (r < 0)
         return r;
-    engine.is_live = engine.session.is_live;
+    engine.is_live = options->is_live;
     engine.session.apply.is_dry_run = options->is_dry_run;
     cleanup_fd int lock_fd = options->is_dry_run ? -1 : lock(engine.session.apply.root_fd, err);
     return lock_fd < 0 && !options->is_dry_run ? lock_fd : uninstall(&engine, err);

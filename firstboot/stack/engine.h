@@ -5,8 +5,9 @@
 #include <stdbool.h>
 
 struct stack_engine_options {
-    const char *root; // "/": the running system; else files only
+    const char *root;
     const char *name; // of one stack; NULL = all
+    bool is_live; // units are systemd's and real; else files only
     bool is_dry_run; // prints what would change
     bool is_boot; // the base was applied by the boot; nothing that a stack does fails the caller
     bool is_purge; // uninstall: deletes the stack's data, too

@@ -56,8 +56,7 @@ static void plan_run(const struct stacks *stacks, size_t index, const struct sta
         task->steps[task->step_count++] = plan_unit(&stack->units[i], is_wanted, &view->units[i], task->is_changed);
     }
     for (size_t i = 0; i < stacks->set.count; i++)
-        task->needs[i] =
-            i != index && stacks_is_active(stacks, i) && stack_needs(&stacks->set, stack, stacks->set.stacks[i], &stacks->config);
+        task->needs[i] = i != index && stack_needs(&stacks->set, stack, stacks->set.stacks[i], &stacks->config);
 }
 
 // Two stacks may run the same unit; the one that is off must not stop the other's.

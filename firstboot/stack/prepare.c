@@ -91,10 +91,18 @@ static int copy_factory(int root_fd, const char *path, const char *kept, struct 
     return r;
 }
 
+static bool is_mounted(int root_fd, const char *path, const char *kept) {
+    struct stat there, here;
+    return fstatat(root_fd, path + 1, &there, AT_SYMLINK_NOFOLLOW) == 0 && fstatat(root_fd, kept, &here, AT_SYMLINK_NOFOLLOW) == 0 &&
+           there.st_dev == here.st_dev && there.st_ino == here.st_ino;
+}
+
 int stack_prepare_persist(int root_fd, const struct stack *stack, struct err *err) {
     for (size_t i = 0; i < stack->persist.count; i++) {
         const char *path = stack->persist.items[i];
         cleanup_free char *kept = str_printf(STACK_PERSIST_DIR "%s", path), *unit = stack_mount_unit(path);
+        if (is_mounted(root_fd, path, kept))
+            continue;
         int r = file_exists(root_fd, kept) ? 0 : copy_factory(root_fd, path, kept, err);
         if (r >= 0)
             r = systemd_act("start", unit, true, err);

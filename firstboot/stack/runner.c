@@ -79,7 +79,8 @@ static bool has_needs(struct run_state *run, struct job *job) {
             continue;
         if (is_part && other->phase != PHASE_DONE)
             return false;
-        cleanup_free char *why = str_printf("waits for %s", other->task->stack->name);
+        cleanup_free char *why =
+            str_printf("waits for %s%s", other->task->stack->name, run->stacks->items[i].is_uninstalled ? ", which is uninstalled" : "");
         finish(run, job, STACK_WAITING, why);
         return false;
     }
@@ -103,7 +104,10 @@ static void begin(struct run_state *run, struct job *job) {
         return;
     }
     job->phase = PHASE_UNITS;
-    if (job->task->is_changed)
+    bool acts = false;
+    for (size_t i = 0; i < job->task->step_count; i++)
+        acts = acts || job->task->steps[i].verb != STACK_LEAVE;
+    if (acts)
         record(run->runner->root_fd, stack->name, STACK_STARTING, "");
 }
 

@@ -55,7 +55,9 @@ static json_t *describe(int root_fd, const struct stack *stack, const json_t *la
     bool is_uninstalled = stack_state_is_uninstalled(root_fd, stack->name);
     bool is_active = is_enabled && !is_uninstalled;
     stack_record_load(root_fd, stack->name, &record);
-    json_t *failed = is_active ? failed_checks(health, stack->name) : NULL;
+    // A check that was made before the stack came into its present state says nothing of it. Times of this form sort as texts.
+    bool is_recent = strcmp(json_string_value(json_object_get(health, "time")) ?: "", record.since) >= 0;
+    json_t *failed = is_active && is_recent ? failed_checks(health, stack->name) : NULL;
     json_t *json = json_pack(
         "{s:s, s:s, s:b, s:b, s:o, s:s, s:o, s:o, s:o, s:o}", "name", stack->name, "summary", stack->summary ?: "", "enabled", is_enabled,
         "uninstalled", is_uninstalled, "version", version_of(packages, stack->package), "state", stack_state_name(record.state), "why",

@@ -66,12 +66,13 @@ static void what_is_written(void **state) {
     cleanup_json json_t *health = json_pack("{s:b}", "healthy", 1);
     cleanup_json json_t *report = json_pack("{s:s, s:{s:[s]}}", "last", "late", "late", "problems", "a");
     assert_int_equal(file_mkdirs(root.fd, "run/webops", 0755, &err), 0);
-    assert_int_equal(metrics_write(root.fd, health, &record, report, &err), 0);
+    assert_int_equal(metrics_write(root.fd, health, &record, report, false, &err), 0);
     assert_int_equal(fstatat(root.fd, METRICS_PATH, &status, 0), 0);
     assert_int_equal(status.st_mode & 07777, 0644);
     assert_int_equal(file_read(root.fd, METRICS_PATH, 1 << 16, &text, NULL, &err), 0);
     assert_non_null(strstr(text, "\nwebops_config_problems 1\n"));
     assert_non_null(strstr(text, "\nwebops_trial 0\n"));
+    assert_null(strstr(text, "\nwebops_drift_files"));
     support_root_done(&root);
 }
 

@@ -127,10 +127,11 @@ static bool has_layer(const struct manifest *manifest, const char *name) {
 static int check_stacks(const struct question *q, struct err *err) {
     for (unsigned i = 0; i < q->facts->stack_count; i++)
         if (!has_layer(q->manifest, q->facts->stacks[i]))
-            return err_set(err, -EINVAL,
-                           "it has no stack %s, and config.env has keys of that stack, which it would refuse; uninstall the stack and remove "
-                           "its keys first",
-                           q->facts->stacks[i]);
+            return err_set(
+                err, -EINVAL,
+                "it has no stack %s, and config.env has keys of that stack, which it would refuse; uninstall the stack and remove "
+                "its keys first",
+                q->facts->stacks[i]);
     return 0;
 }
 

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// What systemctl prints, names of mount units, argument vectors for systemd-run.
+#include "firstboot/stack/test/machine.h"
+#include "firstboot/stack/exec.h"
+#include "firstboot/stack/render.h"
+#include "firstboot/stack/systemd.h"
+#include <errno.h>
+
+static void states_of_units(void **state) {
+    (void)state;
+    static const char text[] = "LoadState=loaded\nActiveState=active\nResult=success\nConditionResult=yes\n\n"
+                               "LoadState=loaded\nActiveState=active\nJob=1234\n\n"
+                               "ActiveState=inactive\nLoadState=not-found\n\n"
+                               "LoadState=loaded\nActiveState=failed\nResult=exit-code\n\n"
+                               "LoadState=loaded\nActiveState=inactive\nResult=success\nConditionResult=no\n\n"
+                               "LoadState=loaded\nActiveState=reloading\n";
+    static const enum systemd_state expected[] = {SYSTEMD_ACTIVE, SYSTEMD_CHANGING, SYSTEMD_MISSING,
+                                                  SYSTEMD_FAILED, SYSTEMD_INACTIVE, SYSTEMD_CHANGING};
+    struct systemd_unit units[6];
+    struct err err;
+    assert_int_equal(systemd_parse_show(text, 6, units, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+        assert_int_equal(units[i].state, expected[i]);
+    assert_string_equal(units[3].result, "exit-code");
+    assert_true(units[4].is_condition_unmet);
+    assert_false(units[0].is_condition_unmet);
+    assert_int_equal(systemd_parse_show(text, 5, units, &err), -EINVAL);
+    assert_int_equal(systemd_parse_show("", 1, units, &err), -EINVAL);
+    assert_int_equal(systemd_parse_show("", 0, units, &err), 0);
+}
+
+// systemd-escape --path --suffix=mount is what it must agree with.
+static void names_of_mounts(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"/etc/libvirt", "etc-libvirt.mount"},     {"/etc/apparmor.d/libvirt", "etc-apparmor.d-libvirt.mount"},
+        {"/etc/a-b c", "etc-a\\x2db\\x20c.mount"}, {"/etc/store_kept:1", "etc-store_kept:1.mount"},
+        {"/etc/.hidden", "etc-.hidden.mount"},     {"/etc/\xc3\xa4", "etc-\\xc3\\xa4.mount"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_free char *name = stack_mount_unit(cases[i][0]);
+        assert_string_equal(name, cases[i][1]);
+    }
+}
+
+static bool has_word(char **argv, const char *word) {
+    for (size_t i = 0; argv[i]; i++)
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    return false;
+}
+
+static void commands_are_words(void **state) {
+    (void)state;
+    char program[] = "/bin/x", word[] = "a b; rm -rf /", option[] = "--property=User=root", *items[] = {program, word, option};
+    const struct stack_list command = {items, 3};
+    const struct stack_exec exec = {"etcd/quorum", &command, "etcd", 7};
+    char **argv = stack_exec_argv(&exec);
+    size_t count = 0;
+    while (argv[count])
+        count++;
+    assert_true(has_word(argv, "--property=User=etcd"));
+    assert_true(has_word(argv, "--property=RuntimeMaxSec=7"));
+    assert_string_equal(argv[count - 4], "--"); // nothing of the command is an option of ours
+    assert_string_equal(argv[count - 3], "/bin/x");
+    assert_string_equal(argv[count - 2], "a b; rm -rf /");
+    assert_string_equal(argv[count - 1], "--property=User=root");
+    stack_exec_free(argv);
+}
+
+static void owners(void **state) {
+    (void)state;
+    static const char passwd[] = "root:x:0:0::/:/bin/sh\netcd:x:105:112::/:/bin/false\netc:x:9:9::/:/bin/false\n";
+    static const char group[] = "root:x:0:\nadm:x:4:\netcd:x:112:\n";
+    uid_t uid;
+    gid_t gid;
+    struct err err;
+    assert_int_equal(stack_owner_find("etcd:adm", passwd, group, &uid, &gid, &err), 0);
+    assert_int_equal(uid, 105);
+    assert_int_equal(gid, 4);
+    assert_int_equal(stack_owner_find("etc:root", passwd, group, &uid, &gid, &err), 0);
+    assert_int_equal(uid, 9);
+    assert_int_equal(stack_owner_find(NULL, passwd, group, &uid, &gid, &err), 0);
+    assert_int_equal(uid + gid, 0);
+    assert_int_equal(stack_owner_find("nobody:adm", passwd, group, &uid, &gid, &err), -ENOENT);
+    assert_string_equal(err.text, "this image has no user nobody");
+    assert_int_equal(stack_owner_find("etcd:wheel", passwd, group, &uid, &gid, &err), -ENOENT);
+    assert_string_equal(err.text, "this image has no group wheel");
+}
+
+static void last_lines_are_harmless(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = machine_make("");
+    cleanup_buf struct buf text = {0};
+    machine_program(&root, "journalctl", "#!/bin/sh\nprintf 'red \\033[31m\\nbell \\007\\n'\n");
+    systemd_last_lines("x.service", &text);
+    assert_string_equal(buf_str(&text), "red  [31m | bell  ");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(states_of_units), cmocka_unit_test(names_of_mounts),         cmocka_unit_test(commands_are_words),
+        cmocka_unit_test(owners),          cmocka_unit_test(last_lines_are_harmless),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
