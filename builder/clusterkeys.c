@@ -235,13 +235,12 @@ int cluster_make(const char *dir, const struct cluster_request *request, struct 
     return r;
 }
 
-// "n1=192.0.2.1 n2=…": the nodes of a mark, as requests hold them. `text` is cut up.
-static size_t split_nodes(char *text, struct cluster_node ret_nodes[CLUSTER_MAX_NODES]) {
+size_t cluster_split_nodes(char *text, struct cluster_node ret_nodes[CLUSTER_MAX_NODES]) {
     size_t count = 0;
     char *rest = NULL;
-    for (char *word = strtok_r(text, " ", &rest); word && count < CLUSTER_MAX_NODES; word = strtok_r(NULL, " ", &rest)) {
+    for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
         char *equals = strchr(word, '=');
-        if (!equals)
+        if (!equals || count == CLUSTER_MAX_NODES)
             return 0;
         *equals = 0;
         ret_nodes[count++] = (struct cluster_node){word, equals + 1};
@@ -282,7 +281,7 @@ int cluster_renew(const char *dir, int64_t not_before, long node_days, char **re
     cleanup_free char *copy = str_dup(list ? list->value : "");
     struct cluster_request request = {.name = name ? name->value : "",
                                       .nodes = nodes,
-                                      .node_count = split_nodes(copy, nodes),
+                                      .node_count = cluster_split_nodes(copy, nodes),
                                       .vip = vip ? vip->value : NULL,
                                       .interface = vip ? "any" : NULL, // not part of certificates
                                       .not_before = not_before,

@@ -23,6 +23,8 @@ struct cluster_request {
 #define CLUSTER_CA "ca" // .key, .pem
 #define CLUSTER_NODES "nodes" // <name>/config.env, <name>/secrets/*.secret
 
+// "n1=192.0.2.1 n2=192.0.2.2" as nodes, whose texts point into `text`, which is cut up. 0 when an item has no '=' or there are too many.
+size_t cluster_split_nodes(char *text, struct cluster_node ret_nodes[CLUSTER_MAX_NODES]) nonnull(1, 2);
 // `dir` must not exist, or be empty: -EEXIST. -EINVAL: a name, an address, one node of a kind twice, two nodes or another even number.
 int cluster_make(const char *dir, const struct cluster_request *request, struct err *err) must_check nonnull(1, 2, 3);
 // New keys and certificates, by the same CA, for every node of a directory that cluster_make() made; passwords stay. *ret_names lists the

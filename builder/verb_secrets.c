@@ -6,7 +6,6 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/schema.h"
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,31 +29,25 @@ static void print_advice(const char *dir, const struct cluster_request *request)
            request->name, dir, request->node_days - BACKDATE_DAYS, dir);
 }
 
-// "n1=192.0.2.1" is cut into name and address; the texts are the caller's.
-static int take_nodes(const struct opt_texts *texts, struct cluster_node *ret_nodes, struct err *err) {
-    for (int i = 0; i < texts->count; i++) {
-        const char *equals = strchr(texts->items[i], '=');
-        if (!equals)
-            return err_set(err, -EINVAL, "--node %s: expected NAME=ADDRESS", texts->items[i]);
-        ret_nodes[i] = (struct cluster_node){strndup(texts->items[i], (size_t)(equals - texts->items[i])), equals + 1};
-        assert(ret_nodes[i].name);
-    }
-    return 0;
-}
-
 static int new_cluster(const char *dir, const struct secrets_options *options) {
     struct err err = {0};
-    struct cluster_node nodes[OPT_MAX_TEXTS] = {0};
-    cleanup_free char *keys = NULL;
+    struct cluster_node nodes[CLUSTER_MAX_NODES];
+    cleanup_buf struct buf list = {0};
+    cleanup_free char *keys = NULL, *text = NULL;
+    for (int i = 0; i < options->nodes.count; i++)
+        buf_printf(&list, "%s ", options->nodes.items[i]);
+    text = buf_take(&list);
     struct cluster_request request = {.name = options->name,
                                       .nodes = nodes,
-                                      .node_count = (size_t)options->nodes.count,
+                                      .node_count = cluster_split_nodes(text, nodes),
                                       .vip = options->vip,
                                       .interface = options->interface,
                                       .not_before = (int64_t)time(NULL) - BACKDATE_DAYS * CLUSTER_DAY,
                                       .ca_days = options->ca_days + BACKDATE_DAYS,
                                       .node_days = options->days + BACKDATE_DAYS};
-    int r = take_nodes(&options->nodes, nodes, &err);
+    int r = 0;
+    if (request.node_count == 0)
+        r = err_set(&err, -EINVAL, "--node: expected NAME=ADDRESS, at most %d times", CLUSTER_MAX_NODES);
     if (r >= 0 && options->ssh_key)
         r = file_read(AT_FDCWD, options->ssh_key, SCHEMA_SECRET_MAX_BYTES, &keys, NULL, &err);
     if (r >= 0 && keys && strstr(keys, "PRIVATE KEY"))
@@ -64,8 +57,6 @@ static int new_cluster(const char *dir, const struct secrets_options *options) {
         r = cluster_make(dir, &request, &err);
     if (r >= 0)
         print_advice(dir, &request);
-    for (int i = 0; i < options->nodes.count; i++)
-        free((char *)nodes[i].name);
     return r < 0 ? verb_failed(r, &err) : EXIT_OK;
 }
 

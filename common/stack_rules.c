@@ -132,6 +132,14 @@ static bool want(const struct schema *schema, const struct config *config, struc
     return true;
 }
 
+// A stack may name a port twice, for two groups of peers.
+static bool is_wanted(const struct wanted *all, size_t count, const struct wanted *wanted) {
+    for (size_t i = 0; i < count; i++)
+        if (all[i].stack == wanted->stack && strcmp(all[i].spec, wanted->spec) == 0 && all[i].protocol == wanted->protocol)
+            return true;
+    return false;
+}
+
 static size_t wanted_collect(const struct schema *schema, const struct config *config, struct wanted **ret_wanted) {
     const struct stack_set *set = schema->stacks;
     struct wanted *all = mem_array(2, sizeof(*all));
@@ -144,32 +152,38 @@ static size_t wanted_collect(const struct schema *schema, const struct config *c
         const struct stack *stack = set->stacks[i];
         for (size_t j = 0; j < stack->port_count && stack_is_enabled(set, stack, config); j++) {
             const struct stack_port *port = &stack->ports[j];
-            all = mem_resize(all, count + 2, sizeof(*all));
-            if (stack_holds(set, port->when, config))
-                count += want(schema, config, (struct wanted){stack, port->port, port->protocol, {0}}, &all[count]);
+            const struct wanted wanted = {stack, port->port, port->protocol, {0}};
+            all = mem_resize(all, count + 1, sizeof(*all));
+            if (stack_holds(set, port->when, config) && !is_wanted(all, count, &wanted))
+                count += want(schema, config, wanted, &all[count]);
         }
     }
     *ret_wanted = all;
     return count;
 }
 
-// One stack may name a port twice, for two groups of peers; then it names it in the same way.
+// The base's own ports among each other are schema_rules.c's.
 static bool clash(const struct wanted *a, const struct wanted *b) {
-    return a->protocol == b->protocol && a->range.first <= b->range.last && b->range.first <= a->range.last &&
-           (a->stack != b->stack || strcmp(a->spec, b->spec) != 0);
+    return (a->stack || b->stack) && a->protocol == b->protocol && a->range.first <= b->range.last && b->range.first <= a->range.last;
 }
 
-// Named from the side that config.env says something about: `b`, when both do or neither.
+// What names a side of a clash: the key of its port; its stack's switch when the port is no key, or both sides have the same one.
+static const char *name_side(const struct wanted *side, const struct wanted *other) {
+    bool is_literal = strspn(side->spec, "0123456789-") == strlen(side->spec);
+    return side->stack && (is_literal || strcmp(side->spec, other->spec) == 0) ? side->stack->enable : side->spec;
+}
+
+// Told from the side that config.env says something about: `b`, when both do or neither.
 static void add_clash(const struct config *config, const struct wanted *a, const struct wanted *b, struct config_problems *problems) {
     bool is_swapped = config_find(config, a->spec) && !config_find(config, b->spec);
     const struct wanted *here = is_swapped ? a : b, *there = is_swapped ? b : a;
     unsigned port = a->range.first > b->range.first ? a->range.first : b->range.first;
-    const struct config_entry *entry = config_find(config, here->spec);
-    const char *key = entry || !here->stack ? here->spec : here->stack->enable;
-    unsigned line = entry ? entry->line : here->stack ? line_of(here->stack, config, here->stack->enable) : 0;
-    bool is_literal = strspn(there->spec, "0123456789-") == strlen(there->spec);
-    config_problem_add(problems, line, "%s: port %u/%s is also wanted by %s", key, port, stack_protocol_name(here->protocol),
-                       is_literal ? there->stack->enable : there->spec);
+    const char *key = name_side(here, there);
+    if (here->stack && !config_find(config, key)) // a default: the switch is what stands in the file
+        key = here->stack->enable;
+    const struct config_entry *entry = config_find(config, key);
+    config_problem_add(problems, entry ? entry->line : 0, "%s: port %u/%s is also wanted by %s", key, port,
+                       stack_protocol_name(here->protocol), name_side(there, here));
 }
 
 static void rule_ports(const struct schema *schema, const struct config *config, struct config_problems *problems) {

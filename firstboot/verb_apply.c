@@ -3,9 +3,23 @@
 #include "common/log.h"
 #include "firstboot/session.h"
 #include "firstboot/stack/engine.h"
+#include "firstboot/stack/state.h"
 #include "firstboot/verbs.h"
 #include <errno.h>
 #include <string.h>
+
+// The base does not touch units of stacks; whoever edited a value of theirs should know what makes it count.
+static void tell_of_stacks(const struct session *session) {
+    for (size_t i = 0; i < session->plan.stack_count; i++) {
+        const struct plan_stack *planned = &session->plan.stacks[i];
+        const char *name = planned->stack->name;
+        cleanup_free char *started = stack_digest_load(session->apply.root_fd, name, "started");
+        if (plan_stack_is_active(planned) && !planned->problem && (!started || strcmp(started, planned->digest) != 0))
+            log_info("%s %s; `webops apply %s` brings it up to date", name, started ? "runs with older files" : "is not started", name);
+        if (!plan_stack_is_active(planned) && started)
+            log_info("%s is off and still runs; `webops install` stops it", name);
+    }
+}
 
 static int apply_base(const char *root, const char *stage, bool is_dry_run) {
     struct err err;
@@ -20,6 +34,8 @@ static int apply_base(const char *root, const char *stage, bool is_dry_run) {
         r = session_run(&session, &err);
     if (r >= 0 && is_dry_run)
         session_print(&session);
+    if (r >= 0 && session.is_manual)
+        tell_of_stacks(&session);
     return r < 0 ? verb_failed(r, &err) : r;
 }
 

@@ -159,20 +159,46 @@ static void circles(void **state) {
     assert_contains(err.text, "a → b → a");
 }
 
-// What we ship: loads as one tree, and names no key that no stack has (which an image need not know, but the tree must).
+// A conflict may name a key that an image does not know; one that no stack of the tree has is a slip.
+static void check_conflicts(const char *root, const struct stack_set *set) {
+    for (size_t i = 0; i < set->count; i++)
+        for (size_t k = 0; k < set->stacks[i]->conflicts.count; k++)
+            if (!schema_find(&set->schema, set->stacks[i]->conflicts.items[k]))
+                fail_msg("%s/overlays/%s/stack.yaml: conflicts: no stack has %s", root, set->stacks[i]->name,
+                         set->stacks[i]->conflicts.items[k]);
+}
+
+// Every stack.yaml in the source tree, with its templates.
 static void shipped(void **state) {
+    static const char *const roots[] = {".", "qemu-tests"};
     (void)state;
-    cleanup_stack_set struct stack_set set = {0};
-    struct err err = {0};
-    if (recipe_load_tree(".", &set, &err) < 0)
-        fail_msg("%s", err.text);
-    for (size_t i = 0; i < set.count; i++)
-        for (size_t k = 0; k < set.stacks[i]->conflicts.count; k++)
-            if (!schema_find(&set.schema, set.stacks[i]->conflicts.items[k]))
-                fail_msg("overlays/%s/stack.yaml: conflicts: no stack has %s", set.stacks[i]->name, set.stacks[i]->conflicts.items[k]);
-    for (size_t i = 0; i < set.count; i++) {
-        cleanup_free char *layer = str_printf("overlays/%s/layer.yaml", set.stacks[i]->name);
-        assert_true(file_exists(AT_FDCWD, layer));
+    for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+        cleanup_stack_set struct stack_set set = {0};
+        struct err err = {0};
+        if (recipe_load_tree(roots[i], &set, &err) < 0)
+            fail_msg("%s", err.text);
+        check_conflicts(roots[i], &set);
+        for (size_t k = 0; k < set.count; k++) {
+            cleanup_free char *layer = str_printf("%s/overlays/%s/layer.yaml", roots[i], set.stacks[k]->name);
+            assert_true(file_exists(AT_FDCWD, layer));
+        }
+    }
+}
+
+// So does every profile: its stacks go together in one image.
+static void shipped_profiles(void **state) {
+    static const char *const dirs[] = {"profiles", "qemu-tests/profiles"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+        cleanup_dir DIR *dir = opendir(dirs[i]);
+        assert_non_null(dir);
+        for (const struct dirent *entry; (entry = readdir(dir));) {
+            cleanup_free char *path = str_printf("%s/%s", dirs[i], entry->d_name);
+            cleanup(recipe_done) struct recipe recipe = {0};
+            struct err err = {0};
+            if (strstr(entry->d_name, ".yaml") && recipe_load(path, &(struct recipe_paths){.data_dir = "."}, &recipe, &err) < 0)
+                fail_msg("%s", err.text);
+        }
     }
 }
 
@@ -183,6 +209,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(trees, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(circles, scratch_setup, scratch_teardown),
         cmocka_unit_test(shipped),
+        cmocka_unit_test(shipped_profiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,8 @@ static const char twin[] =
                          "{\"name\": \"TWIN_PEERS\", \"type\": \"peer-list\", \"help\": \"P.\"}], \"conflicts\": [\"ALONE_ENABLED\"]}";
 static const char store[] = HEAD("store", "STORE") ", \"keys\": [" PORT_KEY("STORE_PORT", "2379") ", " TEXT_KEY(
     "STORE_NAME", "\"required\": true, \"pattern\": \"[a-z]+\", ") "], \"ports\": [{\"port\": \"STORE_PORT\", \"from\": \"any\"},"
-                                                                   " {\"port\": \"9000-9010\", \"from\": \"local\"}],"
+                                                                   " {\"port\": \"STORE_PORT\", \"from\": \"local\"}, {\"port\": "
+                                                                   "\"9000-9010\", \"from\": \"local\"}],"
                                                                    " \"sysctls\": [{\"name\": \"vm.overcommit_memory\", \"value\": 1}]}";
 static const char base[] = HEAD("base", "BASE") ", \"keys\": [" PORT_KEY("BASE_PORT", "5432") ", " TEXT_KEY(
     "BASE_STORES", "") "], \"requires\": [\"STORE_ENABLED or BASE_STORES\"], \"conflicts\": [\"ALONE_ENABLED\"],"
@@ -62,7 +63,13 @@ static void test_rules(void **state) {
         {"SSH_PORT=5432\nBASE_ENABLED=true\nBASE_STORES=x\n", "1: SSH_PORT: port 5432/tcp is also wanted by BASE_PORT\n"},
         {"BASE_PORT=22\nBASE_ENABLED=true\nBASE_STORES=x\n", "1: BASE_PORT: port 22/tcp is also wanted by SSH_PORT\n"},
         {"STORE_PORT=9005\nSTORE_ENABLED=true\nSTORE_NAME=a\n", "1: STORE_PORT: port 9005/tcp is also wanted by STORE_ENABLED\n"},
+        {"SSH_PORT=9797\n", "1: SSH_PORT: is the port of HEALTH_LISTEN\n"},
+        {"STORE_PORT=9797\nSTORE_ENABLED=true\nSTORE_NAME=a\n", "1: STORE_PORT: port 9797/tcp is also wanted by HEALTH_LISTEN\n"},
         {"STORE_PORT=22\n", ""},
+        {"STORE_PORT=5432\nBASE_ENABLED=true\nBASE_STORES=x\nSTORE_ENABLED=true\nSTORE_NAME=a\n",
+         "1: STORE_PORT: port 5432/tcp is also wanted by BASE_PORT\n2: BASE_ENABLED: wants vm.overcommit_memory=2, but STORE_ENABLED wants "
+         "1\n"},
+        {"STORE_ENABLED=true\nSTORE_NAME=a\nSSH_PORT=9001\n", "3: SSH_PORT: port 9001/tcp is also wanted by STORE_ENABLED\n"},
         {"BASE_ENABLED=true\nSTORE_ENABLED=tru\n", "2: STORE_ENABLED: expected true or false\n"},
         {"TWIN_ENABLED=true\nALONE_ENABLED=true\n", "2: ALONE_ENABLED does not go with TWIN_ENABLED\n"},
         {"TWIN0_PORT=80\nTWIN_ENABLED=true\n", "1: TWIN0_PORT: expected what matches [0-9]{4}\n"},
@@ -135,6 +142,17 @@ static void test_shared_key(void **state) {
     cleanup_free char *of_a = problems_of(&set, "A_ENABLED=true\n"), *of_b = problems_of(&set, "B_ENABLED=true\n");
     assert_string_equal(of_a, "1: X: needed because A_ENABLED=true\n");
     assert_string_equal(of_b, "");
+}
+
+static void test_shared_port(void **state) {
+    (void)state;
+    cleanup_stack_set struct stack_set set = {0};
+    struct err err = {0};
+    const char *jsons[] = {HEAD("a", "A") ", \"keys\": [" PORT_KEY("X", "80") "], \"ports\": [{\"port\": \"X\", \"from\": \"any\"}]}",
+                           HEAD("b", "B") ", \"ports\": [{\"port\": \"X\", \"from\": \"any\"}]}", NULL};
+    assert_int_equal(make(jsons, &set, &err), 0);
+    cleanup_free char *both = problems_of(&set, "A_ENABLED=true\nX=81\nB_ENABLED=true\n");
+    assert_string_equal(both, "3: B_ENABLED: port 81/tcp is also wanted by A_ENABLED\n");
 }
 
 // A set may be moved; its rules follow.
@@ -235,6 +253,7 @@ int main(void) {
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_shared_key),
+        cmocka_unit_test(test_shared_port),
         cmocka_unit_test(test_moved),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_holds_and_needs),

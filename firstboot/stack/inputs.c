@@ -52,21 +52,33 @@ static struct stack_text *read_templates(int root_fd, const char *dir, const str
     return texts;
 }
 
+static void read_secret(int root_fd, const char *key, const struct config *config, struct stack_inputs *inputs) {
+    const char *path = schema_text(&inputs->set->schema, config, key);
+    const char *name = path && *path ? schema_secret_name(path) : NULL;
+    if (!name)
+        return;
+    cleanup_free char *relative = str_printf("%s/%s", SCHEMA_SECRETS_DIR + 1, name);
+    inputs->secrets = mem_resize(inputs->secrets, inputs->secret_count + 1, sizeof(*inputs->secrets));
+    struct stack_secret *secret = &inputs->secrets[inputs->secret_count++];
+    *secret = (struct stack_secret){str_dup(key), read_text(root_fd, relative, SCHEMA_SECRET_MAX_BYTES)};
+    if (!secret->text.text && !secret->text.problem)
+        secret->text.problem = str_printf("%s: %s does not exist", key, path);
+}
+
+// A '#' in the key's name stands for ten keys.
 static void read_secrets(int root_fd, const struct stack *stack, const struct config *config, struct stack_inputs *inputs) {
     for (size_t i = 0; i < stack->key_count; i++) {
         const struct schema_key *key = &stack->keys[i].schema;
         if (key->type != SCHEMA_SECRET_FILE)
             continue;
-        const char *path = schema_text(&inputs->set->schema, config, key->name);
-        const char *name = path && *path ? schema_secret_name(path) : NULL;
-        if (!name)
-            continue;
-        cleanup_free char *relative = str_printf("%s/%s", SCHEMA_SECRETS_DIR + 1, name);
-        inputs->secrets = mem_resize(inputs->secrets, inputs->secret_count + 1, sizeof(*inputs->secrets));
-        struct stack_secret *secret = &inputs->secrets[inputs->secret_count++];
-        *secret = (struct stack_secret){str_dup(key->name), read_text(root_fd, relative, SCHEMA_SECRET_MAX_BYTES)};
-        if (!secret->text.text && !secret->text.problem)
-            secret->text.problem = str_printf("%s: %s does not exist", key->name, path);
+        cleanup_free char *name = str_dup(key->name);
+        char *digit = strchr(name, '#');
+        for (char c = '0'; digit && c <= '9'; c++) {
+            *digit = c;
+            read_secret(root_fd, name, config, inputs);
+        }
+        if (!digit)
+            read_secret(root_fd, name, config, inputs);
     }
 }
 

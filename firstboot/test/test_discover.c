@@ -370,6 +370,22 @@ static void a_volume_that_cannot_be_opened(void **state) {
     assert_refused(&found, 0, "volume WEBOPS on sdb", 0, "No such file");
 }
 
+// After a rollback to a generation without a stack its keys are unknown. They must not take the rest away.
+static void keys_of_another_generation(void **state) {
+    (void)state;
+    cleanup_discovered struct discovered found = {0};
+    static const char text[] = "ETCD_ENABLED=true\nHOSTNAME=kept\nETCD_NAME=n1\n";
+    put("webops/config.env", text);
+    put(DISCOVER_LAST_GOOD, text); // as the other generation left it
+    discover(false, &found);
+    assert_found(&found, "last good", "kept");
+    assert_int_equal(found.config.count, 1);
+    assert_refused(&found, 0, "state", 1, "ETCD_ENABLED"); // it is said
+    put(DISCOVER_LAST_GOOD, "ETCD_ENABLED=true\nHOSTNAME=kept\nSSH_PORT=ssh\n"); // what is known must still be right
+    discover(false, &found);
+    assert_found(&found, "default", "from-default");
+}
+
 static void broken_edit_keeps_the_last_good(void **state) {
     (void)state;
     cleanup_discovered struct discovered found = {0};
@@ -589,6 +605,7 @@ int main(void) {
         test(secrets_directory_made_by_hand_becomes_private),
         test(invalid_sources_are_passed_over),
         test(a_volume_that_cannot_be_opened),
+        test(keys_of_another_generation),
         test(broken_edit_keeps_the_last_good),
         test(state_that_is_no_file),
         test(links_on_a_volume_are_not_followed),

@@ -135,20 +135,25 @@ static int ledger_facts(const struct machine *machine, const struct manifest *ma
     return r;
 }
 
+static bool has_key_of(const struct stacks *stacks, const struct stack *stack) {
+    for (size_t i = 0; i < stacks->config.count; i++) {
+        const struct schema_key *key = schema_find(&stacks->set.schema, stacks->config.entries[i].key);
+        for (size_t k = 0; key && k < stack->key_count; k++)
+            if (strcmp(key->name, stack->keys[k].schema.name) == 0)
+                return true;
+    }
+    return false;
+}
+
 // Whatever cannot be read is left out: an update may be what repairs it.
 static void stack_facts(int root_fd, struct update_facts *facts) {
     cleanup_stacks struct stacks stacks = {0};
     struct err err;
     if (stacks_load(root_fd, &stacks, &err) < 0)
         return;
-    for (size_t i = 0; i < stacks.set.count; i++) {
-        const struct stack *stack = stacks.set.stacks[i];
-        bool has_key = false;
-        for (size_t k = 0; k < stack->key_count && !has_key; k++)
-            has_key = config_find(&stacks.config, stack->keys[k].schema.name);
-        if (has_key && facts->stack_count < STACK_MAX_STACKS)
-            snprintf(facts->stacks[facts->stack_count++], sizeof(facts->stacks[0]), "%s", stack->name);
-    }
+    for (size_t i = 0; i < stacks.set.count && facts->stack_count < STACK_MAX_STACKS; i++)
+        if (has_key_of(&stacks, stacks.set.stacks[i]))
+            snprintf(facts->stacks[facts->stack_count++], sizeof(facts->stacks[0]), "%s", stacks.set.stacks[i]->name);
 }
 
 int machine_facts(const struct machine *machine, int esp_fd, const struct manifest *manifest, struct update_facts *ret_facts,

@@ -90,7 +90,7 @@ static void parameters_of_a_stack_beat_the_base(void **state) {
             assert_int_equal(planned.plan.sysctls[i].value, 3);
             found++;
         }
-    assert_int_equal(found, 1); // twice would be set to and fro by every run
+    assert_int_equal(found, 1); // twice would be set twice by every run
 }
 
 static void write_good_override(const struct support_root *root) {

@@ -142,6 +142,16 @@ static void the_ledger_counts(void **state) {
     assert_refused(REFUSAL_REJECTED, "health: sshd", true);
 }
 
+static void a_stack_in_use_must_be_there(void **state) {
+    (void)state;
+    facts.stack_count = 2;
+    strcpy(facts.stacks[0], "layer-1.x"); // a layer of the generation
+    strcpy(facts.stacks[1], "layer-0.x");
+    assert_allowed();
+    strcpy(facts.stacks[1], "layer-0");
+    assert_refused(REFUSAL_STACKS, "it has no stack layer-0,", true);
+}
+
 static void room_is_needed(void **state) {
     (void)state;
     facts.slot_bytes = update_slot_bytes(&manifest);
@@ -191,6 +201,7 @@ int main(void) {
         cmocka_unit_test_setup(sequences_do_not_sink, setup),
         cmocka_unit_test_setup(equal_sequence_with_other_content_is_an_alarm, setup),
         cmocka_unit_test_setup(the_ledger_counts, setup),
+        cmocka_unit_test_setup(a_stack_in_use_must_be_there, setup),
         cmocka_unit_test_setup(room_is_needed, setup),
         cmocka_unit_test_setup(all_refusals_are_told, setup),
     };

@@ -123,6 +123,15 @@ static void a_plan_says_what_changes(void **state) {
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
         assert_contains(buf_str(&text), parts[i]);
     assert_null(strstr(buf_str(&text), "refused"));
+    assert_null(strstr(buf_str(&text), "interrupted"));
+    cleanup_buf struct buf again = {0};
+    scene.view.stacks = "etcd, patroni";
+    plan_format(&scene.view, &again);
+    assert_contains(buf_str(&again), "stacks       etcd, patroni: interrupted by the restart, after their hooks\n");
+    json_t *json = plan_json(&scene.view), *stacks = json_object_get(json, "interrupted_stacks");
+    assert_int_equal(json_array_size(stacks), 2);
+    assert_string_equal(json_string_value(json_array_get(stacks, 1)), "patroni");
+    json_decref(json);
 }
 
 static void a_plan_says_what_speaks_against_it(void **state) {
