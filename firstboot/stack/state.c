@@ -134,27 +134,34 @@ static int load_config(int root_fd, struct config *ret_config, struct err *err) 
     return problems.count ? err_set(err, -EINVAL, "/" STACK_CONFIG_PATH ":%u: %s", problems.items[0].line, problems.items[0].text) : 0;
 }
 
-int stacks_load(int root_fd, struct stacks *ret_stacks, struct err *err) {
-    cleanup_stacks struct stacks stacks = {0};
+static int load(int root_fd, struct stacks *stacks, struct err *err) {
     cleanup_json json_t *report = NULL;
-    int r = stack_set_load(root_fd, &stacks.set, err);
+    int r = stack_set_load(root_fd, &stacks->set, err);
     if (r >= 0)
-        r = load_config(root_fd, &stacks.config, err);
+        r = load_config(root_fd, &stacks->config, err);
     if (r < 0)
         return r;
     const json_t *last = report_load(root_fd, &report);
-    stacks.items = mem_array(stacks.set.count + 1, sizeof(*stacks.items));
-    for (size_t i = 0; i < stacks.set.count; i++) {
-        const struct stack *stack = stacks.set.stacks[i];
-        stacks.items[i] = (struct stacks_item){
-            .is_enabled = stack_is_enabled(&stacks.set, stack, &stacks.config),
+    stacks->items = mem_array(stacks->set.count + 1, sizeof(*stacks->items));
+    for (size_t i = 0; i < stacks->set.count; i++) {
+        const struct stack *stack = stacks->set.stacks[i];
+        stacks->items[i] = (struct stacks_item){
+            .is_enabled = stack_is_enabled(&stacks->set, stack, &stacks->config),
             .is_uninstalled = stack_state_is_uninstalled(root_fd, stack->name),
             .problem = load_problem(last, stack->name),
         };
     }
-    *ret_stacks = stacks;
-    stacks = (struct stacks){0};
     return 0;
+}
+
+int stacks_load(int root_fd, struct stacks *ret_stacks, struct err *err) {
+    struct stacks stacks = {0};
+    int r = load(root_fd, &stacks, err);
+    if (r < 0)
+        stacks_done(&stacks);
+    else
+        *ret_stacks = stacks;
+    return r;
 }
 
 bool stacks_is_active(const struct stacks *stacks, size_t index) {
