@@ -99,7 +99,7 @@ static int check_firewall(int root_fd, const struct plan *plan, bool is_early, s
     int r = file_publish(root_fd, candidate, entry->content, entry->size, 0600, err);
     if (r < 0)
         return r;
-    const struct run check = {.argv = RUN_ARGV("nft", is_early ? "-f" : "-cf", "/run/webops/nftables.candidate"), .timeout_ms = 30000};
+    const struct run check = {.argv = RUN_ARGV("nft", is_early ? "-f" : "-cf", "/run/webops/nftables.candidate"), .timeout_ms = 90000};
     r = run_quiet(&check, err);
     unlinkat(root_fd, candidate, 0);
     if (r < 0)

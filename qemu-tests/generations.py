@@ -4,8 +4,10 @@
 Recipes are derived from dev.yaml, so that a generation differs from it in what its scenario is about and in nothing else.
 """
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 
 import images
 from vm import OUT, ROOT
@@ -34,23 +36,24 @@ def recipe(kind, sequence, *, layer=None, cmdline=None, image=None):
     overlays = RECIPES / "overlays"
     if not overlays.is_symlink():
         overlays.symlink_to(HERE / "overlays")
-    path = RECIPES / "profiles" / f"{kind}.yaml"
-    path.write_text(text)
+    path = RECIPES / "profiles" / f"{kind}-{sequence}.yaml"
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # renamed: another run may be reading it
+        file.write(text)
+    os.rename(file.name, path)
     return path
 
 
 def build(kind, sequence, **changes):
-    return images.build(recipe(kind, sequence, **changes), OUT / f"gen-{kind}", name="dev")
+    """In a directory of its own per kind and sequence, because a directory keeps the images of other versions."""
+    return images.build(recipe(kind, sequence, **changes), OUT / f"gen-{kind}-{sequence}", name="dev")
 
 
 def bundle(image):
-    """The image's generation as a signed bundle beside it."""
-    for old in image.dir.glob("*.bundle"):
-        old.unlink()
+    """The image's generation as a signed bundle beside it; one that is there is replaced by a rename, another run may have it attached."""
     images.good(images.webops_image("bundle", image.dir))
-    found = list(image.dir.glob("*.bundle"))
-    assert len(found) == 1, f"one bundle expected in {image.dir}, found {found}"
-    return found[0]
+    path = image.raw.with_suffix(".bundle")
+    assert path.exists(), f"{path} expected, found {list(image.dir.glob('*.bundle'))}"
+    return path
 
 
 def disk_arguments(bundles):

@@ -119,6 +119,36 @@ def test_watchdog_and_log(machine):
     assert records and all(isinstance(record, dict) for record in records)
 
 
+def http(machine, request):
+    """Status and body of one answer of the machine to itself; the image has no HTTP client."""
+    script = f"exec 3<>/dev/tcp/127.0.0.1/9797; printf '{request}' >&3; cat <&3"
+    head, _, body = machine.out(f'bash -c "{script}"').replace("\r", "").partition("\n\n")
+    return int(head.split()[1]), body
+
+
+def test_health_and_metrics_by_http(machine):
+    machine.root_out("systemctl start webops-monitor.service")
+    code, body = http(machine, r"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+    health = json.loads(body)
+    assert code == 200 and health["healthy"] and all("why" not in check for check in health["checks"])
+    code, body = http(machine, r"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert code == 200
+    for line in ("webops_healthy 1", "webops_trial 0", 'webops_check_passed{check="sshd"} 1'):
+        assert f"\n{line}\n" in body
+    assert re.search(r"\nwebops_drift_files \d+\n", body)
+    assert http(machine, r"POST /health HTTP/1.1\r\n\r\n")[0] == 405
+    assert http(machine, r"GET /etc/passwd HTTP/1.1\r\n\r\n")[0] == 404
+    assert machine.root_out("stat -c %a /run/webops/health.json /run/webops/metrics.prom").split() == ["644", "644"]
+
+
+def test_looking_at_health_writes_nothing_to_state(machine):
+    machine.root_out("touch /run/mark; systemctl start webops-monitor.service")
+    http(machine, r"GET /health HTTP/1.1\r\n\r\n")
+    changed = machine.root_out("find /var/lib/webops /var/log/webops /var/tmp /webops -newer /run/mark")
+    assert changed == ""
+    assert machine.root_out("journalctl -b -q -o cat -u webops-monitor.service -u webops-http.socket -u 'webops-http@*'") == ""
+
+
 def test_state_grew(machine):
     # The image's state partition has 64 MiB; the virtual disk has 4 GiB.
     size = int(machine.root_out("df --output=size -B1M /var | tail -n 1"))

@@ -9,14 +9,15 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define WINDOW_BYTES (1 << 20)
+#define STEP_BYTES (1 << 20) // compared and written at once
+#define WINDOW_BYTES (4 << 20) // hashed at once, by the worker: waking it takes its time when the processors are busy
 #define WRITEBACK_BYTES (8 << 20)
 // Comparing saves writes where an interrupted update goes on or a layer lies where it lay. Where it does not help, it costs a read per
-// write: after some misses in a row only one window in SAMPLE is compared, until one hits again.
+// write: a step is compared when its first block is the same, and after some misses in a row only one in SAMPLE, until one hits again.
 #define MISSES 4
 #define SAMPLE 16
 
-_Static_assert(WINDOW_BYTES % SLOT_BLOCK_BYTES == 0 && WRITEBACK_BYTES % WINDOW_BYTES == 0, "windows are whole blocks");
+_Static_assert(STEP_BYTES % SLOT_BLOCK_BYTES == 0 && WINDOW_BYTES % STEP_BYTES == 0 && WRITEBACK_BYTES % STEP_BYTES == 0, "whole blocks");
 
 int slotwriter_open(int root_fd, const struct config *record, enum boot_slot slot, const struct slot_boot *boot,
                     struct slotwriter *ret_writer, struct err *err) {
@@ -38,16 +39,20 @@ int slotwriter_open(int root_fd, const struct config *record, enum boot_slot slo
     strcpy(ret_writer->device, device.name);
     hashtree_init(&ret_writer->tree, boot->data_blocks);
     ret_writer->window = mem_array(WINDOW_BYTES, 1);
-    ret_writer->old = mem_array(WINDOW_BYTES, 1);
+    ret_writer->hashed = mem_array(WINDOW_BYTES, 1);
+    ret_writer->old = mem_array(STEP_BYTES, 1);
+    worker_init(&ret_writer->worker);
     return 0;
 }
 
 void slotwriter_done(struct slotwriter *writer) {
     if (!writer->window)
         return; // never opened
+    worker_done(&writer->worker);
     close(writer->fd);
     hashtree_done(&writer->tree);
     free(writer->window);
+    free(writer->hashed);
     free(writer->old);
     *writer = (struct slotwriter){.fd = -1};
 }
@@ -64,16 +69,20 @@ int slotwriter_begin(struct slotwriter *writer, struct err *err) {
     return r < 0 ? r : flush(writer, err);
 }
 
-static bool is_already_there(struct slotwriter *writer, const uint8_t *data, size_t size, uint64_t offset) {
+static bool is_same(struct slotwriter *writer, const uint8_t *data, size_t size, uint64_t offset) {
     struct err ignored; // a block that cannot be read may become readable by being written
-    if (writer->misses >= MISSES && offset / WINDOW_BYTES % SAMPLE != 0)
+    return pread_all(writer->fd, writer->device, writer->old, size, offset, &ignored) == 0 && memcmp(writer->old, data, size) == 0;
+}
+
+static bool is_already_there(struct slotwriter *writer, const uint8_t *data, size_t size, uint64_t offset) {
+    uint64_t step = offset / STEP_BYTES, next_sample = (step / SAMPLE + 1) * SAMPLE;
+    if (writer->misses >= MISSES && step % SAMPLE != 0)
         return false;
-    if (pread_all(writer->fd, writer->device, writer->old, size, offset, &ignored) == 0 && memcmp(writer->old, data, size) == 0) {
-        writer->misses = 0;
-        return true;
-    }
-    writer->misses++;
-    return false;
+    bool is_there = is_same(writer, data, size < SLOT_BLOCK_BYTES ? size : SLOT_BLOCK_BYTES, offset) && is_same(writer, data, size, offset);
+    writer->misses = is_there ? 0 : writer->misses + 1;
+    if (!is_there) // in time, for it has to wait behind what is being written
+        (void)posix_fadvise(writer->fd, (off_t)(next_sample * STEP_BYTES), SLOT_BLOCK_BYTES, POSIX_FADV_WILLNEED);
+    return is_there;
 }
 
 static int put(struct slotwriter *writer, const uint8_t *data, size_t size, uint64_t offset, struct err *err) {
@@ -89,14 +98,32 @@ static int put(struct slotwriter *writer, const uint8_t *data, size_t size, uint
     return 0;
 }
 
-// Hashes and writes the window; the header's place keeps its zeros.
-static int write_window(struct slotwriter *writer, struct err *err) {
-    uint64_t offset = writer->position - writer->held;
-    size_t kept = offset == 0 ? SLOT_HEADER_BYTES : 0;
-    hashtree_add(&writer->tree, writer->window, writer->held);
-    memcpy(writer->header, writer->window, kept);
-    int r = writer->held > kept ? put(writer, writer->window + kept, writer->held - kept, offset + kept, err) : 0;
+static void hash_window(void *context) {
+    struct slotwriter *writer = context;
+    hashtree_add(&writer->tree, writer->hashed, writer->hashed_bytes);
+}
+
+// Gives the window to the worker and turns to the other one.
+static void turn_window(struct slotwriter *writer) {
+    uint8_t *full = writer->window;
+    worker_wait(&writer->worker);
+    writer->window = writer->hashed;
+    writer->hashed = full;
+    writer->hashed_bytes = writer->held;
     writer->held = 0;
+    worker_start(&writer->worker, hash_window, writer);
+}
+
+// Writes the step that ends at `position`; the header's place keeps its zeros.
+static int write_step(struct slotwriter *writer, struct err *err) {
+    size_t start = (writer->held - 1) / STEP_BYTES * STEP_BYTES, size = writer->held - start;
+    uint64_t offset = writer->position - size;
+    const uint8_t *data = writer->window + start;
+    size_t kept = offset == 0 ? SLOT_HEADER_BYTES : 0;
+    memcpy(writer->header, data, kept);
+    int r = size > kept ? put(writer, data + kept, size - kept, offset + kept, err) : 0;
+    if (writer->held == WINDOW_BYTES || writer->position == writer->data_bytes)
+        turn_window(writer);
     return r;
 }
 
@@ -105,14 +132,14 @@ int slotwriter_add(struct slotwriter *writer, const void *data, size_t size, str
     if (size > writer->data_bytes - writer->position)
         return err_set(err, -EBADMSG, "more than the %llu bytes of the generation arrived", (unsigned long long)writer->data_bytes);
     while (size > 0) {
-        size_t part = size < WINDOW_BYTES - writer->held ? size : WINDOW_BYTES - writer->held;
+        size_t room = STEP_BYTES - writer->held % STEP_BYTES, part = size < room ? size : room;
         memcpy(writer->window + writer->held, next, part);
         writer->held += part;
         writer->position += part;
         next += part;
         size -= part;
-        if (writer->held == WINDOW_BYTES || writer->position == writer->data_bytes) {
-            int r = write_window(writer, err);
+        if (part == room || writer->position == writer->data_bytes) {
+            int r = write_step(writer, err);
             if (r < 0)
                 return r;
         }
@@ -123,6 +150,7 @@ int slotwriter_add(struct slotwriter *writer, const void *data, size_t size, str
 int slotwriter_patch(struct slotwriter *writer, uint64_t offset, const void *data, size_t size, struct err *err) {
     const uint8_t *next = data;
     assert(writer->position == writer->data_bytes && offset >= SLOT_HEADER_BYTES && size <= writer->data_bytes - offset);
+    worker_wait(&writer->worker);
     while (size > 0) { // block by block: each is a leaf of the tree
         uint64_t block = offset / SLOT_BLOCK_BYTES;
         size_t skip = offset % SLOT_BLOCK_BYTES, part = size < SLOT_BLOCK_BYTES - skip ? size : SLOT_BLOCK_BYTES - skip;
@@ -143,7 +171,7 @@ int slotwriter_patch(struct slotwriter *writer, uint64_t offset, const void *dat
 
 static int write_tree(struct slotwriter *writer, const uint8_t *tree, size_t bytes, struct err *err) {
     for (size_t done = 0; done < bytes;) {
-        size_t size = bytes - done < WINDOW_BYTES ? bytes - done : WINDOW_BYTES;
+        size_t size = bytes - done < STEP_BYTES ? bytes - done : STEP_BYTES;
         int r = put(writer, tree + done, size, writer->data_bytes + done, err);
         if (r < 0)
             return r;
@@ -159,6 +187,7 @@ static int finish_data(struct slotwriter *writer, const struct slot_boot *boot, 
     if (writer->position != writer->data_bytes)
         return err_set(err, -EBADMSG, "%llu of the generation's %llu bytes arrived", (unsigned long long)writer->position,
                        (unsigned long long)writer->data_bytes);
+    worker_wait(&writer->worker);
     int r = hashtree_finish(&writer->tree, &tree, &bytes, root, err);
     if (r < 0)
         return r;

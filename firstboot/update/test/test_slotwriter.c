@@ -8,6 +8,8 @@
 
 #define LAYER_BYTES (3 * 1000 * 1000 + 17)
 #define SLOT_BYTES (4 << 20)
+#define LARGE_LAYER_BYTES (9 * 1000 * 1000 + 17) // several of the writer's windows
+#define LARGE_SLOT_BYTES (12 << 20)
 
 struct scene {
     struct machine *machine;
@@ -17,11 +19,11 @@ struct scene {
     uint64_t data_bytes;
 };
 
-static int setup(void **state) {
+static int setup_sized(void **state, size_t slot_bytes, size_t layer_bytes) {
     static const struct part_file layers[] = {{"base", "base"}, {"top", "top"}};
     struct scene *scene = mem_array(1, sizeof(*scene));
-    scene->machine = machine_start(SLOT_BYTES);
-    put_random(scene->machine->root_fd, "base", LAYER_BYTES, 1);
+    scene->machine = machine_start(slot_bytes);
+    put_random(scene->machine->root_fd, "base", layer_bytes, 1);
     put_random(scene->machine->root_fd, "top", 5000, 2);
     put_random(scene->machine->root_fd, "uki", 5000, 3);
     generation_make(scene->machine, "new", 2, "uki", layers, 2, &scene->generation);
@@ -29,6 +31,14 @@ static int setup(void **state) {
     scene->data_bytes = scene->generation.manifest.boot.data_blocks * SLOT_BLOCK_BYTES;
     *state = scene;
     return 0;
+}
+
+static int setup(void **state) {
+    return setup_sized(state, SLOT_BYTES, LAYER_BYTES);
+}
+
+static int setup_large(void **state) {
+    return setup_sized(state, LARGE_SLOT_BYTES, LARGE_LAYER_BYTES);
 }
 
 static int teardown(void **state) {
@@ -250,7 +260,71 @@ static void a_disk_that_is_full_up(void **state) {
     assert_ok(write_slot(scene, scene->image, scene->data_bytes, 1 << 20, NULL, &err));
 }
 
+static unsigned count_threads(void) {
+    cleanup_dir DIR *dir = opendir("/proc/self/task");
+    unsigned count = 0;
+    while (readdir(dir))
+        count++;
+    return count;
+}
+
+// While one window is hashed, the next one is collected: each of them has its place in the tree, and no thread outlives a writer.
+static void windows_in_turns(void **state) {
+    struct scene *scene = *state;
+    struct err err = {0};
+    static const size_t steps[] = {1 << 20, 65536 + 7, 12 << 20};
+    const unsigned threads = count_threads();
+    for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
+        put_sparse(scene->machine, SLOT_B_DEVICE, LARGE_SLOT_BYTES);
+        assert_ok(write_slot(scene, scene->image, scene->data_bytes, steps[i], NULL, &err));
+        assert_installed(scene->machine, &scene->generation);
+    }
+    for (uint64_t at = 1 << 20; at < scene->data_bytes; at += 2 << 20) {
+        scene->image[at] ^= 1;
+        assert_int_equal(write_slot(scene, scene->image, scene->data_bytes, 1 << 20, NULL, &err), -EBADMSG);
+        scene->image[at] ^= 1;
+        assert_int_equal(write_slot(scene, scene->image, at, 1 << 20, NULL, &err), -EBADMSG);
+        assert_not_installed(scene->machine);
+    }
+    assert_int_equal(count_threads(), threads);
+}
+
+// A placeholder in the last window is replaced while that window may still be being hashed.
+static void placeholders_in_every_window(void **state) {
+    struct scene *scene = *state;
+    struct err err = {0};
+    cleanup_slotwriter struct slotwriter writer = {.fd = -1};
+    cleanup_free char *data = mem_array(scene->data_bytes, 1);
+    memcpy(data, scene->image, scene->data_bytes);
+    for (uint64_t at = 5000; at < scene->data_bytes - 10000; at += 1 << 20)
+        memset(data + at, 0, 10000);
+    assert_ok(open_writer(scene, &writer, &err));
+    assert_ok(slotwriter_begin(&writer, &err));
+    assert_ok(slotwriter_add(&writer, data, scene->data_bytes, &err));
+    for (uint64_t at = 5000; at < scene->data_bytes - 10000; at += 1 << 20)
+        assert_ok(slotwriter_patch(&writer, at, scene->image + at, 10000, &err));
+    assert_ok(slotwriter_finish(&writer, &scene->generation.manifest.boot, &err));
+    assert_installed(scene->machine, &scene->generation);
+}
+
+// Two threads read; which of them is faster does not show.
+static void the_first_of_many_bad_blocks_is_named(void **state) {
+    struct scene *scene = *state;
+    struct err err = {0};
+    assert_ok(write_slot(scene, scene->image, scene->data_bytes, 1 << 20, NULL, &err));
+    for (uint64_t end = scene->data_bytes / SLOT_BLOCK_BYTES, block = end; block > 0;) {
+        block = block > 171 ? block - 171 : 0; // from the end on, so that the newest is the first
+        damage(scene->machine->root_fd, SLOT_B_DEVICE, block * SLOT_BLOCK_BYTES + 99, 1);
+        cleanup_free char *name = str_printf("block %llu ", (unsigned long long)block);
+        for (unsigned again = 0; again < 5; again++) {
+            assert_int_equal(check(scene, &err), -EBADMSG);
+            assert_contains(err.text, name);
+        }
+    }
+}
+
 int main(void) {
+#define LARGE(name) cmocka_unit_test_setup_teardown(name, setup_large, teardown)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(a_generation_is_written),
@@ -265,6 +339,9 @@ int main(void) {
         CASE(every_block_is_checked),
         CASE(checks_of_other_generations),
         CASE(a_disk_that_is_full_up),
+        LARGE(windows_in_turns),
+        LARGE(placeholders_in_every_window),
+        LARGE(the_first_of_many_bad_blocks_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
