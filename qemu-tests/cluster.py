@@ -21,7 +21,8 @@ OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
 SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
 SSH_RATE_LIMIT=0
 NTP_SERVERS=
-HEALTH_TIMEOUT=600
+HEALTH_TIMEOUT=400
+UPDATE_TRIES=1
 POSTGRES_SHARED_BUFFERS_MB=64
 """
 
@@ -124,8 +125,9 @@ class Writer(Stream):
 
 
 class Cluster:
-    def __init__(self, image, dir, link=None, vip="10.97.0.100", memory=1024, prefix="patroni"):
-        self.image, self.dir, self.vip, self.memory, self.prefix = image, dir, vip, memory, prefix
+    def __init__(self, image, dir, link=None, vip="10.97.0.100", memory=1024, prefix="patroni", extra=()):
+        """`extra`: QEMU arguments of every machine."""
+        self.image, self.dir, self.vip, self.memory, self.prefix, self.extra = image, dir, vip, memory, prefix, list(extra)
         self.link = link or Link()
         self.access, self.vms = {}, {}
         shutil.rmtree(dir, ignore_errors=True)
@@ -150,7 +152,8 @@ class Cluster:
         if fresh:
             for old in self.dir.glob(f"{name}.qcow2*"):
                 old.unlink()
-        vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, extra=self.link.arguments(NAMES.index(name) + 1), keep=disk,
+        vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, keep=disk,
+                extra=self.link.arguments(NAMES.index(name) + 1) + self.extra,
                 access=self._access(name), keep_access=True, memory=self.memory, cpus=1)
         self.vms[name] = vm
         return vm

@@ -38,6 +38,14 @@ def pytest_configure(config):
         pytest.exit(f"{PROGRAM} is missing: run `make` first", returncode=2)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook reads the marks
+def pytest_collection_modifyitems(items):
+    """Scenarios run beside each other, one per processor (pytest-xdist); those of one file share machines and stay together, in their order."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def image():
     """Debian 12 with base and hardening, development compression."""
@@ -54,9 +62,9 @@ def config():
     return CONFIG
 
 
-@pytest.fixture(scope="session")
-def machine(image):
+@pytest.fixture(scope="module")
+def machine(image, config):
     """Booted by UEFI with CONFIG and its secrets, on a 4 GiB disk. Scenarios of test_machine.py use it in their order."""
-    with VM("uefi", image.raw, config=CONFIG) as vm:
+    with VM("uefi", image.raw, config=config) as vm:
         vm.wait_healthy()
         yield vm

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Further generations of the image of profiles/dev.yaml, as images and as bundles signed with development keys; and how to break one.
+"""Further generations of an image of profiles/, as images and as bundles signed with development keys; and how to break one.
 
-Recipes are derived from dev.yaml, so that a generation differs from it in what its scenario is about and in nothing else.
+Recipes are derived from the first one's (dev.yaml unless told), so that a generation differs from it in what its scenario is about and in
+nothing else.
 """
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -16,36 +18,37 @@ HERE = ROOT / "qemu-tests"
 RECIPES = OUT / "recipes"
 
 
-def changed(text, old, new):
-    assert text.count(old) == 1, f"dev.yaml should say '{old}' once"
-    return text.replace(old, new)
+def changed(text, pattern, new):
+    text, count = re.subn(pattern, new, text, flags=re.MULTILINE)
+    assert count == 1, f"the profile should say '{pattern}' once"
+    return text
 
 
-def recipe(kind, sequence, *, layer=None, cmdline=None, image=None):
-    """A profile named dev like the first one, with a higher sequence; its file is in a tree beside our overlays."""
-    text = (HERE / "profiles" / "dev.yaml").read_text()
-    text = changed(text, "version: 2026.11.1\nsequence: 1\n", f"version: 2026.12.{sequence}-{kind}\nsequence: {sequence}\n")
-    text = changed(text, "outputs: [qcow2, zst]", "outputs: []")
+def recipe(kind, sequence, *, base="dev", layer=None, cmdline=None, image=None):
+    """A profile named like the first one, `base`, with a higher sequence; its file is in a tree beside our overlays."""
+    text = (HERE / "profiles" / f"{base}.yaml").read_text()
+    text = changed(text, "^version: 2026.11.1\nsequence: 1\n", f"version: 2026.12.{sequence}-{kind}\nsequence: {sequence}\n")
+    text = changed(text, r"^outputs: \[.*\]", "outputs: []")
     if layer:
-        text = changed(text, "layers: [base, hardening]", f"layers: [base, hardening, {layer}]")
+        text = changed(text, r"^layers: \[(.*)\]", rf"layers: [\1, {layer}]")
     if cmdline:
-        text = changed(text, "cmdline: [", f"cmdline: [{cmdline}, ")
+        text = changed(text, r"^cmdline: \[", f"cmdline: [{cmdline}, ")
     if image:
-        text = changed(text, "image: debian-12", f"image: {image}")
+        text = changed(text, "^image: .*", f"image: {image}")
     (RECIPES / "profiles").mkdir(parents=True, exist_ok=True)
     overlays = RECIPES / "overlays"
     if not overlays.is_symlink():
         overlays.symlink_to(HERE / "overlays")
-    path = RECIPES / "profiles" / f"{kind}-{sequence}.yaml"
+    path = RECIPES / "profiles" / f"{base}-{kind}-{sequence}.yaml"
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # renamed: another run may be reading it
         file.write(text)
     os.rename(file.name, path)
     return path
 
 
-def build(kind, sequence, **changes):
+def build(kind, sequence, base="dev", **changes):
     """In a directory of its own per kind and sequence, because a directory keeps the images of other versions."""
-    return images.build(recipe(kind, sequence, **changes), OUT / f"gen-{kind}-{sequence}", name="dev")
+    return images.build(recipe(kind, sequence, base=base, **changes), OUT / f"gen-{base}-{kind}-{sequence}", name=base)
 
 
 def bundle(image):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images for the scenarios: baked once per session into out/tests, with a cache of their own that the next run finds again."""
+import fcntl
 import json
 import os
 import subprocess
@@ -47,6 +48,9 @@ class Image:
 
 
 def build(profile, out, *arguments, name=None, **options):
-    """`name` is the profile's own name where its file is called otherwise."""
-    good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
-    return Image(profile, out, name)
+    """`name` is the profile's own name where its file is called otherwise. Scenarios beside each other want the same image: one builds, the rest wait."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    with open(Path(out).with_suffix(".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
+        return Image(profile, out, name)

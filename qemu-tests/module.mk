@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Everything around the programs: dependencies, quickstart, checks, scenarios in QEMU, benchmarks, installation.
 FUZZ_SECONDS ?= 30
-PYTEST ?= $(PYTHON) -B -m pytest
+# A machine of the scenarios keeps one processor busy in software emulation, and a second one while it boots.
+PYTEST ?= $(PYTHON) -B -m pytest -v -n $(shell nproc) --dist loadgroup --durations 20
 PYTEST_ARGS ?=
 CLANG = clang
 FUZZ_FLAGS = -std=gnu17 -D_GNU_SOURCE -I. -DWEBOPS_VERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all

@@ -12,7 +12,7 @@ from typing import Callable
 
 import generations
 import pytest
-from vm import LOGS, OUT, VM, Access
+from vm import LOGS, OUT, VM, WORKER, Access
 
 TRIES = 2
 RETURN_SECONDS = 900  # a hang costs each try its deadline; reported, and bounded here for busy machines
@@ -119,7 +119,8 @@ KINDS = [
     Kind("webops", "start: .*never came as far as webops", {"layer": "bad-webops"}),
 ]
 CASES = [
-    pytest.param(kind, firmware, id=f"{kind.name}-{firmware}", marks=() if firmware in kind.quick else pytest.mark.full)
+    pytest.param(kind, firmware, id=f"{kind.name}-{firmware}",
+                 marks=[pytest.mark.xdist_group(f"bad-{firmware}")] + ([] if firmware in kind.quick else [pytest.mark.full]))
     for kind in KINDS
     for firmware in ("uefi", "bios")
 ]
@@ -128,7 +129,7 @@ CASES = [
 class Prepared:
     def __init__(self, image, kinds):
         self.access, self.disks, self.images = Access(), {}, {}
-        self.dir = generations.chain(OUT / "bad")
+        self.dir = generations.chain(OUT / f"bad-{WORKER}")
         bundles = {}
         for kind in kinds:
             if kind.generation not in bundles:
@@ -138,7 +139,7 @@ class Prepared:
 
     def install(self, image, bundles):
         disk = self.dir / "0.qcow2"
-        with VM("bad-prepare", image.raw, config=CONFIG, keep=disk, extra=generations.disk_arguments(bundles), access=self.access, keep_access=True) as vm:
+        with VM(f"bad-prepare-{WORKER}", image.raw, config=CONFIG, keep=disk, extra=generations.disk_arguments(bundles), access=self.access, keep_access=True) as vm:
             vm.wait_healthy()
             vm.root("echo precious >/srv/data")
             for number, name in enumerate(bundles, 1):

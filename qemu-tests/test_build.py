@@ -117,13 +117,13 @@ def test_same_bytes_elsewhere(small, tmp_path):
 
 def test_nothing_changed_nothing_built(small):
     profile, image = small
-    before = image.raw.stat().st_mtime_ns
-    begin = time.monotonic()
-    good(build(profile, image.dir))
-    assert time.monotonic() - begin < 3
-    assert Image(profile, image.dir).raw.stat().st_size and before
+    before = hashlib.sha256(image.raw.read_bytes()).digest()
     plan = json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)
     assert plan["nodes"] and all(node["cached"] for node in plan["nodes"])
+    good(build(profile, image.dir))
+    built = json.loads(image.file(".build.json").read_text())["nodes"]
+    assert len(built) == len(plan["nodes"]) and all(node["cached"] for node in built), built
+    assert hashlib.sha256(image.raw.read_bytes()).digest() == before
 
 
 def test_plan_says_why(tmp_path, small):
@@ -202,7 +202,7 @@ def test_two_builds_at_once(tmp_path, small):
 def test_corrupt_cache_entry(tmp_path, small):
     profile = project(tmp_path / "p")
     cache = tmp_path / "cache"
-    subprocess.run(["cp", "-a", "--reflink=auto", CACHE, cache], check=True)
+    shutil.copytree(CACHE, cache, symlinks=True, ignore=shutil.ignore_patterns("tmp"))  # where a build beside us works
     files = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 100_000 and path.suffix not in (".deb",)]
     assert files
     for path in files:

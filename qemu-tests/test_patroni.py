@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 
+import generations
 import images
 import pytest
 from cluster import NAMES, Cluster, Writer, overlap
@@ -22,7 +23,8 @@ TTL = 30  # PATRONI_TTL
 @pytest.fixture(scope="module")
 def cluster():
     image = images.build(HERE / "profiles" / "cluster.yaml", OUT / "cluster")
-    with Cluster(image.raw, OUT / "cluster-state") as cluster:
+    bundles = {kind: generations.bundle(generations.build(kind, sequence, base="cluster", layer=kind)) for sequence, kind in enumerate(("bad-patroni", "next"), 2)}
+    with Cluster(image.raw, OUT / "cluster-state", extra=generations.disk_arguments(bundles)) as cluster:
         yield cluster
     if MEASURED:
         summary = {what: {"runs": len(values), "median": statistics.median(values), "max": max(values)} for what, values in MEASURED.items()}
@@ -53,13 +55,14 @@ def next_number(cluster):
 class Disturbance:
     """Writes through the address that follows the leader and samples all nodes while something happens; then everything must add up."""
 
-    def __init__(self, cluster, what):
-        self.cluster, self.what = cluster, what
+    def __init__(self, cluster, what, client=None):
+        """`client`: the node that writes; without it one that is not the leader."""
+        self.cluster, self.what, self.client = cluster, what, client
 
     def __enter__(self):
-        self.members = self.cluster.wait_complete()
+        self.cluster.wait_complete()
         self.leader = self.cluster.wait_leader()
-        self.client = follower(self.cluster, self.leader)
+        self.client = self.client or follower(self.cluster, self.leader)
         self.samplers = self.cluster.watch()
         self.writer = Writer(self.cluster.vms[self.client], self.cluster.vip, next_number(self.cluster))
         self.writer.wait()
@@ -175,3 +178,54 @@ def test_clean_reboot_of_the_leader_switches_over(cluster):
         now.wait_writes()
         vm.wait_healthy(since)
     cluster.wait_complete()
+
+
+def update(cluster, name, kind):
+    """Installs it there; the machine restarts by itself."""
+    vm = cluster.vms[name]
+    since = vm.mark()
+    vm.root(f"webops update {generations.device(kind)} --reboot", check=False, timeout=900)
+    vm.disconnect()
+    vm.wait_healthy(since, timeout=1800)
+    vm.disconnect()
+    cluster.wait_complete()
+    return vm
+
+
+def slots(vm):
+    """What runs, and the states of slot a and b, once none is on trial."""
+    deadline = time.monotonic() + 300
+    while True:
+        status = vm.status()
+        states = [status["slots"][name]["state"] for name in "ab"]
+        if "trial" not in states:
+            return status["slot"], *states
+        assert time.monotonic() < deadline, status["slots"]
+        time.sleep(2)
+
+
+def test_a_generation_whose_stack_fails_rolls_back_and_the_cluster_stays(cluster):
+    with Disturbance(cluster, "bad generation on a follower") as now:
+        victim = next(name for name in cluster.vms if name not in (now.leader, now.client))
+        now.samplers.pop(victim).stop()
+        vm = update(cluster, victim, "bad-patroni")
+        assert slots(vm) == ("a", "good", "bad")
+        told = json.loads(vm.root_out("webops why --json"))
+        assert told["stage"] == "health" and "patroni" in told["check"], told
+        assert cluster.wait_leader() == now.leader
+        now.wait_writes()
+
+
+def test_rolling_update(cluster):
+    """The followers first, then the leader, which gives its office away before it restarts."""
+    leader = cluster.wait_leader()
+    followers = [name for name in NAMES if name != leader]
+    for name in (*followers, leader):
+        client = followers[0] if name == leader else leader
+        with Disturbance(cluster, "node updated", client=client) as now:
+            now.samplers.pop(name).stop()
+            vm = update(cluster, name, "next")
+            assert slots(vm)[:1] == ("b",) and slots(vm)[2] == "good"
+            assert "next" in vm.root_out("webops history")
+            now.wait_writes()
+    assert cluster.wait_leader() != leader

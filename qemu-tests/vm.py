@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "build" / "webops-image"
 OUT = ROOT / "out" / "tests"
 LOGS = ROOT / "out" / "qemu-logs"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # for names that two processes of one run must not share
 BOOT_SECONDS = 420  # a boot takes 25 s on an idle machine without hardware virtualisation; others may be busy beside us
 PASSWORD = "correct horse battery"
 CANARY = "Canary7Xk29fQz7w"  # salt of the operator's password hash, so part of the secret file's text
@@ -86,7 +87,7 @@ class VM:
         LOGS.mkdir(parents=True, exist_ok=True)
         self.serial = LOGS / f"{name}.log"
         self.serial.write_bytes(b"")
-        command = [PROGRAM, "run", image, "--json", "--serial", self.serial, "--bios" if bios else "--uefi"]
+        command = ["setpriv", "--pdeathsig", "TERM", PROGRAM, "run", image, "--json", "--serial", self.serial, "--bios" if bios else "--uefi"]
         if secure_boot:
             command += ["--secure-boot"]
         if memory:
