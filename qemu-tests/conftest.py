@@ -30,6 +30,17 @@ VM_DIRTY_RATIO=12
 TCP_KEEPALIVE_TIME=61
 PANIC_TIMEOUT=10
 """
+SECOND_CARD = "52:54:00:97:00:02"
+SECOND = f"""\
+NET1_INTERFACE={SECOND_CARD}
+NET1_ADDRESS='192.0.2.10/24 2001:db8::10/64'
+NET1_GATEWAY=192.0.2.1
+NET1_DNS=192.0.2.53
+NET2_INTERFACE={SECOND_CARD}
+NET2_VLAN=97
+NET2_ADDRESS=198.51.100.10/24
+NET2_MTU=1400
+"""
 
 
 def pytest_configure(config):
@@ -64,7 +75,8 @@ def config():
 
 @pytest.fixture(scope="module")
 def machine(image, config):
-    """Booted by UEFI with CONFIG and its secrets, on a 4 GiB disk. Scenarios of test_machine.py use it in their order."""
-    with VM("uefi", image.raw, config=config) as vm:
+    """Booted by UEFI with CONFIG and its secrets, on a 4 GiB disk, with a second card. Scenarios of test_machine.py use it in their order."""
+    card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
+    with VM("uefi", image.raw, config=config + SECOND, extra=card) as vm:
         vm.wait_healthy()
         yield vm

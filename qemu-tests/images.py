@@ -48,9 +48,15 @@ class Image:
 
 
 def build(profile, out, *arguments, name=None, **options):
-    """`name` is the profile's own name where its file is called otherwise. Scenarios beside each other want the same image: one builds, the rest wait."""
+    """`name` is the profile's own name where its file is called otherwise. Scenarios beside each other want the same image: one builds, the rest
+    wait for it and take it as it is."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with open(Path(out).with_suffix(".lock"), "w", encoding="utf-8") as lock:
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
+    with open(Path(out).with_suffix(".lock"), "a+", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
+        lock.seek(0)
+        if not run or lock.read() != run:
+            good(webops_image("build", profile, "-o", out, *arguments, timeout=900, **options))
+            lock.truncate(0)
+            lock.write(run)
         return Image(profile, out, name)

@@ -29,8 +29,9 @@ check: ## everything: dependencies, programs, unit tests, lint, QEMU scenarios
 qemu: programs ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
 	$(PYTEST) -m 'not full' $(PYTEST_ARGS) qemu-tests
 
-check-full: programs ## all scenarios, those that take too long for `make check` among them: every bad generation on both firmwares
+check-full: programs ## all scenarios, those that take too long for `make check` among them, and all power cuts; hours
 	$(PYTEST) $(PYTEST_ARGS) qemu-tests
+	$(MAKE) --no-print-directory check-powercut
 
 # Records an update and its trial, replays every power cut, judges all and boots some of the disks it could have left; docs/RELIABILITY.md.
 check-powercut: programs ## all power cuts, both firmwares, about an hour (POWERCUT_ARGS='--firmware uefi --boots 5')

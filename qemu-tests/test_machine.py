@@ -75,6 +75,18 @@ def test_firewall(machine):
     assert machine.root("test -e /run/webops/firewall-loaded || systemctl is-active nftables").returncode == 0
 
 
+def test_static_network(machine):
+    links = {link["ifname"]: link for link in json.loads(machine.out("ip -j -d address"))}
+    card = next(name for name, link in links.items() if link.get("address") == "52:54:00:97:00:02" and "link" not in link)
+    addresses = {f"{address['local']}/{address['prefixlen']}" for address in links[card]["addr_info"]}
+    assert {"192.0.2.10/24", "2001:db8::10/64"} <= addresses
+    assert "default via 192.0.2.1 " in machine.out(f"ip -4 route show dev {card}") + " "
+    assert "192.0.2.53" in machine.out(f"resolvectl dns {card}")
+    vlan = next(link for link in links.values() if link.get("link") == card)
+    assert vlan["linkinfo"]["info_data"]["id"] == 97 and vlan["mtu"] == 1400
+    assert "198.51.100.10" in {address["local"] for address in vlan["addr_info"]}
+
+
 def test_ssh_server(machine):
     server = settings(machine.root_out("sshd -T"))
     assert server["passwordauthentication"] == "no"
@@ -224,8 +236,10 @@ def test_canary_is_nowhere(machine, image):
 
 
 def test_reboot_keeps_identity_and_data_but_not_drift(machine):
-    identity = "cat /etc/machine-id /var/lib/webops/ssh/*.pub; hostname"
+    # A boot that changes nothing writes none of these: same inode, same time.
+    identity = "cat /etc/machine-id /var/lib/webops/ssh/*.pub; hostname; find /webops /var/lib/webops/ssh -type f -printf '%p %i %T@\\n' | sort"
     before = machine.root_out(identity)
+    assert "/webops/config.env " in before and "ssh_host_ed25519_key " in before
     boot_id = machine.out("cat /proc/sys/kernel/random/boot_id")
     machine.root("echo '# edited by hand' >>/etc/ssh/sshd_config.d/10-webops.conf; echo stray >/etc/stray.conf; echo kept >/var/kept; "
                  "echo kept >/home/ops/kept; echo kept >/root/kept; echo kept >/srv/kept; sync")

@@ -3,9 +3,10 @@
 import struct
 import subprocess
 
+import generations
 import images
 import pytest
-from vm import BOOT_SECONDS, OUT, ROOT, VM
+from vm import BOOT_SECONDS, OUT, ROOT, VM, Access
 
 PROFILE = ROOT / "qemu-tests" / "profiles" / "dev.yaml"
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -28,8 +29,9 @@ def signed(keys):
 
 @pytest.fixture(scope="module")
 def secured(signed, config):
-    """Has enrolled its keys and runs with Secure Boot."""
-    with VM("secure-boot", signed.raw, config=config, secure_boot=True) as vm:
+    """Has enrolled its keys and runs with Secure Boot; configured by a stick."""
+    access = Access()
+    with VM("secure-boot", signed.raw, secure_boot=True, access=access, extra=access.stick(config)) as vm:
         vm.wait_console("Enrolling secure boot keys")
         vm.wait_healthy()
         yield vm
@@ -55,6 +57,7 @@ def test_every_program_the_firmware_starts_is_signed(signed, keys, tmp_path):
 
 
 def test_enrolled_and_enforced(secured):
+    assert "configuration: volume WEBOPS" in secured.root_out("journalctl -b -u webops-early --no-pager")
     assert variable(secured, "SecureBoot") == 1
     assert variable(secured, "SetupMode") == 0
     assert "secureboot: Secure boot enabled" in secured.root_out("journalctl -b -k --no-pager")
@@ -102,3 +105,21 @@ def test_image_without_signatures_is_refused_by_an_enrolled_machine(image, signe
     disk.unlink()
     with VM("secure-boot-unsigned", image.raw, secure_boot=True, keep=disk) as vm:
         vm.wait_console("Access Denied", never=("boot loader came back", "webops-init:"))
+
+
+@pytest.mark.full
+def test_update_commit_and_rollback_under_secure_boot(signed, keys, config):
+    """The whole way with a generation signed by the enrolled keys, as `webops update` installs it."""
+    new = images.build(generations.recipe("next", 2, layer="next"), OUT / "gen-secure-next", "--secure-boot-key", keys / "db.key",
+                       "--secure-boot-cert", keys / "db.pem", name="dev")
+    arguments, device = generations.disk_arguments({"next": generations.bundle(new)}), generations.device("next")
+    with VM("secure-boot-update", signed.raw, config=config, secure_boot=True, extra=arguments) as vm:
+        vm.wait_console("Enrolling secure boot keys")
+        vm.wait_healthy()
+        for command, slot in ((f"webops update {device} --reboot", "b"), ("webops rollback", "a")):
+            since = vm.mark()
+            vm.root(command, check=False, timeout=600)
+            vm.wait_healthy(since, 2 * BOOT_SECONDS)
+            vm.disconnect()
+            assert vm.status()["slot"] == slot and variable(vm, "SecureBoot") == 1
+            assert "secureboot: Secure boot enabled" in vm.root_out("journalctl -b -k --no-pager")

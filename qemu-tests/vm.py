@@ -47,6 +47,19 @@ class Access:
         path.write_text(text)
         return path
 
+    def put(self, image, text):
+        """Configuration and secrets into a FAT file system, the way docs/configure-a-machine.md does it; `image` may end in @@OFFSET."""
+        subprocess.run(["mmd", "-i", image, "::/secrets"], check=True)
+        subprocess.run(["mcopy", "-i", image, self.config(text), "::/config.env"], check=True)
+        subprocess.run(["mcopy", "-i", image, *self.secrets.iterdir(), "::/secrets/"], check=True)
+
+    def stick(self, text):
+        """QEMU arguments of a disk labelled WEBOPS with both."""
+        image = self.dir / "webops.img"
+        subprocess.run(["mkfs.vfat", "-C", "-n", "WEBOPS", image, "2048"], check=True, stdout=subprocess.DEVNULL)
+        self.put(image, text)
+        return ["-drive", f"if=none,id=stick,format=raw,file={image}", "-device", "virtio-blk-pci,drive=stick"]
+
     def close(self):
         shutil.rmtree(self.dir)
 
@@ -111,6 +124,10 @@ class VM:
             self.stop()
             raise RuntimeError(f"{name} did not start: " + (LOGS / f"{name}.run").read_text())
         self.facts = json.loads(line)
+
+    def seconds(self):
+        """Since it was switched on."""
+        return time.monotonic() - self.started
 
     # Console
 
