@@ -40,6 +40,9 @@ struct boot_backend {
     int (*commit)(int esp_fd, enum boot_slot slot, struct err *err);
     // `slot` is bad: the other one, which must be good (-EBUSY), is started. Nothing to do for an empty slot.
     int (*reject)(int esp_fd, enum boot_slot slot, struct err *err);
+    // The file beside kernel and initramfs that decides what `slot` starts as and does not say `cmdline`; NULL: all is well. A backend
+    // whose kernel image holds the command line has no such file, and no such function.
+    const char *(*altered)(int esp_fd, enum boot_slot slot, const char *cmdline);
 };
 #define BOOT_MAX_TRIES 9
 extern const struct boot_backend *const boot_backends[]; // ended by NULL

@@ -7,6 +7,7 @@
 #include "firstboot/update/esp.h"
 #include "firstboot/update/grubenv_file.h"
 #include <errno.h>
+#include <string.h>
 
 struct state {
     struct grubenv env;
@@ -81,6 +82,17 @@ static int grub_load(int esp_fd, struct boot_entries *ret_entries, struct err *e
     if (r == 0)
         describe(&state, ret_entries);
     return r;
+}
+
+static const char *grub_altered(int esp_fd, enum boot_slot slot, const char *cmdline) {
+    cleanup_buf struct buf expected = {0};
+    cleanup_free char *text = NULL;
+    struct err err;
+    size_t size;
+    const char *path = entries[slot].path;
+    if (grubenv_format_cmdline(cmdline, &expected, &err) < 0 || file_read(esp_fd, path, expected.size, &text, &size, &err) < 0)
+        return path;
+    return size == expected.size && memcmp(text, expected.data, size) == 0 ? NULL : path;
 }
 
 // The environments first: from then on nothing looks at the slot's entry.
@@ -168,4 +180,5 @@ const struct boot_backend boot_grub = {
     .publish = grub_publish,
     .commit = grub_commit,
     .reject = grub_reject,
+    .altered = grub_altered,
 };

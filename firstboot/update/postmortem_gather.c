@@ -26,7 +26,9 @@ static void check_slot(const struct machine *machine, const struct journal *jour
         snprintf(facts->slot_problem, sizeof(facts->slot_problem), "%.*s", (int)sizeof(facts->slot_problem) - 1, err.text);
 }
 
-static void check_esp(int esp_fd, const struct journal *journal, struct postmortem_facts *facts) {
+#define ALTERED "boot partition: %s is missing, damaged, or of another generation"
+
+static void check_esp(const struct boot_backend *backend, int esp_fd, const struct journal *journal, struct postmortem_facts *facts) {
     struct bootfile files[BOOTFILES];
     bootfiles_list(&journal->manifest, journal->slot, files);
     for (size_t i = 0; i < BOOTFILES && !*facts->esp_problem; i++) {
@@ -35,9 +37,12 @@ static void check_esp(int esp_fd, const struct journal *journal, struct postmort
         if (r < 0)
             snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %.200s", err.text);
         else if (r == 0)
-            snprintf(facts->esp_problem, sizeof(facts->esp_problem), "boot partition: %s is missing, damaged, or of another generation",
-                     files[i].path);
+            snprintf(facts->esp_problem, sizeof(facts->esp_problem), ALTERED, files[i].path);
     }
+    const char *altered =
+        backend->altered && !*facts->esp_problem ? backend->altered(esp_fd, journal->slot, journal->manifest.cmdline) : NULL;
+    if (altered)
+        snprintf(facts->esp_problem, sizeof(facts->esp_problem), ALTERED, altered);
 }
 
 // The init's note on one line, if it is this generation's: "<root hash> <step>: <reason>".
@@ -95,7 +100,7 @@ void postmortem_gather(const struct machine *machine, int esp_fd, const struct j
         facts.entry = entries[machine_backend(machine)].slots[journal->slot];
     if (attempts_load(machine->root_fd, journal->manifest.boot.root_hash, &facts.attempts, &err) < 0)
         log_warn("%s", err.text);
-    check_esp(esp_fd, journal, &facts);
+    check_esp(boot_backends[machine_backend(machine)], esp_fd, journal, &facts);
     check_slot(machine, journal, &facts);
     read_init_note(machine->root_fd, journal, &facts);
     read_esp_note(esp_fd, journal, &facts);

@@ -4,6 +4,7 @@
 #include "firstboot/update/test/tree.h"
 #include "firstboot/update/efivar.h"
 #include "firstboot/update/esp.h"
+#include "firstboot/update/grubenv_file.h"
 #include "firstboot/update/postmortem.h"
 #include "firstboot/update/slots.h"
 #include "firstboot/update/trial.h"
@@ -244,6 +245,22 @@ static void damaged_boot_file(void **state) {
     assert_rejected(&scene, "boot loader", "EFI/webops/b.efi");
 }
 
+// Where the kernel image does not hold the command line, what says it is a boot file like the others.
+static void damaged_command_line_on_bios(void **state) {
+    (void)state;
+    for (int is_damaged = 0; is_damaged <= 1; is_damaged++) {
+        cleanup_scene struct scene scene;
+        scene_make(&scene);
+        assert_ok(file_remove_tree(scene.tree.root.fd, "sys/firmware/efi", &tree_failure));
+        cleanup_fd int esp = openat(scene.tree.root.fd, "esp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_ok(grubenv_file_save(esp, &(struct grubenv){.number = 9, .good = 'a', .trial = 'b', .tries_done = 2}, &tree_failure));
+        if (is_damaged)
+            support_write(&scene.tree.root, "esp/webops/b.cfg", "set webops_cmdline=\"another one\"\n");
+        assert_int_equal(call(&scene, trial_review), TRIAL_DONE);
+        assert_rejected(&scene, is_damaged ? "boot loader" : "kernel", is_damaged ? "webops/b.cfg" : "left no sign");
+    }
+}
+
 static void init_that_leaves_a_note(void **state) {
     (void)state;
     cleanup_scene struct scene scene;
@@ -443,6 +460,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(kernel_that_says_nothing),
         cmocka_unit_test(an_update_reviews_first),
         cmocka_unit_test(damaged_boot_file),
+        cmocka_unit_test(damaged_command_line_on_bios),
         cmocka_unit_test(init_that_leaves_a_note),
         cmocka_unit_test(somebody_else_s_note),
         cmocka_unit_test(damaged_slot),
