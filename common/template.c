@@ -113,6 +113,14 @@ static bool holds(const struct walk *walk, const struct node *node, const struct
 
 static int walk_nodes(struct walk *walk, size_t from, size_t to, const struct item *item);
 
+// Counted for every node and for every item of a list, because a list in a list takes its time even if nothing is inside.
+static int count_step(struct walk *walk, const struct node *node) {
+    if (walk->text.size <= TEMPLATE_MAX_BYTES && ++walk->steps <= MAX_STEPS)
+        return 0;
+    return err_set(walk->err, -EINVAL, "%s:%u: what the template makes is larger than %d KiB, or takes too long to make", walk->name,
+                   node->line, TEMPLATE_MAX_BYTES >> 10);
+}
+
 static int walk_each(struct walk *walk, size_t at) {
     const struct node *node = &walk->template->nodes[at];
     const char *separators = node->left.key->type == SCHEMA_SSH_KEYS ? ";" : " ";
@@ -123,6 +131,8 @@ static int walk_each(struct walk *walk, size_t at) {
         const char *next = schema_next_item(&cursor, separators, &next_size);
         struct item item = {.text = text, .size = size, .list = &node->left, .is_last = !next};
         int r = walk_nodes(walk, at + 1, node->end, &item);
+        if (r == 0)
+            r = count_step(walk, node);
         if (r < 0)
             return r;
         text = next;
@@ -157,11 +167,10 @@ static int walk_nodes(struct walk *walk, size_t from, size_t to, const struct it
     for (size_t at = from; at < to;) {
         const struct node *node = &walk->template->nodes[at];
         int r = walk_node(walk, at, item);
+        if (r == 0)
+            r = count_step(walk, node);
         if (r < 0)
             return r;
-        if (walk->text.size > TEMPLATE_MAX_BYTES || ++walk->steps > MAX_STEPS)
-            return err_set(walk->err, -EINVAL, "%s:%u: what the template makes is larger than %d KiB, or takes too long to make",
-                           walk->name, node->line, TEMPLATE_MAX_BYTES >> 10);
         at = node->end ? node->end : at + 1;
     }
     return 0;
