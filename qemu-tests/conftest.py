@@ -49,12 +49,22 @@ def pytest_configure(config):
         pytest.exit(f"{PROGRAM} is missing: run `make` first", returncode=2)
 
 
+# Those that take longest begin, so that at the end no processor waits for another one's long file. The rest comes in any order.
+LONGEST_FIRST = ("test_update", "test_secureboot", "test_image_test", "test_stacks", "test_boots", "test_bad_generations", "test_machine", "test_build",
+                 "test_bootcount", "test_sample")
+
+
+def rank(item):
+    return LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook reads the marks
 def pytest_collection_modifyitems(items):
     """Scenarios run beside each other, one per processor (pytest-xdist); those of one file share machines and stay together, in their order."""
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
