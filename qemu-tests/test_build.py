@@ -14,6 +14,7 @@ from images import CACHE, KEYS, Image, environment, good, webops_image
 from vm import OUT, PROGRAM, ROOT
 
 HERE = Path(__file__).parent
+USER_PATH = "/usr/local/bin:/usr/bin:/bin"  # of an ordinary user of Debian: no sbin
 SMALL = """\
 name: small
 version: "1"
@@ -159,7 +160,8 @@ def test_unprivileged_build(small):
         subprocess.run(["sh", "-c", "grep -q '^daemon:' /etc/subuid || echo daemon:2000000:65536 >>/etc/subuid;"
                         "grep -q '^daemon:' /etc/subgid || echo daemon:2000000:65536 >>/etc/subgid"], check=True)
         result = subprocess.run(["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", home / "webops-image", "build", profile, "-o", home / "out"],
-                                env=env_for(profile, WEBOPS_CACHE=home / "cache", WEBOPS_KEYS=home / "keys", WEBOPS_PROGRAMS=programs, HOME=home, USER="daemon"), cwd=home,
+                                env=env_for(profile, WEBOPS_CACHE=home / "cache", WEBOPS_KEYS=home / "keys", WEBOPS_PROGRAMS=programs, HOME=home, USER="daemon",
+                                            PATH=USER_PATH), cwd=home,
                                 text=True, capture_output=True, timeout=900)
         if result.returncode == 0:
             assert digests(home / "out")["root hash"] == digests(image.dir)["root hash"]
