@@ -258,7 +258,8 @@ def test_wrong_key(tmp_path):
     keyring = next(line.split("keyring:")[1].strip().strip("},") for line in text.splitlines() if "keyring:" in line)
     profile = project(tmp_path / "p")
     (tmp_path / "p/images/debian-12.yaml").write_text(text.replace(keyring, str(ring)))
-    refused(build(profile, tmp_path / "out", WEBOPS_CACHE=tmp_path / "cache"))
+    refused(build(profile, tmp_path / "out", WEBOPS_CACHE=tmp_path / "cache"), "/debian bookworm", "InRelease' is not signed", "NO_PUBKEY",
+            "`keyring` in images/debian-12.yaml")
     assert not leftovers(tmp_path / "out")
 
 
