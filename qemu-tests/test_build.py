@@ -278,6 +278,34 @@ def test_full_disk(tmp_path, small):
         subprocess.run(["umount", out], check=True)
 
 
+def test_full_cache(tmp_path, small):
+    if os.geteuid() != 0:
+        pytest.fail("run the scenarios as root: they mount a small file system")
+    profile = project(tmp_path / "p", extra_layer="")
+    (tmp_path / "p/overlays/extra/files/etc/extra.bin").write_bytes(os.urandom(32 << 20))
+    cache = tmp_path / "small-disk"
+    nodes = cache / "nodes"
+    cache.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", cache], check=True)
+    try:
+        # All that is built already, so that the two steps that write most meet the full disk: mksquashfs, and our own slot image.
+        shared = [node for node in json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)["nodes"] if node["cached"]]
+        for path in [CACHE / "nodes" / f"{node['kind']}-{node['key']}" for node in shared] + list(CACHE.glob("nodes/packages-*")):
+            shutil.copytree(path, nodes / path.name)
+        count = len(list(nodes.iterdir()))
+        for mebibytes, stage, finished in ((8, "layer extra", 0), (48, "slot image", 2)):
+            size = shutil.disk_usage(cache).used + (mebibytes << 20)
+            subprocess.run(["mount", "-o", f"remount,size={size}", cache], check=True)
+            refused(build(profile, tmp_path / "out", WEBOPS_CACHE=cache), "space", stage)
+            assert len(list(nodes.iterdir())) == count + finished  # whole layers, and nothing of what failed
+            assert not leftovers(cache / "tmp", tmp_path / "out")
+        subprocess.run(["mount", "-o", "remount,size=2g", cache], check=True)
+        good(build(profile, tmp_path / "out", WEBOPS_CACHE=cache))
+        Image(profile, tmp_path / "out").inspect()  # which verifies every hash
+    finally:
+        subprocess.run(["umount", cache], check=True)
+
+
 def test_one_byte_over_the_slot(tmp_path, small):
     _, image = small
     slot = image.inspect()["slots"][0]
