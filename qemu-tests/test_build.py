@@ -202,6 +202,25 @@ def test_killed_build_leaves_nothing_and_the_next_works(tmp_path, small):
     assert not list(out.glob(".*.partial")), "work of the killed builds is left"
 
 
+def test_layer_holds_only_its_difference(tmp_path, small):
+    profile = project(tmp_path / "p", extra_layer="packages:\n  apt: [tree]\n")
+    good(build(profile, tmp_path / "out"))
+    image = Image(profile, tmp_path / "out")
+    report = image.inspect()
+    slot = next(part for part in report["partitions"] if part["name"] == "webops-a")
+    layers = {layer["name"]: layer for layer in report["slots"][0]["layers"]}
+
+    def files(name):
+        listed = subprocess.run(["unsquashfs", "-l", "-d", "", "-o", str(slot["offset"] + layers[name]["offset"]), image.raw], text=True, capture_output=True)
+        return good(listed).stdout.splitlines()
+
+    assert "/usr/bin/tree" in files("extra") and "/etc/extra.conf" in files("extra")
+    assert "/usr/bin/bash" not in files("extra")
+    assert "/usr/bin/bash" in files("debian-12") and "/usr/bin/tree" not in files("debian-12")
+    # A program of 100 kB, and dpkg's records of all packages, which every layer with packages has.
+    assert len(files("extra")) < 60 and layers["extra"]["bytes"] < 2 << 20, (files("extra"), layers["extra"])
+
+
 def test_two_builds_at_once(tmp_path, small):
     profile = project(tmp_path / "p", extra_layer="mask: [two.service]\n")
     processes = [subprocess.Popen([PROGRAM, "build", profile, "-o", tmp_path / f"out{i}"], env=env_for(profile), stdout=subprocess.DEVNULL,
