@@ -221,6 +221,17 @@ def test_layer_holds_only_its_difference(tmp_path, small):
     assert len(files("extra")) < 60 and layers["extra"]["bytes"] < 2 << 20, (files("extra"), layers["extra"])
 
 
+def test_missing_modules_are_named(tmp_path, small):
+    profile, driver = project(tmp_path / "p"), f"no_such_driver_{time.time_ns()}"  # of this run alone: no initramfs is in the cache
+    with open(tmp_path / "p/images/modules/virtio.list", "a", encoding="utf-8") as modules:
+        modules.write(f"{driver}\nkernel/drivers/none/*\n")
+    words = good(build(profile, tmp_path / "out")).stderr
+    missing = [line.split() for line in words.splitlines() if "virtio.list: not in the kernel of debian-12" in line]
+    assert len(missing) == 1 and missing[0][-2:] == [driver, "kernel/drivers/none/*"], words
+    assert "virtio_blk" not in missing[0] and "squashfs" not in missing[0]
+    assert driver not in good(build(profile, tmp_path / "out")).stderr  # it was said when the initramfs was made
+
+
 def test_two_builds_at_once(tmp_path, small):
     profile = project(tmp_path / "p", extra_layer="mask: [two.service]\n")
     processes = [subprocess.Popen([PROGRAM, "build", profile, "-o", tmp_path / f"out{i}"], env=env_for(profile), stdout=subprocess.DEVNULL,
