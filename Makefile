@@ -6,6 +6,8 @@ DESTDIR ?=
 O ?= build
 VERSION := $(shell cat VERSION)
 PYTHON ?= /usr/bin/python3
+# Tests and lint start mkfs, e2fsck and the like by name; an ordinary user's PATH does not name their directories.
+export PATH := $(PATH):/usr/sbin:/sbin
 
 CC = gcc
 MUSL_CC = musl-gcc

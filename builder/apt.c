@@ -88,6 +88,13 @@ static int wanted_stamp(const struct recipe_image *image, const struct apt_dirs 
     return r;
 }
 
+// apt names the repository and the missing key; where the builder looked for it, only we can say.
+static int explain_refresh(const struct recipe_image *image, int r, struct err *err) {
+    const bool no_key = strstr(err->text, "NO_PUBKEY") != NULL;
+    cleanup_free char *hint = no_key ? str_printf(": one is not signed by a key of `keyring` in images/%s.yaml", image->id) : str_dup("");
+    return err_prefix(err, r, "image %s: refreshing the package lists%s", image->id, hint);
+}
+
 static int refresh(const struct recipe_image *image, const struct apt_dirs *dirs, struct apt_root *root, struct err *err) {
     cleanup_free char *stamp = NULL, *path = str_printf("%s/refreshed", root->dir), *have = NULL;
     int r = wanted_stamp(image, dirs, root->dir, &stamp, err);
@@ -101,7 +108,7 @@ static int refresh(const struct recipe_image *image, const struct apt_dirs *dirs
     if (r >= 0)
         r = run_apt(root, RUN_ARGV("apt-get", "-qq", "-o", "APT::Update::Error-Mode=any", "update"), NULL, err);
     if (r < 0)
-        return err_prefix(err, r, "image %s: refreshing the package lists", image->id);
+        return explain_refresh(image, r, err);
     return file_publish(AT_FDCWD, path, stamp, strlen(stamp), 0644, err);
 }
 

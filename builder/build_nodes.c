@@ -9,6 +9,7 @@
 #include "builder/uki.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -102,6 +103,16 @@ static int extract_modules(const struct build *build, const char *to, char **ret
     return r < 0 ? r : only_entry(modules, ret_tree, err);
 }
 
+// No failure: one list serves the kernels of several distributions. But a machine that needs the driver will not find its disk.
+static void warn_missing(const struct build *build, const struct strings *missing) {
+    cleanup_buf struct buf names = {0};
+    for (unsigned i = 0; i < missing->count; i++)
+        buf_printf(&names, " %s", missing->items[i]);
+    if (missing->count)
+        log_warn("%s: not in the kernel of %s, and so not in the initramfs:%s", strrchr(build->modules_list, '/') + 1,
+                 build->recipe.image->id, buf_str(&names));
+}
+
 static int write_initramfs(const struct build *build, const char *tree, const char *dir, struct err *err) {
     cleanup_modules struct modules modules = {0};
     cleanup_buf struct buf plan = {0};
@@ -113,6 +124,7 @@ static int write_initramfs(const struct build *build, const char *tree, const ch
         r = modules_plan_format(&modules, SLOT_WAIT_S, &plan, err);
     if (r < 0)
         return r;
+    warn_missing(build, &modules.missing);
     const int level = build->recipe.profile->zstd_level;
     const struct initramfs_input input = {
         .init_path = build->init_path, .plan = buf_str(&plan), .modules = &modules, .zstd_level = level > 19 ? 19 : level};

@@ -225,11 +225,14 @@ static int describe_file(struct outputs *outputs, const char *suffix, bool hashe
 }
 
 static int make_output(struct outputs *outputs, const struct output *output, struct progress *progress, struct err *err) {
+    const size_t before = json_array_size(outputs->files);
     progress_start(progress, output->label);
     int r = output->make(outputs, err);
     for (unsigned i = 0; r >= 0 && i < ARRAY_SIZE(output->suffixes) && output->suffixes[i]; i++)
         r = describe_file(outputs, output->suffixes[i], output->hashed, err);
-    progress_end(progress, r < 0 ? "failed" : "built");
+    const double seconds = progress_end(progress, r < 0 ? "failed" : "built");
+    for (size_t i = before; i < json_array_size(outputs->files); i++)
+        json_object_set_new(json_array_get(outputs->files, i), "seconds", json_real(seconds));
     return r < 0 ? err_prefix(err, r, "%s", output->label) : 0;
 }
 

@@ -132,7 +132,7 @@ static int add_item(struct layer_output *output, const struct content_item *item
         entry.fd = fd;
         entry.size = (uint64_t)info.st_size;
     }
-    return normalise_add(output->normalise, &entry, err);
+    return layer_output_add(output, &entry, err);
 }
 
 static int add_content(const struct layer_request *request, struct layer_output *output, struct content *content, struct index *lower,

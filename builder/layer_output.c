@@ -53,6 +53,11 @@ static int explain_pipe(struct layer_output *output, int code, struct err *err) 
     return -EIO;
 }
 
+int layer_output_add(struct layer_output *output, const struct normalise_entry *entry, struct err *err) {
+    int r = normalise_add(output->normalise, entry, err);
+    return r < 0 ? explain_pipe(output, r, err) : 0;
+}
+
 int layer_output_stream(struct layer_output *output, struct sandbox *sandbox, struct err *err) {
     int r = normalise_stream(output->normalise, sandbox->out_fd, "packages", err);
     if (r < 0 && r != -ENODATA) {

@@ -7,7 +7,7 @@
 #include "builder/squashfs.h"
 
 struct layer_output {
-    struct normalise *normalise; // add entries here
+    struct normalise *normalise; // entries: layer_output_add()
     struct squashfs squashfs;
     char *dir;
     int dir_fd;
@@ -16,6 +16,8 @@ struct layer_output {
 // options->side_fd and ->epoch are filled in from `dir` and `format`.
 int layer_output_open(const char *dir, const struct layer_format *format, const struct normalise_options *options,
                       struct layer_output *ret_output, struct err *err) must_check nonnull(1, 2, 3, 4, 5);
+// normalise_add(); when mksquashfs went away, the reason is what it said of it (a full disk), not our broken pipe.
+int layer_output_add(struct layer_output *output, const struct normalise_entry *entry, struct err *err) must_check nonnull(1, 2, 3);
 // Copies a sandbox's stream and waits for it; of several failures the one that came first in the pipe is reported.
 int layer_output_stream(struct layer_output *output, struct sandbox *sandbox, struct err *err) must_check nonnull(1, 2, 3);
 // Ends stream and mksquashfs and writes LAYER_INDEX and LAYER_INFO; `set` names the layer's own packages (NULL = none).

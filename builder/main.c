@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops-image: the table of verbs, and what every verb relies on being set once.
+#include "builder/places.h"
 #include "builder/sandbox.h"
 #include "builder/verbs.h"
 #include "common/log.h"
@@ -24,11 +25,18 @@ static const struct verb verbs[] = {
     {0},
 };
 
+// mkfs and its like are started by name: where they are differs between distributions.
+static void extend_path(void) {
+    cleanup_free char *path = places_tool_path(getenv("PATH"));
+    setenv("PATH", path, 1);
+}
+
 int main(int argc, char **argv) {
     setlocale(LC_ALL, "C.UTF-8"); // the bytes of a build must not depend on the caller's language; names may be UTF-8
     umask(022);
     signal(SIGPIPE, SIG_IGN); // a child that ends early is an error with a text, not our silent death
     log_init("webops-image", getenv("WEBOPS_DEBUG") ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, false);
+    extend_path();
     if (argc > 1 && strcmp(argv[1], SANDBOX_VERB) == 0)
         return sandbox_main(argc, argv);
     return verb_main("webops-image", "Bakes hardened, immutable Linux server images.", verbs, argc, argv);

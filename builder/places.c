@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds data and programs relative to /proc/self/exe, so that a source tree and an installation both work without configuration.
+// Finds data and programs relative to /proc/self/exe, so that a source tree and an installation both work without configuration. Tools of
+// others are found by PATH, which is completed here.
 #include "builder/places.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -56,6 +57,26 @@ int places_find(struct places *ret_places, struct err *err) {
         return err_set(err, -ENOENT, "init and webops were not found beside %s; run make, or name their directory in WEBOPS_PROGRAMS", own);
     *ret_places = (struct places){take_ptr(data_dir), take_ptr(programs_dir), cache_dir()};
     return 0;
+}
+
+static bool path_names(const char *path, const char *dir) {
+    const size_t length = strlen(dir);
+    for (const char *item = path; item; item = strchr(item, ':')) {
+        item += *item == ':';
+        if (strcspn(item, ":") == length && strncmp(item, dir, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+char *places_tool_path(const char *path) {
+    static const char *const dirs[] = {"/usr/sbin", "/sbin"};
+    struct buf extended = {0};
+    buf_add_str(&extended, path && *path ? path : "/usr/bin:/bin");
+    for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+        if (!path_names(buf_str(&extended), dirs[i]))
+            buf_printf(&extended, ":%s", dirs[i]);
+    return buf_take(&extended);
 }
 
 void places_done(struct places *places) {

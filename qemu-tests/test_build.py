@@ -14,6 +14,7 @@ from images import CACHE, KEYS, Image, environment, good, webops_image
 from vm import OUT, PROGRAM, ROOT
 
 HERE = Path(__file__).parent
+USER_PATH = "/usr/local/bin:/usr/bin:/bin"  # of an ordinary user of Debian: no sbin
 SMALL = """\
 name: small
 version: "1"
@@ -89,12 +90,22 @@ def digests(directory):
             "parts": {name: part["sha256"] for name, part in parts.items()}}
 
 
+def turkish(directory):
+    """The environment of another language, compiled here because no installation is sure to have it: its i is no I, and its names sort otherwise."""
+    directory.mkdir()
+    good(subprocess.run(["localedef", "-i", "tr_TR", "-f", "UTF-8", directory / "tr_TR.UTF-8"], text=True, capture_output=True))
+    variables = {"LOCPATH": str(directory), "LC_ALL": "tr_TR.UTF-8", "LANGUAGE": "tr"}
+    loaded = subprocess.run(["locale", "-k", "charmap", "day"], env={**os.environ, **variables}, text=True, capture_output=True)
+    assert 'charmap="UTF-8"' in loaded.stdout and "Pazartesi" in loaded.stdout and not loaded.stderr, loaded
+    return variables
+
+
 def test_same_bytes_elsewhere(small, tmp_path):
     profile, first = small
     other = project(tmp_path / "another place")
     script = 'umask 077; exec "$@"'
     result = subprocess.run(["sh", "-c", script, "sh", PROGRAM, "build", other, "-o", tmp_path / "out"], text=True, capture_output=True, timeout=900,
-                            cwd=tmp_path, env=env_for(other, WEBOPS_CACHE=tmp_path / "cache", LC_ALL="C", LANG="tr_TR.UTF-8", TZ="Asia/Tokyo"))
+                            cwd=tmp_path, env=env_for(other, WEBOPS_CACHE=tmp_path / "cache", TZ="Asia/Tokyo", **turkish(tmp_path / "locales")))
     good(result)
     second = Image(other, tmp_path / "out")
     assert digests(first.dir) == digests(second.dir)
@@ -159,7 +170,8 @@ def test_unprivileged_build(small):
         subprocess.run(["sh", "-c", "grep -q '^daemon:' /etc/subuid || echo daemon:2000000:65536 >>/etc/subuid;"
                         "grep -q '^daemon:' /etc/subgid || echo daemon:2000000:65536 >>/etc/subgid"], check=True)
         result = subprocess.run(["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", home / "webops-image", "build", profile, "-o", home / "out"],
-                                env=env_for(profile, WEBOPS_CACHE=home / "cache", WEBOPS_KEYS=home / "keys", WEBOPS_PROGRAMS=programs, HOME=home, USER="daemon"), cwd=home,
+                                env=env_for(profile, WEBOPS_CACHE=home / "cache", WEBOPS_KEYS=home / "keys", WEBOPS_PROGRAMS=programs, HOME=home, USER="daemon",
+                                            PATH=USER_PATH), cwd=home,
                                 text=True, capture_output=True, timeout=900)
         if result.returncode == 0:
             assert digests(home / "out")["root hash"] == digests(image.dir)["root hash"]
@@ -188,6 +200,36 @@ def test_killed_build_leaves_nothing_and_the_next_works(tmp_path, small):
     assert [layer["name"] for layer in Image(profile, out).inspect()["slots"][0]["layers"]][-2:] == ["extra", "generation"]
     assert not leftovers(temporary)
     assert not list(out.glob(".*.partial")), "work of the killed builds is left"
+
+
+def test_layer_holds_only_its_difference(tmp_path, small):
+    profile = project(tmp_path / "p", extra_layer="packages:\n  apt: [tree]\n")
+    good(build(profile, tmp_path / "out"))
+    image = Image(profile, tmp_path / "out")
+    report = image.inspect()
+    slot = next(part for part in report["partitions"] if part["name"] == "webops-a")
+    layers = {layer["name"]: layer for layer in report["slots"][0]["layers"]}
+
+    def files(name):
+        listed = subprocess.run(["unsquashfs", "-l", "-d", "", "-o", str(slot["offset"] + layers[name]["offset"]), image.raw], text=True, capture_output=True)
+        return good(listed).stdout.splitlines()
+
+    assert "/usr/bin/tree" in files("extra") and "/etc/extra.conf" in files("extra")
+    assert "/usr/bin/bash" not in files("extra")
+    assert "/usr/bin/bash" in files("debian-12") and "/usr/bin/tree" not in files("debian-12")
+    # A program of 100 kB, and dpkg's records of all packages, which every layer with packages has.
+    assert len(files("extra")) < 60 and layers["extra"]["bytes"] < 2 << 20, (files("extra"), layers["extra"])
+
+
+def test_missing_modules_are_named(tmp_path, small):
+    profile, driver = project(tmp_path / "p"), f"no_such_driver_{time.time_ns()}"  # of this run alone: no initramfs is in the cache
+    with open(tmp_path / "p/images/modules/virtio.list", "a", encoding="utf-8") as modules:
+        modules.write(f"{driver}\nkernel/drivers/none/*\n")
+    words = good(build(profile, tmp_path / "out")).stderr
+    missing = [line.split() for line in words.splitlines() if "virtio.list: not in the kernel of debian-12" in line]
+    assert len(missing) == 1 and missing[0][-2:] == [driver, "kernel/drivers/none/*"], words
+    assert "virtio_blk" not in missing[0] and "squashfs" not in missing[0]
+    assert driver not in good(build(profile, tmp_path / "out")).stderr  # it was said when the initramfs was made
 
 
 def test_two_builds_at_once(tmp_path, small):
@@ -256,7 +298,8 @@ def test_wrong_key(tmp_path):
     keyring = next(line.split("keyring:")[1].strip().strip("},") for line in text.splitlines() if "keyring:" in line)
     profile = project(tmp_path / "p")
     (tmp_path / "p/images/debian-12.yaml").write_text(text.replace(keyring, str(ring)))
-    refused(build(profile, tmp_path / "out", WEBOPS_CACHE=tmp_path / "cache"))
+    refused(build(profile, tmp_path / "out", WEBOPS_CACHE=tmp_path / "cache"), "/debian bookworm", "InRelease' is not signed", "NO_PUBKEY",
+            "`keyring` in images/debian-12.yaml")
     assert not leftovers(tmp_path / "out")
 
 
@@ -273,6 +316,34 @@ def test_full_disk(tmp_path, small):
         assert not final_names(out)
     finally:
         subprocess.run(["umount", out], check=True)
+
+
+def test_full_cache(tmp_path, small):
+    if os.geteuid() != 0:
+        pytest.fail("run the scenarios as root: they mount a small file system")
+    profile = project(tmp_path / "p", extra_layer="")
+    (tmp_path / "p/overlays/extra/files/etc/extra.bin").write_bytes(os.urandom(32 << 20))
+    cache = tmp_path / "small-disk"
+    nodes = cache / "nodes"
+    cache.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", cache], check=True)
+    try:
+        # All that is built already, so that the two steps that write most meet the full disk: mksquashfs, and our own slot image.
+        shared = [node for node in json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)["nodes"] if node["cached"]]
+        for path in [CACHE / "nodes" / f"{node['kind']}-{node['key']}" for node in shared] + list(CACHE.glob("nodes/packages-*")):
+            shutil.copytree(path, nodes / path.name)
+        count = len(list(nodes.iterdir()))
+        for mebibytes, stage, finished in ((8, "layer extra", 0), (48, "slot image", 2)):
+            size = shutil.disk_usage(cache).used + (mebibytes << 20)
+            subprocess.run(["mount", "-o", f"remount,size={size}", cache], check=True)
+            refused(build(profile, tmp_path / "out", WEBOPS_CACHE=cache), "space", stage)
+            assert len(list(nodes.iterdir())) == count + finished  # whole layers, and nothing of what failed
+            assert not leftovers(cache / "tmp", tmp_path / "out")
+        subprocess.run(["mount", "-o", "remount,size=2g", cache], check=True)
+        good(build(profile, tmp_path / "out", WEBOPS_CACHE=cache))
+        Image(profile, tmp_path / "out").inspect()  # which verifies every hash
+    finally:
+        subprocess.run(["umount", cache], check=True)
 
 
 def test_one_byte_over_the_slot(tmp_path, small):

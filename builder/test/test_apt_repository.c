@@ -137,7 +137,9 @@ static void test_missing_package(void **state) {
 static void test_wrong_key(void **state) {
     struct archive_fixture *f = *state;
     archive_sign(f->scratch, "bad@test.invalid");
-    expect_unresolved(f, "web", -EIO, "refreshing the package lists");
+    expect_unresolved(f, "web", -EIO, "refreshing the package lists: one is not signed by a key of `keyring` in images/tiny.yaml");
+    expect_unresolved(f, "web", -EIO, "NO_PUBKEY");
+    expect_unresolved(f, "web", -EIO, "/mirror/debian test InRelease' is not signed");
 }
 
 static void test_unsigned(void **state) {
@@ -147,7 +149,8 @@ static void test_unsigned(void **state) {
     cleanup_free char *signed_file = scratch_file(f->scratch, "mirror/debian/dists/test/InRelease");
     assert_ok(file_read(AT_FDCWD, release, 1 << 16, &text, NULL, &err));
     put_file(signed_file, text, strlen(text));
-    expect_unresolved(f, "web", -EIO, "refreshing the package lists");
+    expect_unresolved(f, "web", -EIO, "refreshing the package lists: apt-get");
+    expect_unresolved(f, "web", -EIO, "is not signed");
 }
 
 static void test_conflict_below(void **state) {

@@ -162,7 +162,9 @@ static void check_report(void) {
         assert_int_equal(stat(path, &st), 0);
         assert_int_equal(json_integer_value(json_object_get(file, "bytes")), st.st_size);
         assert_ok(digest_file(AT_FDCWD, path, sha256, NULL, &err));
-        assert_string_equal(text_of(file, "sha256"), i ? sha256 : "");
+        assert_string_equal(text_of(file, "sha256"), i ? sha256 : ""); // the block map has the raw disk's
+        const json_t *seconds = json_object_get(file, "seconds");
+        assert_true(json_is_real(seconds) && json_real_value(seconds) >= 0 && json_real_value(seconds) < 600);
     }
     json_decref(report);
 }

@@ -5,6 +5,7 @@
 #include "builder/test/support.h"
 #include <jansson.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 static const struct layer_format fast = {.epoch = 1000, .zstd_level = 1, .block_size = 131072};
 #define STATUS                                                                                                                             \
@@ -21,7 +22,7 @@ static char *room(struct scratch *scratch, const char *name) {
 static void add(struct layer_output *output, const char *path, const char *text) {
     struct err err = {0};
     const struct normalise_entry entry = {.path = path, .mode = S_IFREG | 0644, .data = text, .size = strlen(text), .fd = -1};
-    assert_ok(normalise_add(output->normalise, &entry, &err));
+    assert_ok(layer_output_add(output, &entry, &err));
 }
 
 static void make_layer(const char *dir, const char *path, const char *text) {
@@ -163,6 +164,29 @@ static void test_abandoned(void **state) {
     assert_false(file_exists(AT_FDCWD, info));
 }
 
+// No room for the squashfs, seen while an entry is added: what mksquashfs met is said, and its file is gone.
+static void test_no_room(void **state) {
+    struct scratch *scratch = *state;
+    cleanup_free char *dir = room(scratch, "a"), *squashfs = str_printf("%s/" LAYER_SQUASHFS, dir);
+    const size_t size = 16 << 20;
+    cleanup_free char *noise = mem_array(size, 1);
+    const struct normalise_entry entry = {.path = "noise", .mode = S_IFREG | 0644, .data = noise, .size = size, .fd = -1};
+    struct rlimit old, small = {1 << 20, RLIM_INFINITY};
+    struct layer_output output;
+    struct err err = {0};
+    for (size_t at = 0; at < size; at += 256) // of getentropy()'s most, and nothing that compresses
+        assert_int_equal(getentropy(noise + at, 256), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_ok(layer_output_open(dir, &fast, &(struct normalise_options){.side_fd = -1}, &output, &err));
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0); // of mksquashfs alone
+    assert_int_equal(layer_output_add(&output, &entry, &err), -EIO);
+    assert_contains(err.text, squashfs);
+    assert_contains(err.text, "File size limit exceeded");
+    layer_output_done(&output);
+    assert_false(file_exists(AT_FDCWD, squashfs));
+}
+
 static void test_no_directory(void **state) {
     struct scratch *scratch = *state;
     cleanup_free char *dir = scratch_file(scratch, "none");
@@ -178,8 +202,8 @@ static void test_no_directory(void **state) {
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
-        TEST(test_info),        TEST(test_info_refused), TEST(test_package_list),
-        TEST(test_lower_index), TEST(test_abandoned),    TEST(test_no_directory),
+        TEST(test_info),      TEST(test_info_refused), TEST(test_package_list), TEST(test_lower_index),
+        TEST(test_abandoned), TEST(test_no_room),      TEST(test_no_directory),
     };
     return cmocka_run_group_tests_name("layer_output", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Overrides, the order of cache directories, and what is said when nothing is found.
+// Overrides, the order of cache directories, what is said when nothing is found, and the PATH for tools.
 #include "builder/places.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -63,8 +63,29 @@ static void test_not_found(void **state) {
     assert_null(places.data_dir);
 }
 
+static void test_tool_path(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *expected;
+    } table[] = {
+        {"/usr/local/bin:/usr/bin:/bin", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}, // an ordinary user of Debian
+        {"/usr/sbin:/usr/bin:/sbin:/bin", "/usr/sbin:/usr/bin:/sbin:/bin"}, // root
+        {"/bin:/sbin", "/bin:/sbin:/usr/sbin"},
+        {"/usr/local/sbin:/sbin/x:/usr/sbin/", "/usr/local/sbin:/sbin/x:/usr/sbin/:/usr/sbin:/sbin"}, // parts of a name are not the name
+        {":/sbin:", ":/sbin::/usr/sbin"}, // empty items mean the working directory, and stay
+        {"", "/usr/bin:/bin:/usr/sbin:/sbin"},
+        {NULL, "/usr/bin:/bin:/usr/sbin:/sbin"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+        cleanup_free char *extended = places_tool_path(table[i].path);
+        cleanup_free char *again = places_tool_path(extended);
+        assert_string_equal(extended, table[i].expected);
+        assert_string_equal(again, extended); // the sandbox is this program once more
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_overrides), cmocka_unit_test(test_cache_order),
-                                       cmocka_unit_test(test_not_found)};
+                                       cmocka_unit_test(test_not_found), cmocka_unit_test(test_tool_path)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a pipe and a program see of a run: exact lines, valid JSON events in order.
+// What a pipe, a program and a terminal see of a run: exact lines, valid JSON events in order, and a live line that leaves nothing behind.
 #include "builder/progress.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/log.h"
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -53,6 +56,70 @@ static void test_lines(void **state) {
     assert_non_null(strstr(error, " s  failed\n"));
 }
 
+// Everything the terminal got, until `words` are in it; a run that never draws them ends by the timeout.
+static void read_until(int terminal, struct buf *shown, const char *words) {
+    while (!strstr(buf_str(shown), words)) {
+        char chunk[4096];
+        struct pollfd wait = {.fd = terminal, .events = POLLIN};
+        if (poll(&wait, 1, 10000) != 1)
+            fail_msg("the terminal did not get '%s', but '%s'", words, buf_str(shown));
+        ssize_t got = read(terminal, chunk, sizeof(chunk));
+        assert_true(got > 0);
+        buf_add(shown, chunk, (size_t)got);
+    }
+}
+
+// What is left on a terminal's line: \r\033[K erases, as this program uses it.
+static char *line_with(const char *shown, const char *words) {
+    const char *at = strstr(shown, words);
+    assert_non_null(at);
+    while (at > shown && at[-1] != '\n')
+        at--;
+    size_t length = strcspn(at, "\n");
+    cleanup_free char *line = str_printf("%.*s", (int)length - (length && at[length - 1] == '\r'), at); // terminals end lines with both
+    const char *erase = "\r\033[K", *rest = line;
+    for (const char *next; (next = strstr(rest, erase));)
+        rest = next + strlen(erase);
+    return str_dup(rest);
+}
+
+static void test_terminal(void **state) {
+    (void)state;
+    int terminal, ours;
+    cleanup_buf struct buf shown = {0};
+    assert_int_equal(openpty(&terminal, &ours, NULL, NULL, NULL), 0);
+    int kept = dup(2);
+    dup2(ours, 2);
+    log_init("test", LOG_LEVEL_INFO, false);
+    struct progress *progress = progress_new(2, false);
+    progress_start(progress, "base debian-12");
+    read_until(terminal, &shown, "\r\033[K[1/2] base debian-12 "); // without a size there is no bar
+    assert_null(strchr(buf_str(&shown), '#'));
+    progress_update(progress, 5, 10);
+    read_until(terminal, &shown, " s ##########----------");
+    progress_update(progress, 11, 10); // a size was estimated too low
+    read_until(terminal, &shown, " s ####################");
+    log_warn("in between");
+    progress_update(progress, 3, 4);
+    read_until(terminal, &shown, " s ###############-----"); // drawn again below, and erased by the end
+    progress_end(progress, "built");
+    progress_start(progress, "layer");
+    read_until(terminal, &shown, "[2/2] layer ");
+    progress_free(progress); // given up in the middle
+    log_warn("after all");
+    read_until(terminal, &shown, "after all\r\n");
+    dup2(kept, 2);
+    close(kept);
+    close(ours);
+    close(terminal);
+    cleanup_free char *between = line_with(buf_str(&shown), "in between"), *stage = line_with(buf_str(&shown), " s  built");
+    cleanup_free char *after = line_with(buf_str(&shown), "after all");
+    assert_string_equal(between, "test: warning: in between");
+    assert_int_equal(strncmp(stage, "[1/2] base debian-12 ", strlen("[1/2] base debian-12 ")), 0);
+    assert_null(strchr(stage, '#'));
+    assert_string_equal(after, "test: warning: after all");
+}
+
 static void test_json(void **state) {
     (void)state;
     static const char *const events[] = {"start", "end", "start", "end"};
@@ -78,6 +145,6 @@ static void test_json(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_json)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_json), cmocka_unit_test(test_terminal)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
