@@ -159,7 +159,7 @@ int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_pla
 
 int recipe_check_profile(struct recipe_profile *profile, const struct recipe_place *place) {
     static const char *const outputs[] = {"qcow2", "zst", NULL};
-    static const char *const modules[] = {"virtio", "server", NULL};
+    static const char *const modules[] = {"virtio", "cloud", "server", NULL};
     int r = check_name(place, "name", profile->name);
     if (r >= 0)
         r = check_version(place, profile->version);
@@ -193,7 +193,7 @@ int recipe_check_profile(struct recipe_profile *profile, const struct recipe_pla
     for (unsigned i = 0; r >= 0 && i < profile->outputs.count; i++)
         r = check_choice(place, "outputs", profile->outputs.items[i], outputs, "qcow2, zst");
     if (r >= 0 && profile->modules)
-        r = check_choice(place, "modules", profile->modules, modules, "virtio, server");
+        r = check_choice(place, "modules", profile->modules, modules, "virtio, cloud, server");
     if (!profile->zstd_level)
         profile->zstd_level = 15;
     if (r >= 0 && (profile->zstd_level < 1 || profile->zstd_level > 22))

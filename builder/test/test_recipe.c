@@ -73,7 +73,7 @@ static void test_profile_refused(void **state) {
         {"zstd_level", "zstd_level: x", "p.yaml:9"},
         {"block_size", "block_size: 96K", "power of two"},
         {"block_size", "block_size: 2M", "power of two"},
-        {"modules", "modules: everything", "not one of virtio, server"},
+        {"modules", "modules: everything", "not one of virtio, cloud, server"},
         {"cmdline", "cmdline: [\"a b\"]", "one word"},
         {"cmdline", "cmdline: [webops.slot=x]", "written by the build"},
         {"outputs", "outputs: [vmdk]", "not one of qcow2, zst"},
