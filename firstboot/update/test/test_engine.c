@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static const char *program;
 
@@ -34,6 +35,15 @@ int syncfs(int fd) {
 int unlinkat(int dir_fd, const char *path, int flags) {
     step();
     return (int)syscall(SYS_unlinkat, dir_fd, path, flags);
+}
+static time_t clock_says; // 0: what it is
+time_t time(time_t *ret_now) {
+    struct timespec now = {.tv_sec = clock_says};
+    if (!clock_says)
+        clock_gettime(CLOCK_REALTIME, &now);
+    if (ret_now)
+        *ret_now = now.tv_sec;
+    return now.tv_sec;
 }
 int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     step();
@@ -356,6 +366,62 @@ static void published_directory(void **state) {
     assert_published(&tree, &old, &new);
 }
 
+static struct floors floors_of(const struct tree *tree) {
+    struct floors floors;
+    assert_ok(floors_load(tree->root.fd, &floors, &tree_failure));
+    return floors;
+}
+
+static int update_at(const struct tree *tree, const char *bundle, time_t now) {
+    clock_says = now;
+    int r = tree_update(tree, &(struct update_options){.location = bundle});
+    clock_says = 0;
+    return r;
+}
+
+// What was seen once has been: the time floor stands in for a clock that lost it. A clock that is ahead stops updates, and leaves no trace
+// that would outlast it.
+static void wrong_clocks(void **state) {
+    (void)state;
+    enum { IN_1970 = 1000, IN_2099 = 4073932800 };
+    cleanup_generation struct tree_generation old, new;
+    tree_generation_make(&old, "1", 1, 2);
+    tree_generation_make(&new, "2", 2, 3);
+    old.manifest.created = new.manifest.valid_from = ZOO_NOW;
+    new.manifest.valid_until = ZOO_NOW + 10 * 365 * ZOO_DAY;
+    cleanup_tree struct tree tree = tree_make(program, &old);
+    cleanup_free char *bundle = tree_bundle(&tree, &new, "new.bundle");
+    const struct floors before = floors_of(&tree);
+    assert_int_equal(update_at(&tree, bundle, IN_2099), -EPERM);
+    assert_non_null(strstr(tree_failure.text, "it was valid until"));
+    const struct floors after = floors_of(&tree);
+    assert_memory_equal(&before, &after, sizeof(before));
+    assert_int_equal(tree_entry(&tree, 0, BOOT_SLOT_B).state, BOOT_EMPTY);
+    assert_int_equal(update_at(&tree, bundle, IN_1970), UPDATE_PUBLISHED);
+    assert_published(&tree, &old, &new);
+    assert_int_equal(update_at(&tree, bundle, ZOO_NOW + ZOO_DAY), UPDATE_NOTHING);
+}
+
+// The right clock after a wrong one; and a generation that is from the future to a machine that never saw a later time.
+static void a_clock_that_is_set_right(void **state) {
+    (void)state;
+    enum { IN_1970 = 1000, IN_2099 = 4073932800 };
+    cleanup_generation struct tree_generation old, new;
+    tree_generation_make(&old, "1", 1, 2);
+    tree_generation_make(&new, "2", 2, 3);
+    old.manifest.created = ZOO_NOW;
+    new.manifest.valid_from = ZOO_NOW + ZOO_DAY;
+    new.manifest.valid_until = ZOO_NOW + 10 * 365 * ZOO_DAY;
+    cleanup_tree struct tree tree = tree_make(program, &old);
+    cleanup_free char *bundle = tree_bundle(&tree, &new, "new.bundle");
+    assert_int_equal(update_at(&tree, bundle, IN_1970), -EPERM);
+    assert_non_null(strstr(tree_failure.text, "is the clock right?"));
+    assert_int_equal(update_at(&tree, bundle, IN_2099), -EPERM);
+    assert_int_equal(update_at(&tree, bundle, ZOO_NOW + 2 * ZOO_DAY), UPDATE_PUBLISHED);
+    assert_published(&tree, &old, &new);
+    assert_int_equal(floors_of(&tree).time, ZOO_NOW + ZOO_DAY);
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     program = argv[0];
@@ -364,7 +430,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(interrupted_update_goes_on),  cmocka_unit_test(there_and_back),
         cmocka_unit_test(commit_interrupted_anywhere), cmocka_unit_test(rejection_interrupted_anywhere),
         cmocka_unit_test(second_updater_is_told),      cmocka_unit_test(wrong_bundles_change_nothing),
-        cmocka_unit_test(published_directory),
+        cmocka_unit_test(published_directory),         cmocka_unit_test(wrong_clocks),
+        cmocka_unit_test(a_clock_that_is_set_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
