@@ -25,8 +25,9 @@ INIT_FLAGS = -Os -g -fstack-protector-strong -ftrivial-auto-var-init=zero -fno-a
 
 all: programs ## the programs
 
-# V=1 shows the compiler's command lines.
+# V=1 shows the command lines of compiler and linker.
 Q = $(if $(V),,@)
+say = $(if $(V),,@echo "$(1)")
 
 include common/module.mk builder/module.mk firstboot/module.mk
 
@@ -37,43 +38,53 @@ PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)
 programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
+	$(call say,cc $<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(COMMON_FLAGS) $(HARDENING) -c -o $@ $<
 $(O)/test/%.o: %.c VERSION | $(O)
+	$(call say,cc $<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(COMMON_FLAGS) $(SANITIZE) -c -o $@ $<
 $(O)/musl/%.o: %.c VERSION | $(O)
+	$(call say,cc $<)
 	@mkdir -p $(@D)
 	$(Q)$(MUSL_CC) $(COMMON_FLAGS) $(INIT_FLAGS) -c -o $@ $<
 $(O):
 	@mkdir -p $@
 
 $(O)/webops-image: $(call objects,plain,$(BUILDER_SOURCES) $(COMMON_SOURCES))
-	$(CC) $(LINK_HARDENING) -o $@ $^ $(BUILDER_LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(BUILDER_LIBS)
 $(O)/webops: $(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES))
-	$(CC) $(LINK_HARDENING) -o $@ $^ $(FIRSTBOOT_LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(FIRSTBOOT_LIBS)
 $(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
-	$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
 $(O)/webops-verify: $(call objects,plain,$(VERIFY_SOURCES) $(COMMON_SOURCES))
-	$(CC) $(LINK_HARDENING) -o $@ $^ $(VERIFY_LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(VERIFY_LIBS)
 $(O)/webops-http: $(call objects,plain,$(HTTP_SOURCES) $(HTTP_COMMON_SOURCES))
-	$(CC) $(LINK_HARDENING) -o $@ $^ $(HTTP_LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(HTTP_LIBS)
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
-	$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack,-z,noseparate-code -s -o $@.tmp $^
+	$(call say,link $@)
+	$(Q)$(MUSL_CC) -static -Wl,--gc-sections,-z,noexecstack,-z,noseparate-code -s -o $@.tmp $^
 	@! readelf -lW $@.tmp | grep -q INTERP || { echo "init has an interpreter: it is not static" >&2; exit 1; }
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
-	mv $@.tmp $@
+	@mv $@.tmp $@
 
 # EFI/BOOT/BOOTX64.EFI: a PE image made of an ELF one. It has no relocations, so nothing has to apply them: that is proved here.
 $(O)/restart.efi: $(RESTART_SOURCES) $(wildcard firstboot/efi/*.h) | $(O)
-	$(CC) $(RESTART_FLAGS) -shared -nostdlib -Wl,-Bsymbolic,-z,noexecstack,--no-undefined,-e,efi_main,--build-id=none,-z,max-page-size=4096 \
+	$(call say,link $@)
+	$(Q)$(CC) $(RESTART_FLAGS) -shared -nostdlib -Wl,-Bsymbolic,-z,noexecstack,--no-undefined,-e,efi_main,--build-id=none,-z,max-page-size=4096 \
 	    -o $@.elf $(RESTART_SOURCES)
 	@! readelf -rW $@.elf | grep -q R_X86_64 || { echo "restart.efi has relocations" >&2; exit 1; }
-	SOURCE_DATE_EPOCH=0 objcopy -D -S -j .text -j .rodata -j .reloc -O pei-x86-64 --subsystem efi-app --section-alignment 4096 \
+	$(Q)SOURCE_DATE_EPOCH=0 objcopy -D -S -j .text -j .rodata -j .reloc -O pei-x86-64 --subsystem efi-app --section-alignment 4096 \
 	    --file-alignment 512 $@.elf $@.tmp
 	@rm $@.elf
-	mv $@.tmp $@
+	@mv $@.tmp $@
 
 # Unit tests: <room>/test/{test,fuzz}_<module>.c, each a program of its own, linked with its room's objects but main.o. A room is
 # folder, sources, libraries; a fuzzer gets a main of ours here, which runs it over its corpus.
@@ -108,7 +119,8 @@ unit-tests: $(UNIT_TESTS) $(O)/firstboot/update/test/syscall_faults
 
 # What scripts/bench measures the update's data path with.
 $(O)/bench-delta: $(O)/plain/tests/bench_delta.o $(call no_main,$(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))
-	$(CC) $(LINK_HARDENING) -o $@ $^ $(TEST_LIBS) $(FIRSTBOOT_LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(TEST_LIBS) $(FIRSTBOOT_LIBS)
 
 unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
 	CMOCKA_MESSAGE_OUTPUT=TAP prove -j $(shell nproc) --exec '' $(UNIT_TESTS)

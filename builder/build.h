@@ -70,7 +70,7 @@ int build_inputs(struct build *build, struct err *err) must_check nonnull(1, 2);
 const struct recipe_layer *build_layer(const struct build *build, unsigned index); // NULL for the base
 // Path of a boot program (TOOL_SYSTEMD_BOOT), with its signature if there is to be one; the caller frees.
 char *build_boot_program(const struct build *build, unsigned tool);
-// What the kernel is told, without webops.slot=; the caller frees.
+// What the kernel is told, without webops.slot=: the profile's words, and panic=10 if they say nothing of that; the caller frees.
 char *build_cmdline_words(const struct build *build);
 
 // build_outputs.c

@@ -191,11 +191,19 @@ static int build_slot_node(void *context, unsigned index, const char *dir, struc
     return r;
 }
 
+// A kernel that panics and waits for ever would end no trial: after this many seconds the machine restarts, unless the profile says otherwise.
+#define PANIC_WORD "panic=10"
+
 char *build_cmdline_words(const struct build *build) {
     struct buf words = {0};
+    bool has_panic = false;
     const struct strings *cmdline = &build->recipe.profile->cmdline;
-    for (unsigned i = 0; i < cmdline->count; i++)
+    for (unsigned i = 0; i < cmdline->count; i++) {
         buf_printf(&words, "%s%s", i ? " " : "", cmdline->items[i]);
+        has_panic = has_panic || strncmp(cmdline->items[i], "panic=", 6) == 0;
+    }
+    if (!has_panic)
+        buf_printf(&words, "%s" PANIC_WORD, cmdline->count ? " " : "");
     return buf_take(&words);
 }
 

@@ -128,6 +128,21 @@ static int check_digest(CMS_SignerInfo *info, struct err *err) {
     return err_set(err, -EKEYREJECTED, "the signature uses another hash than SHA-256, SHA-384 or SHA-512");
 }
 
+// Which kinds OpenSSL takes depends on its version; which kinds machines take does not. RSA is named by its key alone in some signatures.
+static int check_kind(CMS_SignerInfo *info, struct err *err) {
+    static const int accepted[] = {NID_rsaEncryption,           NID_sha256WithRSAEncryption, NID_sha384WithRSAEncryption,
+                                   NID_sha512WithRSAEncryption, NID_ecdsa_with_SHA256,       NID_ecdsa_with_SHA384,
+                                   NID_ecdsa_with_SHA512};
+    X509_ALGOR *kind = NULL;
+    const ASN1_OBJECT *object = NULL;
+    CMS_SignerInfo_get0_algs(info, NULL, NULL, NULL, &kind);
+    X509_ALGOR_get0(&object, NULL, NULL, kind);
+    for (size_t i = 0; i < ARRAY_SIZE(accepted); i++)
+        if (OBJ_obj2nid(object) == accepted[i])
+            return 0;
+    return err_set(err, -EKEYREJECTED, "the signature is of another kind than RSA (PKCS #1 v1.5) and ECDSA");
+}
+
 // Memory behind a filter that does nothing: of plain memory CMS_verify() makes a copy, which it loses when it fails early (OpenSSL 3.0).
 static BIO *read_only_bio(const void *data, size_t size) {
     BIO *filter = BIO_new(BIO_f_null()), *memory = BIO_new_mem_buf(data, (int)size);
@@ -142,7 +157,10 @@ static BIO *read_only_bio(const void *data, size_t size) {
 static int check_content(const struct verifier *verifier, const void *data, size_t size, struct err *err) {
     STACK_OF(CMS_SignerInfo) *signers = CMS_get0_SignerInfos(verifier->cms);
     for (int i = 0; i < sk_CMS_SignerInfo_num(signers); i++) {
-        int r = check_digest(sk_CMS_SignerInfo_value(signers, i), err);
+        CMS_SignerInfo *info = sk_CMS_SignerInfo_value(signers, i);
+        int r = check_digest(info, err);
+        if (r == 0)
+            r = check_kind(info, err);
         if (r < 0)
             return r;
     }

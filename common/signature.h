@@ -18,7 +18,7 @@ struct signature_trust {
 };
 
 // 0 only when there is at least one signer, and every signer's certificate chains up to a root, is valid at that time, is not revoked, has
-// the code signing purpose, and its signature is over exactly `data`. Distinct texts for: no signer, unknown issuer, expired, not yet valid,
+// the code signing purpose, and its signature is over exactly `data`. Distinct texts for: no signer, another kind than RSA (PKCS #1 v1.5) and ECDSA, unknown issuer, expired, not yet valid,
 // revoked, wrong purpose, damaged. -EKEYREJECTED; -EBADMSG when `signature` is not DER CMS, has bytes behind it, or holds anything that
 // is not covered by what was verified: the signature is put together again from the verified parts and must be the same bytes.
 // -EINVAL: the trust cannot be read. *ret_signer (subject of the first signing certificate, RFC 2253, printable ASCII; the caller frees) may be NULL.

@@ -73,11 +73,14 @@ static bool add_time(CMS_SignerInfo *info, int64_t time) {
 }
 
 static int sign(const struct signature_signer *signer, const struct maker *maker, const void *data, size_t size, struct err *err) {
+    // signature_verify() takes no others, RSA keys that are made for PSS among them.
+    if (!EVP_PKEY_is_a(signer->key, "RSA") && !EVP_PKEY_is_a(signer->key, "EC"))
+        return err_set(err, -EINVAL, "this kind of key cannot sign (RSA and EC can)");
     // Attributes only with a time: OpenSSL would add the present one to any.
     unsigned flags = CMS_BINARY | CMS_PARTIAL | CMS_DETACHED | CMS_NOSMIMECAP | (signer->signing_time ? 0 : CMS_NOATTR);
     CMS_SignerInfo *info = CMS_add1_signer(maker->cms, sk_X509_value(maker->certificates, 0), signer->key, EVP_sha256(), flags);
     if (!info || (signer->signing_time && !add_time(info, signer->signing_time)))
-        return openssl_failed("this kind of key cannot sign (RSA and EC can)", err);
+        return openssl_failed("cannot sign", err);
     int r = add_chain(maker, err);
     if (r < 0)
         return r;

@@ -179,10 +179,11 @@ static void test_order_of_layers(void **state) {
 
 static void test_cmdline(void **state) {
     (void)state;
-    char *words[] = {TEXT("console=ttyS0"), TEXT("quiet"), TEXT("panic=5")};
+    char *words[] = {TEXT("console=ttyS0"), TEXT("page_panic=1"), TEXT("panic=5")}; // the second only looks like it
     struct recipe_profile profile = {.cmdline = {words, 0}};
     struct build build = {.recipe = {.profile = &profile}};
-    static const char *const expected[] = {"", "console=ttyS0", "console=ttyS0 quiet", "console=ttyS0 quiet panic=5"};
+    static const char *const expected[] = {"panic=10", "console=ttyS0 panic=10", "console=ttyS0 page_panic=1 panic=10",
+                                           "console=ttyS0 page_panic=1 panic=5"};
     for (unsigned i = 0; i < ARRAY_SIZE(expected); i++) {
         profile.cmdline.count = i;
         cleanup_free char *have = build_cmdline_words(&build);

@@ -24,6 +24,7 @@ struct zoo_recipe {
     bool is_ca;
     int rsa_bits; // 0: an EC key
     const char *curve; // NULL: P-256
+    const char *kind; // of key, by OpenSSL's name: neither RSA nor EC
     const char *eku; // "codeSigning", "serverAuth", … or NULL
     const char *usage; // NULL: what fits
     int64_t from, until; // 0: a day before ZOO_NOW, a year behind it
@@ -45,10 +46,20 @@ static inline void zoo_extension(X509 *certificate, X509 *issuer, int nid, const
     X509_EXTENSION_free(extension);
 }
 
+static inline EVP_PKEY *zoo_key(const char *kind) {
+    EVP_PKEY *key = NULL;
+    EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, kind, NULL);
+    zoo_check(context && EVP_PKEY_keygen_init(context) > 0 && EVP_PKEY_generate(context, &key) > 0, "a key");
+    EVP_PKEY_CTX_free(context);
+    return key;
+}
+
 static inline struct zoo_id zoo_make(const struct zoo_recipe *recipe) {
     static long serial = 1000;
     struct zoo_id id = {.certificate = X509_new()};
-    id.key = recipe->rsa_bits ? EVP_RSA_gen((unsigned)recipe->rsa_bits) : EVP_EC_gen(recipe->curve ? recipe->curve : "P-256");
+    id.key = recipe->kind       ? zoo_key(recipe->kind)
+             : recipe->rsa_bits ? EVP_RSA_gen((unsigned)recipe->rsa_bits)
+                                : EVP_EC_gen(recipe->curve ? recipe->curve : "P-256");
     X509 *issuer = recipe->issuer ? recipe->issuer->certificate : id.certificate;
     X509_NAME *name = X509_get_subject_name(id.certificate);
     zoo_check(id.key && X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)recipe->name, -1, -1, 0), "a name");

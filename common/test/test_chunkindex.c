@@ -148,6 +148,33 @@ static void lies_about_sizes(void **state) {
     assert_int_equal(chunkindex_parse(huge, CHUNKINDEX_MAX_BYTES + 1, 200000, &made, &err), -EFBIG);
 }
 
+// Chunks whose offsets take more than 32 bits, and an object that lies behind 4 GiB of hole.
+static void objects_beyond_4_gib(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    const uint64_t count = (1ULL << 32) / CHUNK_MAX_BYTES + 2, bytes = count * CHUNK_MAX_BYTES, hole = (1ULL << 32) + 5;
+    cleanup_chunkindex struct chunkindex large = {.chunks = mem_array(count, sizeof(*large.chunks)), .count = count, .bytes = bytes},
+                                         read = {0};
+    cleanup_chunkindex struct chunkindex near = {0}, far = {0};
+    cleanup_buf struct buf text = {0};
+    for (uint64_t i = 0; i < count; i++)
+        large.chunks[i] = (struct chunkindex_chunk){.offset = i * CHUNK_MAX_BYTES, .bytes = CHUNK_MAX_BYTES};
+    chunkindex_format(&large, &text);
+    assert_int_equal(parse(&text, bytes - (1ULL << 32), &err), -EBADMSG);
+    assert_int_equal(chunkindex_parse((const uint8_t *)text.data, text.size, bytes, &read, &err), 0);
+    assert_int_equal(read.bytes, bytes);
+    assert_int_equal(read.chunks[count - 1].offset, bytes - CHUNK_MAX_BYTES);
+    cleanup_fd int fd = sample_file(scratch, 100000, 3), moved = openat(scratch->fd, "moved", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    char data[100000];
+    assert_int_equal(pread_all(fd, "sample", data, sizeof(data), 0, &err), 0);
+    assert_int_equal(pwrite_all(moved, "moved", data, sizeof(data), hole, &err), 0);
+    assert_int_equal(chunkindex_make(fd, "sample", 0, sizeof(data), &near, &err), 0);
+    assert_int_equal(chunkindex_make(moved, "moved", hole, sizeof(data), &far, &err), 0);
+    assert_int_equal(near.count, far.count);
+    for (size_t i = 0; i < near.count; i++)
+        assert_memory_equal(near.chunks[i].sha256, far.chunks[i].sha256, 32);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_cover_the_object),
@@ -157,6 +184,7 @@ int main(void) {
         cmocka_unit_test(every_bit_of_the_format_counts),
         cmocka_unit_test(every_wrong_length_is_refused),
         cmocka_unit_test(lies_about_sizes),
+        cmocka_unit_test(objects_beyond_4_gib),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -60,6 +60,28 @@ static void test_round_trips(void **state) {
 }
 
 // The text of docs/FORMATS.md, so that writer and reader cannot be wrong together.
+// Sizes and offsets of more than 32 bits, in both forms.
+static void test_large_parts(void **state) {
+    (void)state;
+    static const uint64_t sizes[] = {(1ULL << 32) - 1, 1ULL << 32, (1ULL << 32) + 1, (1ULL << 33) + 12345};
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        struct manifest seed, parsed, flat_parsed;
+        struct err err = {0};
+        cleanup_buf struct buf json = {0}, flat = {0};
+        manifest_seed(&seed, 3);
+        seed.layers[0].data.bytes = seed.layers[1].data.bytes = sizes[i];
+        manifest_seal(&seed);
+        assert_true(seed.layers[2].data.offset > 2 * sizes[i]);
+        assert_true(seed.boot.data_blocks > 2 * sizes[i] / SLOT_BLOCK_BYTES);
+        if (manifest_format(&seed, &json, &err) < 0 || manifest_parse(json.data, json.size, &parsed, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_memory_equal(&parsed, &seed, sizeof(seed));
+        if (manifest_format_flat(&seed, &flat, &err) < 0 || manifest_parse_flat(flat.data, flat.size, &flat_parsed, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_memory_equal(&flat_parsed, &seed, sizeof(seed));
+    }
+}
+
 static void test_text(void **state) {
     (void)state;
     static const char start[] = "{\n \"format\": 1,\n \"profile\": \"edge-web.1\",\n \"version\": \"2026.11+r4~rc1\",\n"
@@ -465,11 +487,11 @@ static void test_flat_damage(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips), cmocka_unit_test(test_text),           cmocka_unit_test(test_payload),
-        cmocka_unit_test(test_slot_header), cmocka_unit_test(test_every_bit_flip), cmocka_unit_test(test_every_truncation),
-        cmocka_unit_test(test_sizes),       cmocka_unit_test(test_nasty_json),     cmocka_unit_test(test_nul_and_depth),
-        cmocka_unit_test(test_hashes),      cmocka_unit_test(test_rules),          cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_flat_text),   cmocka_unit_test(test_flat_damage),
+        cmocka_unit_test(test_round_trips),      cmocka_unit_test(test_large_parts), cmocka_unit_test(test_text),
+        cmocka_unit_test(test_payload),          cmocka_unit_test(test_slot_header), cmocka_unit_test(test_every_bit_flip),
+        cmocka_unit_test(test_every_truncation), cmocka_unit_test(test_sizes),       cmocka_unit_test(test_nasty_json),
+        cmocka_unit_test(test_nul_and_depth),    cmocka_unit_test(test_hashes),      cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_command_line),     cmocka_unit_test(test_flat_text),   cmocka_unit_test(test_flat_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

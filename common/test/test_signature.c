@@ -233,6 +233,11 @@ static void test_make_refuses(void **state) {
     zoo_pem(&server, &server_pem);
     zoo_pem(&none, &none_pem);
     zoo_pem(&ca, &ca_pem);
+    struct zoo_id ed = zoo_make(&(struct zoo_recipe){.name = "Ed", .issuer = &zoo->root, .eku = "codeSigning", .kind = "ED25519"});
+    struct zoo_id pss = zoo_make(&(struct zoo_recipe){.name = "PSS", .issuer = &zoo->root, .eku = "codeSigning", .kind = "RSA-PSS"});
+    cleanup_buf struct buf ed_pem = {0}, pss_pem = {0};
+    zoo_pem(&ed, &ed_pem);
+    zoo_pem(&pss, &pss_pem);
     EVP_PKEY *edwards = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     const struct {
         struct signature_signer signer;
@@ -243,6 +248,8 @@ static void test_make_refuses(void **state) {
         {{ca.key, ca_pem.data, NULL, 0}, "not made for code signing"},
         {{zoo->root.key, zoo->certificate.data, NULL, 0}, "belongs to another key"},
         {{edwards, zoo->certificate.data, NULL, 0}, "belongs to another key"},
+        {{ed.key, ed_pem.data, NULL, 0}, "this kind of key cannot sign"},
+        {{pss.key, pss_pem.data, NULL, 0}, "this kind of key cannot sign"},
         {{zoo->signer.key, "", NULL, 0}, "certificate is not PEM"},
         {{zoo->signer.key, zoo->certificate.data, "no chain", 0}, "chain is not PEM"},
     };
@@ -257,6 +264,8 @@ static void test_make_refuses(void **state) {
     zoo_done(&server);
     zoo_done(&none);
     zoo_done(&ca);
+    zoo_done(&ed);
+    zoo_done(&pss);
 }
 
 // However the chain is given, only what is needed and no root goes along.

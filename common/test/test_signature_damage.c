@@ -2,6 +2,8 @@
 // Signatures that were tampered with: every bit of signature and content, what is left out, and what is added without being covered.
 #include "common/test/signature_zoo.h"
 #include <errno.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
 
 static int zoo_setup(void **state) {
     struct zoo *zoo = mem_array(1, sizeof(*zoo));
@@ -179,6 +181,72 @@ static void test_zero_ecdsa(void **state) {
     }
 }
 
+// The other signature of the same by the same key, which anybody can compute: docs/FORMATS.md says that it is taken.
+static void turn_into_twin(ASN1_OCTET_STRING *value, const EVP_PKEY *key) {
+    const unsigned char *data = ASN1_STRING_get0_data(value);
+    ECDSA_SIG *signature = d2i_ECDSA_SIG(NULL, &data, ASN1_STRING_length(value));
+    BIGNUM *order = NULL, *s = BN_new();
+    unsigned char *der = NULL;
+    zoo_check(EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_ORDER, &order), "the order of the curve");
+    zoo_check(signature && BN_sub(s, order, ECDSA_SIG_get0_s(signature)) && !BN_is_zero(s), "the twin");
+    zoo_check(ECDSA_SIG_set0(signature, BN_dup(ECDSA_SIG_get0_r(signature)), s), "the twin");
+    int size = i2d_ECDSA_SIG(signature, &der);
+    zoo_check(size > 0 && ASN1_OCTET_STRING_set(value, der, size), "the twin");
+    OPENSSL_free(der);
+    BN_free(order);
+    ECDSA_SIG_free(signature);
+}
+
+static void test_ecdsa_twin(void **state) {
+    const struct zoo *zoo = *state;
+    cleanup_buf struct buf der = {0}, twin = {0};
+    zoo_sign(&zoo->signer, &zoo->intermediate, EVP_sha256(), CMS_NOATTR, &der);
+    const unsigned char *data = (const unsigned char *)der.data;
+    CMS_ContentInfo *cms = d2i_CMS_ContentInfo(NULL, &data, (long)der.size);
+    CMS_SignerInfo *info = sk_CMS_SignerInfo_value(CMS_get0_SignerInfos(cms), 0);
+    turn_into_twin(CMS_SignerInfo_get0_signature(info), zoo->signer.key);
+    zoo_write(cms, &twin);
+    assert_true(twin.size != der.size || memcmp(twin.data, der.data, der.size) != 0);
+    assert_taken(zoo, &der);
+    assert_taken(zoo, &twin);
+}
+
+// Kinds of signature that nobody here makes, each by a certificate that is good.
+static void test_ed25519(void **state) {
+    const struct zoo *zoo = *state;
+    struct zoo_id id = zoo_make(&(struct zoo_recipe){.name = "Ed", .issuer = &zoo->root, .eku = "codeSigning", .kind = "ED25519"});
+    cleanup_buf struct buf der = {0};
+    unsigned char value[64];
+    size_t size = sizeof(value);
+    EVP_MD_CTX *signing = EVP_MD_CTX_new();
+    zoo_check(EVP_DigestSignInit(signing, NULL, NULL, NULL, id.key) &&
+                  EVP_DigestSign(signing, value, &size, (const unsigned char *)content, sizeof(content)),
+              "signing");
+    CMS_ContentInfo *cms = zoo_start();
+    CMS_SignerInfo *info = zoo_add(cms, &id, EVP_sha512(), CMS_NOATTR);
+    X509_ALGOR *kind = NULL;
+    CMS_SignerInfo_get0_algs(info, NULL, NULL, NULL, &kind); // OpenSSL 3.0 can put neither in its place by itself
+    zoo_check(X509_ALGOR_set0(kind, OBJ_nid2obj(NID_ED25519), V_ASN1_UNDEF, NULL) &&
+                  ASN1_OCTET_STRING_set(CMS_SignerInfo_get0_signature(info), value, (int)size),
+              "a signature");
+    zoo_write(cms, &der);
+    assert_refused(zoo, &der, -EKEYREJECTED, "PKCS #1");
+    EVP_MD_CTX_free(signing);
+    zoo_done(&id);
+}
+
+static void test_rsa_pss(void **state) {
+    const struct zoo *zoo = *state;
+    struct zoo_id rsa = zoo_make(&(struct zoo_recipe){.name = "RSA", .issuer = &zoo->root, .eku = "codeSigning", .rsa_bits = 2048});
+    cleanup_buf struct buf der = {0};
+    CMS_ContentInfo *cms = zoo_start();
+    CMS_SignerInfo *info = zoo_add(cms, &rsa, EVP_sha256(), CMS_NOATTR | CMS_KEY_PARAM);
+    zoo_check(EVP_PKEY_CTX_set_rsa_padding(CMS_SignerInfo_get0_pkey_ctx(info), RSA_PKCS1_PSS_PADDING) > 0, "the padding");
+    zoo_finish(cms, &der);
+    assert_refused(zoo, &der, -EKEYREJECTED, "PKCS #1");
+    zoo_done(&rsa);
+}
+
 // What no signature covers must not be there at all.
 static void add_certificate(const struct zoo *zoo, CMS_ContentInfo *cms, CMS_SignerInfo *info) {
     (void)info;
@@ -264,6 +332,9 @@ int main(void) {
         cmocka_unit_test(test_weak_hash),
         cmocka_unit_test(test_no_certificate),
         cmocka_unit_test(test_zero_ecdsa),
+        cmocka_unit_test(test_ecdsa_twin),
+        cmocka_unit_test(test_ed25519),
+        cmocka_unit_test(test_rsa_pss),
         cmocka_unit_test(test_uncovered_parts),
         cmocka_unit_test(test_ber),
         cmocka_unit_test(test_other_structures),

@@ -120,6 +120,8 @@ static void units_are_judged(void **state) {
                      -EIO);
     assert_string_equal(err.text, "b.service has failed");
     assert_int_equal(units_judge("webops-monitor.service loaded activating start start M\n", "webops-health.service", &err), 0);
+    assert_int_equal(units_judge("webops-update.service loaded failed failed U\n", "webops-health.service", &err), 0);
+    assert_int_equal(units_judge("webops-update.timer loaded failed failed U\n", "webops-health.service", &err), -EIO);
     assert_int_equal(units_judge("c.service not-found inactive dead C\n", "webops-health.service", &err), 0);
 }
 

@@ -280,6 +280,8 @@ int update_run(const struct machine *machine, const struct update_options *optio
         int r = steps[i].run(&u, err);
         if (r != 0) {
             progress_end(progress);
+            if (r < 0 && *u.location_text && u.verdict.count == 0) // a refusal is noted already, and says more
+                update_note(&u, err);
             return r < 0 ? r : u.is_published && options->wants_reboot ? UPDATE_REBOOT : UPDATE_NOTHING;
         }
         after_step(&u, steps[i].name);

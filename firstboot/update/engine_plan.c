@@ -71,13 +71,28 @@ static int say_nothing_to_do(struct update *u, const char *why) {
     return 1;
 }
 
-// For `webops status`; of no weight.
-static void note_seen(const struct update *u) {
+// What runs is not installed again, so of it only its age matters: a channel that has nothing newer than an expired generation is being held
+// back, or nobody looks after it.
+static json_t *list_refusals(const struct update_verdict *verdict) {
+    json_t *list = json_array();
+    for (unsigned i = 0; i < verdict->count; i++)
+        if (!verdict->is_installed || verdict->refusals[i] == REFUSAL_EXPIRED)
+            json_array_append_new(list, plan_refusal_json(verdict, i));
+    return list;
+}
+
+// The timer calls, and nobody watches: `webops status` is where it is seen that nothing is installed any more.
+void update_note(const struct update *u, const struct err *failure) {
     const struct manifest *manifest = &u->located.manifest;
+    const struct update_verdict *verdict = &u->verdict;
     struct actionlog_time now = actionlog_now();
     struct err err;
-    cleanup_json json_t *seen = json_pack("{s:s, s:s, s:s, s:b}", "time", now.text, "profile", manifest->profile, "version",
-                                          manifest->version, "available", !u->verdict.is_installed);
+    bool is_available = *manifest->version && !verdict->is_installed && verdict->count == 0;
+    cleanup_json json_t *seen =
+        json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "time", now.text, "profile", manifest->profile, "version", manifest->version,
+                  "available", is_available, "installed", verdict->is_installed, "refused", list_refusals(verdict));
+    if (failure)
+        json_object_set_new(seen, "failed", report_text(failure->text));
     if (report_write(u->machine->root_fd, UPDATE_SEEN_PATH, seen, &err) < 0)
         log_warn("%s", err.text);
 }
@@ -92,7 +107,7 @@ int update_policy(struct update *u, struct err *err) {
     if (r < 0)
         return r;
     update_check(&u->located.manifest, &u->facts, &flags, &u->verdict);
-    note_seen(u);
+    update_note(u, NULL);
     if (u->options->is_plan)
         return 0;
     if (u->verdict.is_installed) {

@@ -21,6 +21,8 @@ struct update {
     struct delta_result result;
 };
 
+// Writes down for `webops status` what the last look showed; `failure`: why it, or what followed, failed; NULL = it did not. Of no weight.
+void update_note(const struct update *u, const struct err *failure) nonnull(1);
 void update_request(struct update *u, struct delta_request *ret_request) nonnull(1, 2);
 // Steps: 0 = go on, 1 = nothing more to do.
 int update_locate(struct update *u, struct err *err) must_check nonnull(1, 2);

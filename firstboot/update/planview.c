@@ -123,12 +123,15 @@ static json_t *json_packages(const struct plan_view *view) {
                      (json_int_t)diff.removed);
 }
 
+json_t *plan_refusal_json(const struct update_verdict *verdict, unsigned index) {
+    return json_pack("{s:s, s:s}", "rule", update_refusal_name(verdict->refusals[index]), "text", verdict->texts[index].text);
+}
+
 json_t *plan_json(const struct plan_view *view) {
     const struct manifest *m = view->manifest;
     json_t *refusals = json_array();
     for (unsigned i = 0; i < view->verdict->count; i++)
-        json_array_append_new(refusals, json_pack("{s:s, s:s}", "rule", update_refusal_name(view->verdict->refusals[i]), "text",
-                                                  view->verdict->texts[i].text));
+        json_array_append_new(refusals, plan_refusal_json(view->verdict, i));
     json_t *plan = json_pack("{s:s, s:s, s:s, s:I, s:s, s:s, s:b, s:o, s:o, s:I, s:o}", "from_version", view->facts->version, "profile",
                              m->profile, "version", m->version, "sequence", (json_int_t)m->sequence, "channel", m->channel, "slot",
                              boot_slot_name(view->slot), "installed", view->verdict->is_installed, "layers", json_layers(view), "packages",

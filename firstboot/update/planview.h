@@ -21,3 +21,5 @@ struct plan_view {
 };
 void plan_format(const struct plan_view *view, struct buf *text) nonnull(1, 2);
 json_t *plan_json(const struct plan_view *view) nonnull(1);
+// {"rule", "text"} of one of the verdict's refusals.
+json_t *plan_refusal_json(const struct update_verdict *verdict, unsigned index) nonnull(1);

@@ -142,11 +142,25 @@ json_t *update_status(int root_fd) {
     return status;
 }
 
+// One word on what was seen, and below it why it is not installed.
 static void format_seen(const json_t *seen, struct buf *text) {
+    const json_t *refused = json_object_get(seen, "refused");
+    const char *failed = text_of(seen, "failed");
     if (!json_is_object(seen))
         return;
-    buf_printf(text, "%-12s %s %s %s, seen %s\n", "update", text_of(seen, "profile"), text_of(seen, "version"),
-               is_set(seen, "available") ? "is available" : "is what runs", text_of(seen, "time"));
+    const char *word = is_set(seen, "installed")      ? "is what runs"
+                       : json_array_size(refused) > 0 ? "is refused"
+                       : is_set(seen, "available")    ? "is available"
+                                                      : "nothing could be read";
+    const char *version = text_of(seen, "version");
+    buf_printf(text, "%-12s ", "update");
+    if (*version)
+        buf_printf(text, "%s %s ", text_of(seen, "profile"), version);
+    buf_printf(text, "%s, seen %s\n", word, text_of(seen, "time"));
+    for (size_t i = 0; i < json_array_size(refused); i++)
+        buf_printf(text, "%-12s %s\n", i ? "" : "  refused", text_of(json_array_get(refused, i), "text"));
+    if (*failed)
+        buf_printf(text, "%-12s %s\n", "  failed", failed);
 }
 
 void update_status_format(const json_t *status, const json_t *slots, struct buf *text) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The update engine on a tree that stands for a machine: installation, refusal, and interruption at every point.
-#include "firstboot/update/test/tree.h"
-#include "firstboot/update/slotwriter.h"
-#include "firstboot/update/trial.h"
+#include "firstboot/update/test/verdict.h"
 #include <errno.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static const char *program;
 
@@ -35,60 +34,18 @@ int unlinkat(int dir_fd, const char *path, int flags) {
     step();
     return (int)syscall(SYS_unlinkat, dir_fd, path, flags);
 }
+static time_t clock_says; // 0: what it is
+time_t time(time_t *ret_now) {
+    struct timespec now = {.tv_sec = clock_says};
+    if (!clock_says)
+        clock_gettime(CLOCK_REALTIME, &now);
+    if (ret_now)
+        *ret_now = now.tv_sec;
+    return now.tv_sec;
+}
 int renameat(int from_fd, const char *from, int to_fd, const char *to) {
     step();
     return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, 0);
-}
-
-static bool holds(const struct tree *tree, const char *device, const struct tree_generation *generation) {
-    cleanup_free char *data = NULL;
-    size_t size;
-    assert_ok(file_read(tree->root.fd, device, TREE_SLOT_BYTES, &data, &size, &tree_failure));
-    return memcmp(data, generation->slot.data, generation->slot.size) == 0;
-}
-
-static bool esp_holds(const struct tree *tree, const char *slot, const struct tree_generation *generation) {
-    cleanup_free char *path = str_printf("esp/EFI/webops/%s.efi", slot), *data = NULL;
-    size_t size;
-    return file_read(tree->root.fd, path, TREE_SLOT_BYTES, &data, &size, &tree_failure) == 0 && size == generation->uki.size &&
-           memcmp(data, generation->uki.data, size) == 0;
-}
-
-static struct journal journal_of(const struct tree *tree) {
-    struct journal journal;
-    assert_ok(journal_load(tree->root.fd, &journal, &tree_failure));
-    return journal;
-}
-
-// Whatever happened: A is started as before, and B only if it is whole.
-static void assert_old_or_new(const struct tree *tree, const struct tree_generation *old, const struct tree_generation *new) {
-    assert_true(holds(tree, "dev/vda3", old));
-    assert_true(esp_holds(tree, "a", old));
-    for (size_t i = 0; boot_backends[i]; i++) {
-        assert_int_equal(tree_entry(tree, i, BOOT_SLOT_A).state, BOOT_GOOD);
-        struct boot_entry entry = tree_entry(tree, i, BOOT_SLOT_B);
-        assert_true(entry.state != BOOT_GOOD ||
-                    entry.order < tree_entry(tree, i, BOOT_SLOT_A).order); // GRUB's configuration before its word
-        if (entry.state != BOOT_TRIAL)
-            continue; // the boot loader does not start it
-        assert_true(holds(tree, "dev/vda4", new));
-        assert_true(esp_holds(tree, "b", new));
-        assert_int_equal(journal_of(tree).state, JOURNAL_TRIAL);
-        assert_true(file_exists(tree->root.fd, TRIAL_MARK_PATH));
-    }
-}
-
-static void assert_published(const struct tree *tree, const struct tree_generation *old, const struct tree_generation *new) {
-    assert_old_or_new(tree, old, new);
-    for (size_t i = 0; boot_backends[i]; i++) {
-        struct boot_entry entry = tree_entry(tree, i, BOOT_SLOT_B);
-        assert_int_equal(entry.state, BOOT_TRIAL);
-        assert_int_equal(entry.tries_left, 2);
-    }
-    struct journal journal = journal_of(tree);
-    assert_int_equal(journal.state, JOURNAL_TRIAL);
-    assert_string_equal(journal.manifest.version, new->manifest.version);
-    assert_string_equal(journal.from_version, old->manifest.version);
 }
 
 static void update_from_a_file(void **state) {
@@ -356,6 +313,62 @@ static void published_directory(void **state) {
     assert_published(&tree, &old, &new);
 }
 
+static struct floors floors_of(const struct tree *tree) {
+    struct floors floors;
+    assert_ok(floors_load(tree->root.fd, &floors, &tree_failure));
+    return floors;
+}
+
+static int update_at(const struct tree *tree, const char *bundle, time_t now) {
+    clock_says = now;
+    int r = tree_update(tree, &(struct update_options){.location = bundle});
+    clock_says = 0;
+    return r;
+}
+
+// What was seen once has been: the time floor stands in for a clock that lost it. A clock that is ahead stops updates, and leaves no trace
+// that would outlast it.
+static void wrong_clocks(void **state) {
+    (void)state;
+    enum { IN_1970 = 1000, IN_2099 = 4073932800 };
+    cleanup_generation struct tree_generation old, new;
+    tree_generation_make(&old, "1", 1, 2);
+    tree_generation_make(&new, "2", 2, 3);
+    old.manifest.created = new.manifest.valid_from = ZOO_NOW;
+    new.manifest.valid_until = ZOO_NOW + 10 * 365 * ZOO_DAY;
+    cleanup_tree struct tree tree = tree_make(program, &old);
+    cleanup_free char *bundle = tree_bundle(&tree, &new, "new.bundle");
+    const struct floors before = floors_of(&tree);
+    assert_int_equal(update_at(&tree, bundle, IN_2099), -EPERM);
+    assert_non_null(strstr(tree_failure.text, "it was valid until"));
+    const struct floors after = floors_of(&tree);
+    assert_memory_equal(&before, &after, sizeof(before));
+    assert_int_equal(tree_entry(&tree, 0, BOOT_SLOT_B).state, BOOT_EMPTY);
+    assert_int_equal(update_at(&tree, bundle, IN_1970), UPDATE_PUBLISHED);
+    assert_published(&tree, &old, &new);
+    assert_int_equal(update_at(&tree, bundle, ZOO_NOW + ZOO_DAY), UPDATE_NOTHING);
+}
+
+// The right clock after a wrong one; and a generation that is from the future to a machine that never saw a later time.
+static void a_clock_that_is_set_right(void **state) {
+    (void)state;
+    enum { IN_1970 = 1000, IN_2099 = 4073932800 };
+    cleanup_generation struct tree_generation old, new;
+    tree_generation_make(&old, "1", 1, 2);
+    tree_generation_make(&new, "2", 2, 3);
+    old.manifest.created = ZOO_NOW;
+    new.manifest.valid_from = ZOO_NOW + ZOO_DAY;
+    new.manifest.valid_until = ZOO_NOW + 10 * 365 * ZOO_DAY;
+    cleanup_tree struct tree tree = tree_make(program, &old);
+    cleanup_free char *bundle = tree_bundle(&tree, &new, "new.bundle");
+    assert_int_equal(update_at(&tree, bundle, IN_1970), -EPERM);
+    assert_non_null(strstr(tree_failure.text, "is the clock right?"));
+    assert_int_equal(update_at(&tree, bundle, IN_2099), -EPERM);
+    assert_int_equal(update_at(&tree, bundle, ZOO_NOW + 2 * ZOO_DAY), UPDATE_PUBLISHED);
+    assert_published(&tree, &old, &new);
+    assert_int_equal(floors_of(&tree).time, ZOO_NOW + ZOO_DAY);
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     program = argv[0];
@@ -364,7 +377,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(interrupted_update_goes_on),  cmocka_unit_test(there_and_back),
         cmocka_unit_test(commit_interrupted_anywhere), cmocka_unit_test(rejection_interrupted_anywhere),
         cmocka_unit_test(second_updater_is_told),      cmocka_unit_test(wrong_bundles_change_nothing),
-        cmocka_unit_test(published_directory),
+        cmocka_unit_test(published_directory),         cmocka_unit_test(wrong_clocks),
+        cmocka_unit_test(a_clock_that_is_set_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -323,6 +323,60 @@ static void the_first_of_many_bad_blocks_is_named(void **state) {
     }
 }
 
+// A slot of more than 4 GiB, nearly all of it a hole: nothing is read or written where 32 bits of an offset would point.
+#define HUGE_BLOCKS ((5ULL << 30) / SLOT_BLOCK_BYTES)
+
+static void writes_beyond_4_gib(void **state) {
+    struct scene *scene = *state;
+    struct err err = {0};
+    static const uint64_t beyond = 1ULL << 32;
+    const struct slot_boot boot = {.data_blocks = HUGE_BLOCKS};
+    char have[8192];
+    put_sparse(scene->machine, SLOT_B_DEVICE, 6ULL << 30);
+    cleanup_slotwriter struct slotwriter writer = {.fd = -1};
+    assert_ok(slotwriter_open(scene->machine->root_fd, &scene->machine->record, BOOT_SLOT_B, &boot, &writer, &err));
+    writer.position = beyond; // as if 4 GiB had been added
+    assert_ok(slotwriter_add(&writer, scene->image + 4096, 1 << 20, &err));
+    assert_int_equal(writer.written_bytes, 1 << 20);
+    assert_ok(pread_all(writer.fd, "slot b", have, sizeof(have), beyond, &err));
+    assert_memory_equal(have, scene->image + 4096, sizeof(have));
+    assert_ok(pread_all(writer.fd, "slot b", have, sizeof(have), 0, &err));
+    for (size_t i = 0; i < sizeof(have); i++)
+        assert_int_equal(have[i], 0);
+    writer.position = boot.data_blocks * SLOT_BLOCK_BYTES - (1 << 20) - 1;
+    assert_int_equal(slotwriter_add(&writer, scene->image, (1 << 20) + 2, &err), -EBADMSG); // one too many
+}
+
+static void put_hashes(int fd, uint64_t block, const uint8_t hash[32], uint64_t count, uint8_t ret_hash[32]) {
+    struct err err = {0};
+    uint8_t bytes[SLOT_BLOCK_BYTES] = {0};
+    for (uint64_t i = 0; i < count; i++)
+        memcpy(bytes + i * DIGEST_BYTES, hash, DIGEST_BYTES);
+    assert_ok(pwrite_all(fd, "slot b", bytes, sizeof(bytes), block * SLOT_BLOCK_BYTES, &err));
+    digest_bytes(bytes, sizeof(bytes), ret_hash);
+}
+
+// The tree of such a slot lies behind 4 GiB: its root is found there and believed, and so is the one level below, but for its last block.
+static void checks_beyond_4_gib(void **state) {
+    struct scene *scene = *state;
+    struct err err = {0};
+    struct slot_boot boot = {.data_blocks = HUGE_BLOCKS};
+    const uint64_t lowest = HUGE_BLOCKS / 128, middle = (lowest + 127) / 128; // 10240 blocks, 80, 1
+    uint8_t hash[32];
+    put_sparse(scene->machine, SLOT_B_DEVICE, 6ULL << 30);
+    cleanup_fd int fd = openat(scene->machine->root_fd, SLOT_B_DEVICE, O_RDWR | O_CLOEXEC);
+    for (uint64_t i = 0; i < middle; i++)
+        put_hashes(fd, HUGE_BLOCKS + 1 + i, (uint8_t[32]){7}, 128, hash);
+    put_hashes(fd, HUGE_BLOCKS, hash, middle, boot.root_hash);
+    assert_int_equal(slot_check(fd, "slot b", &boot, &err), -EBADMSG);
+    cleanup_free char *first_of_lowest = str_printf("slot b: block %llu does not match", (unsigned long long)(HUGE_BLOCKS + 1 + middle));
+    assert_contains(err.text, first_of_lowest);
+    put_hashes(fd, HUGE_BLOCKS + middle, (uint8_t[32]){8}, 128, hash); // the last one of the middle
+    assert_int_equal(slot_check(fd, "slot b", &boot, &err), -EBADMSG);
+    cleanup_free char *last_of_middle = str_printf("slot b: block %llu does not match", (unsigned long long)(HUGE_BLOCKS + middle));
+    assert_contains(err.text, last_of_middle);
+}
+
 int main(void) {
 #define LARGE(name) cmocka_unit_test_setup_teardown(name, setup_large, teardown)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -339,6 +393,8 @@ int main(void) {
         CASE(every_block_is_checked),
         CASE(checks_of_other_generations),
         CASE(a_disk_that_is_full_up),
+        CASE(writes_beyond_4_gib),
+        CASE(checks_beyond_4_gib),
         LARGE(windows_in_turns),
         LARGE(placeholders_in_every_window),
         LARGE(the_first_of_many_bad_blocks_is_named),

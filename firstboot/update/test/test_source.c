@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Ranges out of a local file and out of a well-behaved and a range-less server, through the real webops-fetch.
 #include "firstboot/update/source.h"
+#include "common/digest.h"
 #include "firstboot/update/test/http.h"
 
 static struct http *http;
@@ -204,6 +205,32 @@ static void children_that_fail(void **state) {
     }
 }
 
+// Bytes beyond 4 GiB, of a file that is nearly all hole: what was cut to 32 bits would be read at its start.
+static void large_files(void **state) {
+    (void)state;
+    static const char low[] = "at the start", high[] = "beyond 4 GiB";
+    const uint64_t beyond = (1ULL << 32) + 100;
+    const struct source_range wanted[] = {{100, sizeof(low)}, {beyond, sizeof(high)}, {beyond + (1ULL << 32), 1}};
+    char path[] = "/tmp/webops-test-large-XXXXXX", text[sizeof(high)];
+    struct taken cleanup(taken_done) taken = {0};
+    struct err err;
+    struct source *source;
+    static const struct source_options options = {.program = "/nowhere"};
+    cleanup_fd int fd = mkstemp(path);
+    assert_int_equal(ftruncate(fd, (off_t)(beyond + (1ULL << 32) + 1)), 0);
+    assert_int_equal(pwrite_all(fd, path, low, sizeof(low), 100, &err), 0);
+    assert_int_equal(pwrite_all(fd, path, high, sizeof(high), beyond, &err), 0);
+    assert_int_equal(source_open_with(path, &options, &source, &err), 0);
+    unlink(path);
+    assert_int_equal(source_read(source, beyond, text, sizeof(text), &err), sizeof(text));
+    assert_string_equal(text, high);
+    assert_int_equal(source_stream(source, wanted, ARRAY_SIZE(wanted), take, &taken, &err), 0);
+    assert_string_equal(taken.bytes[0].data, low);
+    assert_string_equal(taken.bytes[1].data, high);
+    assert_int_equal(taken.bytes[2].size, 1);
+    source_close(source);
+}
+
 int main(int argc, char **argv) {
     (void)argc;
     const struct CMUnitTest tests[] = {
@@ -212,6 +239,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(loads),
         cmocka_unit_test(stopping_and_going_on),
         cmocka_unit_test(beyond_the_end),
+        cmocka_unit_test(large_files),
         cmocka_unit_test(ranges_that_are_refused),
         cmocka_unit_test(places_that_are_refused),
         cmocka_unit_test(children_that_fail),

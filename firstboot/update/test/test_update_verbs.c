@@ -107,17 +107,28 @@ static void every_event_is_an_object(void **state) {
     assert_call(&scene, update, "--json", "/nowhere", EXIT_PERMANENT, "\"failed\"");
 }
 
+// A published directory with one generation, and the configuration that has the timer look there; the caller frees its path.
+static char *publish(const struct scene *scene, const struct tree_generation *generation) {
+    cleanup_buf struct buf head = {0};
+    cleanup_free char *bundle = NULL, *name = str_printf("www/edge-%s.bundle", generation->manifest.version);
+    char *www = str_printf("%s/www/", scene->tree.root.path);
+    assert_ok(file_mkdirs(scene->tree.root.fd, "www", 0755, &tree_failure));
+    bundle = tree_bundle(&scene->tree, generation, name);
+    tree_head(&scene->tree, generation, &head);
+    tree_write(&scene->tree, "www/stable.channel", head.data, head.size);
+    cleanup_free char *report = str_printf("{\"last\": \"late\", \"late\": {\"settings\": {\"update_auto\": true, \"update_window\": "
+                                           "\"00:00-24:00\", \"update_url\": \"%s\"}}}",
+                                           www);
+    support_write(&scene->tree.root, "run/webops/apply.json", report);
+    return www;
+}
+
 // The timer's call: nothing without leave, and inside the window it acts on the configuration's address.
 static void automatic_updates_need_leave(void **state) {
     (void)state;
     cleanup_scene struct scene scene;
     scene_make(&scene);
-    cleanup_buf struct buf head = {0};
-    cleanup_free char *www = str_printf("%s/www/", scene.tree.root.path), *bundle = NULL;
-    assert_ok(file_mkdirs(scene.tree.root.fd, "www", 0755, &tree_failure));
-    bundle = tree_bundle(&scene.tree, &scene.new, "www/edge-2.bundle");
-    tree_head(&scene.tree, &scene.new, &head);
-    tree_write(&scene.tree, "www/stable.channel", head.data, head.size);
+    cleanup_free char *www = publish(&scene, &scene.new);
     static const char *const refused[] = {"\"update_auto\": false", "\"update_auto\": true, \"update_window\": \"nonsense\""};
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
         cleanup_free char *report =
@@ -126,13 +137,84 @@ static void automatic_updates_need_leave(void **state) {
         assert_call(&scene, update, "--automatic", NULL, EXIT_OK, "");
         assert_int_equal(tree_entry(&scene.tree, 0, BOOT_SLOT_B).state, BOOT_EMPTY);
     }
-    cleanup_free char *report = str_printf("{\"last\": \"late\", \"late\": {\"settings\": {\"update_auto\": true, \"update_window\": "
-                                           "\"00:00-24:00\", \"update_url\": \"%s\"}}}",
-                                           www);
-    support_write(&scene.tree.root, "run/webops/apply.json", report);
+    cleanup_free char *allowed = publish(&scene, &scene.new);
     assert_call(&scene, update, "--automatic", NULL, EXIT_OK, "the machine restarts now");
     assert_int_equal(tree_entry(&scene.tree, 0, BOOT_SLOT_B).state, BOOT_TRIAL);
     assert_int_equal(tree_entry(&scene.tree, 0, BOOT_SLOT_B).tries_left, MACHINE_TRIES);
+}
+
+// Nobody watches the timer's calls: what it does not take, and why, is in `webops status`.
+static void refusals_are_in_the_status(void **state) {
+    (void)state;
+    static const struct {
+        int64_t from, until;
+        uint64_t sequence;
+        const char *rule, *text;
+    } cases[] = {
+        {1700000000, 1700000001, 9, "expired", "update       edge 3 is refused, seen 2"},
+        {1700000000, 1700000001, 9, "expired", "  refused    it was valid until 2023-11-14 22:13 UTC only"},
+        {TREE_FOREVER, TREE_FOREVER + 1, 9, "not-yet-valid", "  refused    it is not valid before"},
+        {1700000000, TREE_FOREVER, 4, "downgrade", "  refused    it is older (sequence 4)"},
+        {1700000000, TREE_FOREVER, 5, "same-sequence", "  refused    ALARM: sequence number 5 was used"},
+    };
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    scene.old.manifest.sequence = 5;
+    tree_boot(&scene.tree, &scene.old, BOOT_SLOT_A);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_generation struct tree_generation other;
+        cleanup_free char *rule = str_printf("\"rule\": \"%s\"", cases[i].rule), *www = NULL;
+        tree_generation_make(&other, "3", cases[i].sequence, 4);
+        other.manifest.valid_from = cases[i].from;
+        other.manifest.valid_until = cases[i].until;
+        www = publish(&scene, &other);
+        assert_call(&scene, update, "--automatic", NULL, EXIT_OK, "");
+        assert_int_equal(tree_entry(&scene.tree, 0, BOOT_SLOT_B).state, BOOT_EMPTY);
+        assert_call(&scene, status, NULL, NULL, EXIT_OK, cases[i].text);
+        assert_call(&scene, status, "--json", NULL, EXIT_OK, rule);
+        assert_call(&scene, status, "--json", NULL, EXIT_OK, "\"available\": false");
+    }
+    cleanup_generation struct tree_generation good;
+    tree_generation_make(&good, "6", 6, 5);
+    cleanup_free char *www = publish(&scene, &good);
+    assert_call(&scene, update, "--plan", NULL, EXIT_OK, "");
+    assert_call(&scene, status, NULL, NULL, EXIT_OK, "update       edge 6 is available, seen 2");
+    assert_call(&scene, status, "--json", NULL, EXIT_OK, "\"refused\": []");
+}
+
+// A server that holds back what is newer cannot make the old one last longer.
+static void a_channel_that_stands_still_is_noticed(void **state) {
+    (void)state;
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    cleanup_free char *www = publish(&scene, &scene.old), *again = NULL;
+    assert_call(&scene, update, "--automatic", NULL, EXIT_OK, "nothing to do");
+    assert_call(&scene, status, NULL, NULL, EXIT_OK, "update       edge 1 is what runs, seen 2");
+    assert_call(&scene, status, "--json", NULL, EXIT_OK, "\"refused\": []");
+    scene.old.manifest.valid_until = scene.old.manifest.valid_from + 1;
+    again = publish(&scene, &scene.old);
+    assert_call(&scene, update, "--automatic", NULL, EXIT_OK, "nothing to do");
+    assert_call(&scene, status, NULL, NULL, EXIT_OK, "\n  refused    it was valid until");
+}
+
+// What fails before or behind the policy is there, too, and gone after the next good look.
+static void failures_are_in_the_status(void **state) {
+    (void)state;
+    cleanup_scene struct scene scene;
+    scene_make(&scene);
+    cleanup_free char *www = publish(&scene, &scene.new);
+    tree_write(&scene.tree, "www/stable.channel", "nonsense", 8);
+    assert_call(&scene, update, "--automatic", NULL, EXIT_PERMANENT, "");
+    assert_call(&scene, status, NULL, NULL, EXIT_OK, "update       nothing could be read, seen 2");
+    assert_call(&scene, status, NULL, NULL, EXIT_OK, "\n  failed     ");
+    cleanup_free char *again = publish(&scene, &scene.new);
+    tree_write(&scene.tree, "www/edge-2.bundle", "nonsense", 8);
+    assert_call(&scene, update, "--automatic", NULL, EXIT_PERMANENT, "");
+    assert_call(&scene, status, NULL, NULL, EXIT_OK, "\n  failed     ");
+    cleanup_free char *good = publish(&scene, &scene.new), *text = NULL;
+    assert_call(&scene, update, "--automatic", NULL, EXIT_OK, "");
+    assert_int_equal(call(&scene, "status", verb_status, NULL, NULL, &text), EXIT_OK);
+    assert_null(strstr(text, "failed "));
 }
 
 static void wrong_usage(void **state) {
@@ -156,6 +238,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(a_machine_s_life),
         cmocka_unit_test(every_event_is_an_object),
         cmocka_unit_test(automatic_updates_need_leave),
+        cmocka_unit_test(refusals_are_in_the_status),
+        cmocka_unit_test(a_channel_that_stands_still_is_noticed),
+        cmocka_unit_test(failures_are_in_the_status),
         cmocka_unit_test(wrong_usage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
