@@ -91,8 +91,9 @@ void update_note(const struct update *u, const struct err *failure) {
     cleanup_json json_t *seen =
         json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "time", now.text, "profile", manifest->profile, "version", manifest->version,
                   "available", is_available, "installed", verdict->is_installed, "refused", list_refusals(verdict));
+    bool has_user = strchr(u->location_text, '@'); // and perhaps a password, in an address that an operator gave; everybody may read this
     if (failure)
-        json_object_set_new(seen, "failed", report_text(failure->text));
+        json_object_set_new(seen, "failed", report_text(has_user ? "see what `webops update` said" : failure->text));
     if (report_write(u->machine->root_fd, UPDATE_SEEN_PATH, seen, &err) < 0)
         log_warn("%s", err.text);
 }

@@ -211,7 +211,11 @@ static void failures_are_in_the_status(void **state) {
     tree_write(&scene.tree, "www/edge-2.bundle", "nonsense", 8);
     assert_call(&scene, update, "--automatic", NULL, EXIT_PERMANENT, "");
     assert_call(&scene, status, NULL, NULL, EXIT_OK, "\n  failed     ");
-    cleanup_free char *good = publish(&scene, &scene.new), *text = NULL;
+    cleanup_free char *good = publish(&scene, &scene.new), *text = NULL, *seen = NULL;
+    assert_call(&scene, update, "http://name:canary@127.0.0.1:1/x.bundle", NULL, EXIT_PERMANENT, "");
+    seen = support_read(&scene.tree.root, "run/webops/update.json");
+    assert_null(strstr(seen, "canary"));
+    assert_non_null(strstr(seen, "\"failed\": \"see what"));
     assert_call(&scene, update, "--automatic", NULL, EXIT_OK, "");
     assert_int_equal(call(&scene, "status", verb_status, NULL, NULL, &text), EXIT_OK);
     assert_null(strstr(text, "failed "));
