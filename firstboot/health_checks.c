@@ -157,7 +157,6 @@ static int check_watchdog(const struct health_context *context, struct err *err)
 const struct health_check health_base_checks[] = {
     {"slot-integrity", check_slot, true, NULL},
     {"configuration", check_applied, false, NULL},
-    {"units", check_units, false, NULL},
     {"verity", check_verity, true, NULL},
     {"root", check_root, true, NULL},
     {"state", check_state, false, NULL},
@@ -165,5 +164,6 @@ const struct health_check health_base_checks[] = {
     {"firewall", check_firewall, false, NULL},
     {"network", check_network, false, NULL},
     {"watchdog", check_watchdog, false, NULL},
+    {"units", check_units, false, NULL}, // last: a unit that has failed says less than the check of what it is there for
     {0},
 };

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.full
 SCSI = ["-device", "scsi-hd,drive=disk,bus=hba.0"]
 CONTROLLERS = {
     "ahci": ["-device", "ahci,id=hba", "-device", "ide-hd,drive=disk,bus=hba.0"],
-    "piix": ["-device", "piix3-ide,id=hba", "-device", "ide-hd,drive=disk,bus=hba.0"],
+    "piix": ["-device", "ide-hd,drive=disk,bus=ide.0"],  # the machine's own
     "megaraid": ["-device", "megasas,id=hba", *SCSI],
     "megaraid-gen2": ["-device", "megasas-gen2,id=hba", *SCSI],
     "lsi-sas": ["-device", "mptsas1068,id=hba", *SCSI],
