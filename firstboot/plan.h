@@ -75,7 +75,8 @@ struct plan {
     struct plan_port *ports;
     size_t port_count;
     struct config_problems stack_problems; // about values of stacks; they cost at most their stack
-    bool feeds_watchdog; // systemd is to feed one
+    bool feeds_watchdog; // systemd is to feed one,
+    unsigned watchdog; // /dev/watchdog<this>
     const char *problem_key; // the first key whose value cannot be rendered; NULL when all could
     const char *problem; // why
 };

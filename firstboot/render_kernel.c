@@ -67,7 +67,7 @@ void render_watchdog(const struct render *in) {
     bool is_off = strcmp(kind, "off") == 0 || (strcmp(kind, "hardware-or-off") == 0 && in->facts->hardware_watchdogs == 0);
     in->plan->needs_softdog = strcmp(kind, "softdog") == 0 || (strcmp(kind, "auto") == 0 && in->facts->hardware_watchdogs == 0);
     in->plan->feeds_watchdog = !is_off;
-    unsigned number = is_off ? 0 : watchdog_number(in->facts, in->plan->needs_softdog);
+    unsigned number = in->plan->watchdog = is_off ? 0 : watchdog_number(in->facts, in->plan->needs_softdog);
     if (!is_off && number == 0 && seconds == strtol(key->fallback, NULL, 10))
         return;
     cleanup_buf struct buf file = {0};

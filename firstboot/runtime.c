@@ -12,7 +12,7 @@
 // Rows with the same command stand together: a command is run once. Before the early stage only systemd itself, journald and the kernel
 // have read anything.
 static const struct runtime_reaction reactions[] = {
-    {"etc/systemd/system.conf.d/", true, RUN_ARGV("systemctl", "daemon-reload")},
+    {"etc/systemd/system.conf.d/", true, RUN_ARGV("systemctl", "daemon-reexec")}, // a reload keeps the watchdog's device (systemd 252)
     {"etc/systemd/system/webops-http.socket.d/", true, RUN_ARGV("systemctl", "daemon-reload")},
     {"etc/systemd/system/", false, RUN_ARGV("systemctl", "daemon-reload")},
     {"etc/systemd/system/webops-http.socket.d/", false, RUN_ARGV("systemctl", "restart", "webops-http.socket")},

@@ -199,12 +199,12 @@ static json_t *settings(const struct session *session) {
     static const char *const update_texts[] = {"UPDATE_URL", "UPDATE_CHANNEL", "UPDATE_WINDOW"};
     static const char *const update_names[] = {"update_url", "update_channel", "update_window"};
     const struct config *config = &session->found.config;
-    json_t *all =
-        json_pack("{s:I, s:I, s:b, s:b, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(session->schema, config, "HEALTH_TIMEOUT"),
-                  "ssh_port", (json_int_t)schema_integer(session->schema, config, "SSH_PORT"), "firewall",
-                  schema_bool(session->schema, config, "ENABLE_FIREWALL"), "watchdog", session->plan.feeds_watchdog, "update_auto",
-                  schema_bool(session->schema, config, "UPDATE_AUTO"), "update_tries",
-                  (json_int_t)schema_integer(session->schema, config, "UPDATE_TRIES"));
+    json_t *all = json_pack(
+        "{s:I, s:I, s:b, s:b, s:I, s:b, s:I}", "health_timeout", (json_int_t)schema_integer(session->schema, config, "HEALTH_TIMEOUT"),
+        "ssh_port", (json_int_t)schema_integer(session->schema, config, "SSH_PORT"), "firewall",
+        schema_bool(session->schema, config, "ENABLE_FIREWALL"), "watchdog", session->plan.feeds_watchdog, "watchdog_device",
+        (json_int_t)session->plan.watchdog, "update_auto", schema_bool(session->schema, config, "UPDATE_AUTO"), "update_tries",
+        (json_int_t)schema_integer(session->schema, config, "UPDATE_TRIES"));
     for (size_t i = 0; i < ARRAY_SIZE(update_texts); i++)
         json_object_set_new(all, update_names[i], report_text(schema_text(session->schema, config, update_texts[i]) ?: ""));
     return all;

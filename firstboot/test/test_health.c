@@ -218,8 +218,12 @@ static void watchdog_check(void **state) {
     assert_int_equal(run_check("watchdog", &root, NULL, &err), -ENODEV);
     support_write(&root, "sys/class/watchdog/watchdog0/state", "inactive\n");
     assert_int_equal(run_check("watchdog", &root, NULL, &err), -ENODEV);
-    support_write(&root, "sys/class/watchdog/watchdog1/state", "active\n");
-    assert_int_equal(run_check("watchdog", &root, NULL, &err), 0);
+    support_write(&root, "sys/class/watchdog/watchdog0/identity", "Software Watchdog\n");
+    assert_int_equal(run_check("watchdog", &root, NULL, &err), -ENODEV);
+    assert_non_null(strstr(err.text, "does not feed /dev/watchdog0 (Software Watchdog)"));
+    support_write(&root, "sys/class/watchdog/watchdog1/state", "active\n"); // another one than the one that is meant
+    assert_int_equal(run_check("watchdog", &root, NULL, &err), -ENODEV);
+    assert_int_equal(run_check("watchdog", &root, "{\"last\":\"x\",\"x\":{\"settings\":{\"watchdog_device\":1}}}", &err), 0);
     assert_int_equal(run_check("watchdog", &root, "{\"last\":\"x\",\"x\":{\"settings\":{\"watchdog\":false}}}", &err), 1);
 }
 

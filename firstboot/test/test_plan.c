@@ -275,6 +275,7 @@ static void watchdog_behind_softdog(void **state) {
         if (cases[i].device)
             assert_non_null(strstr(support_content(&plan, path), cases[i].device));
         assert_int_equal(plan.feeds_watchdog, !cases[i].device || !strstr(cases[i].device, "off"));
+        assert_int_equal(plan.watchdog, cases[i].device && strstr(cases[i].device, "watchdog1"));
     }
     cleanup_plan struct plan off = support_plan("WATCHDOG=off\n");
     assert_false(off.feeds_watchdog);

@@ -34,6 +34,7 @@ static void the_early_stage_disturbs_nobody(void **state) {
     assert_int_equal(reactions_to("etc/nftables.conf", true, reactions), 0);
     assert_int_equal(reactions_to("etc/systemd/network/80-webops-dhcp.network", true, reactions), 0);
     assert_int_equal(reactions_to("etc/systemd/system.conf.d/90-webops.conf", true, reactions), 1); // systemd has read it before
+    assert_string_equal(reactions[0]->argv[1], "daemon-reexec");
     assert_int_equal(reactions_to("etc/systemd/system/webops-http.socket.d/90-webops.conf", true, reactions), 1);
     assert_string_equal(reactions[0]->argv[1], "daemon-reload");
 }
@@ -41,10 +42,12 @@ static void the_early_stage_disturbs_nobody(void **state) {
 static void a_command_runs_once(void **state) {
     (void)state;
     const struct runtime_reaction *reactions[8];
-    char *changed[] = {(char *)"etc/systemd/system.conf.d/90-webops.conf", (char *)"etc/systemd/system/user-.slice.d/90-webops.conf"};
+    char *changed[] = {(char *)"etc/systemd/system/webops-http.socket.d/90-webops.conf",
+                       (char *)"etc/systemd/system/user-.slice.d/90-webops.conf"};
     const struct apply apply = {.changed = changed, .changed_count = 2};
-    assert_int_equal(runtime_plan_reactions(&apply, false, reactions, 8), 1);
+    assert_int_equal(runtime_plan_reactions(&apply, false, reactions, 8), 2);
     assert_string_equal(reactions[0]->argv[1], "daemon-reload");
+    assert_string_equal(reactions[1]->argv[1], "restart");
 }
 
 static void parameters_are_set_once(void **state) {
