@@ -149,7 +149,7 @@ static void check_report(void) {
     json_t *report = load_report(), *file;
     size_t i;
     assert_int_equal(json_integer_value(json_object_get(report, "sequence")), 4);
-    assert_contains(text_of(report, "cmdline"), "quiet webops.slot=");
+    assert_contains(text_of(report, "cmdline"), "quiet panic=10 webops.slot=");
     for (i = 0; i < ARRAY_SIZE(parts); i++)
         assert_int_equal(strlen(text_of(json_object_get(json_object_get(report, "parts"), parts[i]), "sha256")), 64);
     assert_int_equal(json_array_size(json_object_get(report, "files")), ARRAY_SIZE(files));
