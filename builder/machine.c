@@ -13,9 +13,11 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #define SECTOR_BYTES 512
 #define GPT_AT 512
+#define SOCKET_NAME_BYTES sizeof("/ssh.0123456789abcdef") // while ssh makes its socket, that has another name
 
 int machine_free_port(struct err *err) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -55,13 +57,16 @@ const char *machine_disk_format(const char *path, struct err *err) {
 
 static int make_dir(struct machine *machine, struct err *err) {
     const char *temporary = getenv("TMPDIR");
-    char *dir = str_printf("%s/webops-run.XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(dir)) {
-        int r = err_sys(err, -errno, "private directory %s", dir);
-        free(dir);
-        return r;
-    }
-    machine->dir = dir;
+    cleanup_free char *dir = str_printf("%s/webops-run.XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - SOCKET_NAME_BYTES;
+    if (strlen(dir) > most)
+        return err_set(err, -ENAMETOOLONG,
+                       "private directory %s: the names of sockets in it would be too long (it has %zu bytes, at most %zu "
+                       "will do); set TMPDIR to a shorter one",
+                       dir, strlen(dir), most);
+    if (!mkdtemp(dir))
+        return err_sys(err, -errno, "private directory %s", dir);
+    machine->dir = take_ptr(dir);
     return 0;
 }
 

@@ -124,6 +124,7 @@ def test_flipped_bit_in_the_header_never_starts(image, config, slot):
         path.unlink()
 
 
+@pytest.mark.full  # test_update.py boots Debian 13 in `make check`
 def test_debian_13_boots_configured_by_credentials(image13, config, access):
     def credential(name, text):
         return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={base64.b64encode(text.encode()).decode()}"]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`webops-image test` as a continuous integration server calls it: exit status, lines, report, logs, and nothing left behind."""
+import os
+import tempfile
 import xml.etree.ElementTree as tree
 
 import generations
@@ -10,10 +12,10 @@ from vm import Access
 
 def run(tmp_path, image, *arguments, timeout=1500):
     """The result, the parsed report, and the files of the log directory; the private files must be gone."""
-    private, logs, report = tmp_path / "tmp", tmp_path / "logs", tmp_path / "report.xml"
-    private.mkdir()
-    result = webops_image("test", image, "--log", logs, "--junit", report, *arguments, env=environment(TMPDIR=private), timeout=timeout)
-    assert not list(private.iterdir()), "temporary files were left behind"
+    logs, report = tmp_path / "logs", tmp_path / "report.xml"
+    with tempfile.TemporaryDirectory() as private:  # pytest's own is too long for sockets
+        result = webops_image("test", image, "--log", logs, "--junit", report, *arguments, env=environment(TMPDIR=private), timeout=timeout)
+        assert not os.listdir(private), "temporary files were left behind"
     cases = {case.get("name"): case for case in tree.parse(report).getroot()}
     return result, cases, sorted(path.name for path in logs.iterdir())
 
@@ -38,6 +40,14 @@ def test_a_failed_step_ends_it_with_a_report(image, tmp_path):
     assert result.stdout.startswith("FAILED boot to healthy") and "no verdict within 3 s" in result.stdout and "0 of 4 steps passed" in result.stdout
     assert cases["boot to healthy"].find("failure") is not None and cases["install the update"].find("skipped") is not None
     assert logs == ["01-boot.log", "console-1.log"]
+
+
+def test_a_temporary_directory_with_a_long_name_is_refused(image, tmp_path):
+    private = tmp_path / ("x" * 80)
+    private.mkdir()
+    result = webops_image("test", image.raw, env=environment(TMPDIR=private))
+    assert result.returncode == 1 and "set TMPDIR to a shorter one" in result.stdout + result.stderr, result
+    assert not list(private.iterdir())
 
 
 @pytest.mark.full
