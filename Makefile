@@ -123,7 +123,7 @@ $(O)/bench-delta: $(O)/plain/tests/bench_delta.o $(call no_main,$(call objects,p
 	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(TEST_LIBS) $(FIRSTBOOT_LIBS)
 
 unit: unit-tests programs ## unit tests and fuzzers over their corpus, with ASan and UBSan
-	CMOCKA_MESSAGE_OUTPUT=TAP prove -j $(shell nproc) --exec '' $(UNIT_TESTS)
+	CMOCKA_MESSAGE_OUTPUT=TAP prove --timer -j $(shell nproc) --exec '' $(UNIT_TESTS)
 
 include qemu-tests/module.mk
 

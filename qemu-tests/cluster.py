@@ -11,15 +11,11 @@ import threading
 import time
 
 from images import good, webops_image
-from vm import BOOT_SECONDS, VM, Access, Link
+from vm import BOOT_SECONDS, LOGIN, VM, Access, Link
 
 NAMES = ("n1", "n2", "n3")
 INTERFACE = "enp0s6"  # the card on the Link, behind that to the outside
-OWN = """\
-OPERATOR_USER=ops
-OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
-SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
-SSH_RATE_LIMIT=0
+OWN = LOGIN + """\
 NTP_SERVERS=
 HEALTH_TIMEOUT=400
 UPDATE_TRIES=1

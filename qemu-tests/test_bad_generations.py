@@ -12,16 +12,11 @@ from typing import Callable
 
 import generations
 import pytest
-from vm import LOGS, OUT, VM, WORKER, Access
+from vm import LOGIN, LOGS, OUT, VM, WORKER, Access
 
 TRIES = 2
 RETURN_SECONDS = 900  # a hang costs each try its deadline; reported, and bounded here for busy machines
-CONFIG = f"""\
-HOSTNAME=scenario
-OPERATOR_USER=ops
-OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
-SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
-SSH_RATE_LIMIT=0
+CONFIG = "HOSTNAME=scenario\n" + LOGIN + f"""\
 HEALTH_TIMEOUT=30
 WATCHDOG_TIMEOUT=15
 UPDATE_TRIES={TRIES}

@@ -2,15 +2,10 @@
 """The stack kvm, with a guest that is emulated inside an emulated machine: it has no system, so it is its surroundings that are looked at."""
 import images
 import pytest
-from vm import OUT, ROOT, VM
+from vm import LOGIN, OUT, ROOT, VM
 
 pytestmark = pytest.mark.full
-CONFIG = """\
-HOSTNAME=kvm
-OPERATOR_USER=ops
-OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
-SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
-SSH_RATE_LIMIT=0
+CONFIG = "HOSTNAME=kvm\n" + LOGIN + """\
 WATCHDOG_TIMEOUT=120
 HEALTH_TIMEOUT=600
 KVM_ENABLED=true

@@ -9,7 +9,7 @@ import shutil
 
 import images
 import pytest
-from vm import OUT, ROOT, VM, Access
+from vm import LOGIN, OUT, ROOT, VM, Access
 
 HERE = ROOT / "qemu-tests"
 CANARY = "Canary'Probe\"7{{x}}$(id)\\"  # what no format may let out of its place
@@ -17,12 +17,7 @@ UNITS = {"probe": ("probe.service", "probe-user.service"),
          "stacks": ("webops-etcd.service", "webops-postgresql.service", "webops-node-exporter.service", "webops-prometheus.service",
                     "probe.service", "probe-user.service")}
 NAMES = {"probe": ("probe", "probe-user"), "stacks": ("etcd", "postgresql", "monitoring", "probe", "probe-user")}
-CONFIG = """\
-HOSTNAME=stacks
-OPERATOR_USER=ops
-OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
-SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
-SSH_RATE_LIMIT=0
+CONFIG = "HOSTNAME=stacks\n" + LOGIN + """\
 WATCHDOG_TIMEOUT=120
 PROBE_ENABLED=true
 PROBE_TEXT="two words, ' %n #{{braces}}"

@@ -9,15 +9,9 @@ import time
 import generations
 import images
 import pytest
-from vm import BOOT_SECONDS, OUT, VM
+from vm import BOOT_SECONDS, LOGIN, OUT, VM
 
-CONFIG = """\
-HOSTNAME=scenario
-OPERATOR_USER=ops
-OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
-SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
-SSH_RATE_LIMIT=0
-"""
+CONFIG = "HOSTNAME=scenario\n" + LOGIN
 DATA = {"/srv/data": "kept on srv", "/home/ops/data": "kept at home", "/var/lib/misc/data": "kept in var", "/webops/templates/data": "kept in webops"}
 
 

@@ -21,6 +21,12 @@ LOGS = ROOT / "out" / "qemu-logs"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # for names that two processes of one run must not share
 CPU = "qemu64"  # in software emulation a quarter faster than "max": fewer features to find drivers for, and no vector instructions to emulate
 BOOT_SECONDS = 420  # a boot takes 25 s on an idle machine without hardware virtualisation; others may be busy beside us
+LOGIN = """\
+OPERATOR_USER=ops
+OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
+SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
+SSH_RATE_LIMIT=0
+"""  # lines of config.env with which a scenario logs in by its Access, as often as it likes
 PASSWORD = "correct horse battery"
 CANARY = "Canary7Xk29fQz7w"  # salt of the operator's password hash, so part of the secret file's text
 

@@ -5,15 +5,10 @@ import time
 
 import generations
 import images
-from vm import OUT, ROOT, VM, Access
+from vm import LOGIN, OUT, ROOT, VM, Access
 
 TRIES = 3
-CONFIG = f"""\
-HOSTNAME=bench
-OPERATOR_USER=ops
-OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
-SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
-SSH_RATE_LIMIT=0
+CONFIG = "HOSTNAME=bench\n" + LOGIN + f"""\
 UPDATE_TRIES={TRIES}
 """
 OLD = "webops: healthy: dev 2026.11.1 slot a"

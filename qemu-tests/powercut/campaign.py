@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vm import BOOT_SECONDS, VM
+from vm import BOOT_SECONDS, LOGIN, VM
 
 from . import layouts, statecheck
 from .checker import Generation, Judge
@@ -17,13 +17,7 @@ from .record import Keys, Recorded, prepared
 from .replay import Replay, Report, State, build
 from .writelog import Log
 
-CONFIG = """\
-HOSTNAME=powercut
-OPERATOR_USER=ops
-OPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret
-SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/ssh.secret
-SSH_RATE_LIMIT=0
-"""
+CONFIG = "HOSTNAME=powercut\n" + LOGIN
 TRIES = 3  # UPDATE_TRIES' default
 
 
