@@ -80,9 +80,13 @@ static int make_overlay(const struct machine_request *request, struct machine *m
     cleanup_free char *image = realpath(request->image, NULL); // qemu-img takes it relative to the overlay
     if (!image)
         return err_sys(err, -errno, "%s", request->image);
-    struct run make = {
-        .argv = RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", image, machine->overlay, request->disk_size)};
+    const bool grows = request->disk_size && *request->disk_size == '+';
+    const struct run make = {.argv = RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", image, machine->overlay,
+                                              grows ? NULL : request->disk_size)};
+    const struct run grow = {.argv = RUN_ARGV("qemu-img", "resize", "-q", "-f", "qcow2", machine->overlay, request->disk_size)};
     int r = run_quiet(&make, err);
+    if (r >= 0 && grows)
+        r = run_quiet(&grow, err);
     return r < 0 ? err_prefix(err, r, "making the overlay disk") : 0;
 }
 

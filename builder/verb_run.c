@@ -144,7 +144,7 @@ int verb_run(const struct verb *self, int argc, char **argv) {
         {"net", 0, OPT_TEXT, &o.request.net, "SETTINGS", "further settings of QEMU's user network"},
         {"serial", 0, OPT_TEXT, &o.serial, "FILE|stdio", "where the console is logged (stdio: only shown)"},
         {"headless", 0, OPT_FLAG, &o.headless, NULL, "do not show the console on standard output"},
-        {"disk-size", 0, OPT_TEXT, &o.request.disk_size, "SIZE", "size of the virtual disk, such as 8G (that of the image)"},
+        {"disk-size", 0, OPT_TEXT, &o.request.disk_size, "SIZE", "size of the virtual disk, such as 8G, or +1G on top of the image's (that of the image)"},
         {"keep", 0, OPT_TEXT, &o.request.keep, "FILE", "keep what the machine writes in this overlay disk, and go on with it next time"},
         {"wait", 0, OPT_TEXT, &o.wait, "healthy", "fail unless the machine reports healthy in time"},
         {"timeout", 0, OPT_NUMBER, &o.timeout_s, "SECONDS", "how long to wait (180)"},

@@ -73,7 +73,7 @@ static int run_test(const struct test_options *options) {
 }
 
 int verb_test(const struct verb *self, int argc, char **argv) {
-    struct test_options o = {.request = {.machine = {.memory_mib = 1024, .cpus = 2}, .timeout_s = 300}};
+    struct test_options o = {.request = {.machine = {.memory_mib = 1024, .cpus = 2, .disk_size = "+1G"}, .timeout_s = 300}};
     struct machine_request *machine = &o.request.machine;
     const struct opt table[] = {
         {"uefi", 0, OPT_FLAG, &o.uefi, NULL, "boot by UEFI (default)"},
@@ -86,7 +86,7 @@ int verb_test(const struct verb *self, int argc, char **argv) {
         {"junit", 0, OPT_TEXT, &o.junit, "FILE", "write the results as JUnit XML"},
         {"log", 0, OPT_TEXT, &o.request.log_dir, "DIR", "keep consoles and the log of each step"},
         {"timeout", 0, OPT_NUMBER, &o.request.timeout_s, "SECONDS", "how long a boot may take (300)"},
-        {"disk-size", 0, OPT_TEXT, &machine->disk_size, "SIZE", "size of the virtual disk, such as 8G (that of the image)"},
+        {"disk-size", 0, OPT_TEXT, &machine->disk_size, "SIZE", "size of the virtual disk, such as 8G, or how much larger than the image (+1G)"},
         {"memory", 'm', OPT_NUMBER, &machine->memory_mib, "MIB", "memory (1024)"},
         {"cpus", 0, OPT_NUMBER, &machine->cpus, "N", "processors (2)"},
         {0},
