@@ -99,7 +99,7 @@ def test_flipped_bit_in_a_layer_is_not_served(image, config, slot, access):
         esp = next(part for part in image.inspect()["partitions"] if part["name"] == "esp")
         access.put(f"{path}@@{esp['offset']}", config)
         with VM("flipped-layer", path, access=access) as vm:
-            vm.wait_console("healthy: dev 2026.11.1", timeout=240)  # or unhealthy, if the boot happened to read there
+            vm.wait_console("healthy: ", timeout=240)  # "unhealthy: …", if the boot happened to read there
             assert "configuration: ESP" in vm.root_out("journalctl -b -u webops-early --no-pager")
             read = vm.root("dd if=/dev/dm-0 of=/dev/null bs=1M", check=False)  # the slot as dm-verity shows it
             assert read.returncode != 0 and "Input/output error" in read.stderr, read.stderr
