@@ -98,11 +98,15 @@ static void a_link_turned_elsewhere(void **state) {
     assert_published(&made.tree, &made.old, &made.new);
 }
 
+static void name_in_channel(const struct tree *tree, const struct tree_generation *generation) {
+    cleanup_buf struct buf head = {0};
+    tree_head(tree, generation, &head);
+    tree_write(tree, "www/stable.channel", head.data, head.size);
+}
+
 // The channel's head stays the verified one, and the bundle the one that was opened for it.
 static void swap_directory(void) {
-    cleanup_buf struct buf head = {0};
-    tree_head(&swap->tree, &swap->other, &head);
-    tree_write(&swap->tree, "www/stable.channel", head.data, head.size);
+    name_in_channel(&swap->tree, &swap->other);
     rename_over();
 }
 
@@ -110,10 +114,8 @@ static void a_published_directory_swapped(void **state) {
     (void)state;
     cleanup_swap struct swap made;
     swap_make(&made, "www/edge-2.bundle");
-    cleanup_buf struct buf head = {0};
     cleanup_free char *www = str_printf("%s/www/", made.tree.root.path);
-    tree_head(&made.tree, &made.new, &head);
-    tree_write(&made.tree, "www/stable.channel", head.data, head.size);
+    name_in_channel(&made.tree, &made.new);
     assert_int_equal(swap_update(www, swap_directory), UPDATE_PUBLISHED);
     assert_published(&made.tree, &made.old, &made.new);
 }
@@ -123,10 +125,8 @@ static void a_directory_that_mixes_two_generations(void **state) {
     (void)state;
     cleanup_swap struct swap made;
     swap_make(&made, "www/edge-2.bundle");
-    cleanup_buf struct buf head = {0};
     cleanup_free char *www = str_printf("%s/www/", made.tree.root.path);
-    tree_head(&made.tree, &made.new, &head);
-    tree_write(&made.tree, "www/stable.channel", head.data, head.size);
+    name_in_channel(&made.tree, &made.new);
     rename_over();
     assert_int_equal(tree_update(&made.tree, &(struct update_options){.location = www}), -EBADMSG);
     assert_old_or_new(&made.tree, &made.old, &made.new);
