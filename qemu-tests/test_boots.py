@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import images
 import pytest
 from vm import OUT, ROOT, VM, Access
 
@@ -35,7 +36,8 @@ def test_bios_boots_the_same_image_configured_by_fw_cfg(image, config, access):
         assert vm.root_out("stat -c %a /webops/secrets/operator.secret") == "600"
 
 
-def test_without_configuration_the_console_says_what_to_provide(image):
+def test_minimal_without_configuration_says_what_to_provide():
+    image = images.build(ROOT / "profiles" / "minimal.yaml", OUT / "minimal")
     with VM("no-config", image.raw) as vm:
         line = vm.wait_console("webops: ", timeout=180)
         assert line

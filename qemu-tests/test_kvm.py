@@ -28,7 +28,7 @@ GUEST = """\
 @pytest.fixture(scope="module")
 def host():
     image = images.build(ROOT / "qemu-tests" / "profiles" / "kvm.yaml", OUT / "kvm")
-    with VM("kvm", image.raw, config=CONFIG, disk_size="6G", extra=["-cpu", "max"]) as vm:  # that has virtualisation
+    with VM("kvm", image.raw, config=CONFIG, disk_size="6G", cpus=2, extra=["-cpu", "max"]) as vm:  # that has virtualisation
         vm.wait_healthy()
         yield vm
 

@@ -45,6 +45,10 @@ def check_data(vm):
         assert vm.root_out(f"cat {path}") == text
 
 
+def identity(vm):
+    return vm.out("cat /etc/machine-id"), vm.root_out("cat /var/lib/webops/ssh/ssh_host_ed25519_key.pub")
+
+
 def release(vm):
     return vm.out(". /etc/os-release; echo $VERSION_ID")
 
@@ -62,69 +66,6 @@ def next_image():
 @pytest.fixture(scope="module")
 def next_bundle(next_image):
     return generations.bundle(next_image)
-
-
-@pytest.mark.parametrize("firmware", ["uefi", pytest.param("bios", marks=pytest.mark.full)])
-def test_major_upgrade_and_the_way_back(image, bundle13, firmware):
-    arguments, device = generations.disk_arguments({"bundle": bundle13}), generations.device("bundle")
-    with VM(f"upgrade-{firmware}", image.raw, bios=firmware == "bios", config=CONFIG, extra=arguments) as vm:
-        vm.wait_healthy()
-        put_data(vm)
-        identity = vm.out("cat /etc/machine-id"), vm.root_out("cat /var/lib/webops/ssh/ssh_host_ed25519_key.pub")
-        before = vm.status()
-        assert release(vm) == "12" and before["slots"]["a"]["state"] == "good" and before["slots"]["b"]["state"] == "empty"
-        plan = vm.root_out(f"webops update {device} --plan")
-        assert "2026.11.1" in plan and "2026.12.1" in plan and "openssh-server" in plan, plan
-        assert vm.status()["slots"] == before["slots"]  # a plan changes nothing
-        restarts(vm, f"webops update {device} --reboot")
-        now = committed(vm, "b")
-        assert release(vm) == "13" and now["generation"]["version"] == "2026.12.1"
-        assert now["slots"]["a"]["state"] == "good"
-        check_data(vm)
-        assert identity == (vm.out("cat /etc/machine-id"), vm.root_out("cat /var/lib/webops/ssh/ssh_host_ed25519_key.pub"))
-        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
-        assert vm.root(f"webops update {device}").returncode == 0  # runs already: nothing to do
-        history = vm.root_out("webops history")
-        assert "2026.12.1" in history and "committed" in history, history
-        vm.root("echo 'written by 13' >/srv/new")
-        restarts(vm, "webops rollback")
-        now = committed(vm, "a")
-        assert release(vm) == "12" and now["slots"]["b"]["state"] == "bad"
-        check_data(vm)
-        assert vm.root_out("cat /srv/new") == "written by 13"
-        assert "operator" in vm.root_out("webops why") and "rolled-back" in vm.root_out("webops history")
-        refused = vm.root(f"webops update {device}", check=False)
-        assert refused.returncode == 1 and "--force" in refused.stderr, refused.stderr
-
-
-def usage(vm):
-    """Bytes and names on the ESP, and bytes of our own on state."""
-    esp = vm.root_out("mkdir -p /run/esp && mount -o ro /dev/disk/by-partlabel/esp /run/esp && "
-                      "(cd /run/esp && find . -type f | sort && du -s -B1 . | cut -f1); umount /run/esp")
-    state = vm.root_out("du -s -B1 /var/lib/webops | cut -f1")
-    names = [name for name in esp.splitlines() if name.startswith("./")]
-    return names, int(esp.splitlines()[-1]), int(state)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("firmware", ["uefi", "bios"])
-def test_back_and_forth_grows_nothing(image, next_bundle, firmware):
-    first_bundle = generations.bundle(image)
-    arguments = generations.disk_arguments({"first": first_bundle, "next": next_bundle})
-    with VM(f"back-and-forth-{firmware}", image.raw, bios=firmware == "bios", config=CONFIG, extra=arguments) as vm:
-        vm.wait_healthy()
-        sizes = []
-        for turn in range(5):
-            for name, slot in (("next", "b"), ("first", "a")):
-                # Back to the older sequence is a downgrade, which only force allows.
-                restarts(vm, f"webops update {generations.device(name)} --reboot --force")
-                committed(vm, slot)
-            sizes.append(usage(vm))
-        names, esp, state = sizes[0]
-        for later_names, later_esp, later_state in sizes[1:]:
-            assert later_names == names and later_esp == esp, sizes
-            assert later_state <= state + 16384, sizes  # the history's lines
-        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -162,7 +103,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def channel(next_bundle):
     """A directory that `webops-image publish` made, served on the host's loopback address: 10.0.2.2 for the machine."""
     directory = OUT / "channel"
@@ -179,19 +120,91 @@ def channel(next_bundle):
     shutil.rmtree(directory)
 
 
-def test_from_a_web_server_only_what_is_new_is_fetched(image, channel):
-    address, full = channel
-    with VM("channel", image.raw, bios=True, config=CONFIG + f"UPDATE_URL={address}\n") as vm:
+@pytest.fixture(scope="module", params=["uefi", pytest.param("bios", marks=pytest.mark.full)])
+def upgraded(request, image, bundle13, channel):
+    """One machine that is updated again and again: the scenarios from here to the next fixture run in their order."""
+    config = CONFIG + f"UPDATE_URL={channel[0]}\n"
+    with VM(f"upgrade-{request.param}", image.raw, bios=request.param == "bios", config=config, extra=generations.disk_arguments({"bundle": bundle13})) as vm:
         vm.wait_healthy()
-        plan = vm.root_out("webops update --plan")
-        assert "2026.12.2-next" in plan and "next" in plan, plan
-        Handler.sent = 0
-        restarts(vm, "webops update --reboot")
-        committed(vm, "b")
-        assert vm.out("cat /etc/webops-next") == "the next generation"
-        # The base layer is the running one's; what is new is a layer of one file, its index, and the kernel image's changed command line.
-        assert Handler.sent < full / 20, f"{Handler.sent} of {full} bytes were fetched"
-        print(f"fetched {Handler.sent} of {full} bytes")
+        put_data(vm)
+        yield vm
+
+
+def test_from_a_web_server_only_what_is_new_is_fetched(upgraded, channel):
+    vm, (_, full) = upgraded, channel
+    before = vm.status()
+    assert before["slots"]["a"]["state"] == "good" and before["slots"]["b"]["state"] == "empty"
+    plan = vm.root_out("webops update --plan")
+    assert "2026.12.2-next" in plan and "next" in plan, plan
+    assert vm.status()["slots"] == before["slots"]  # a plan changes nothing
+    Handler.sent = 0
+    restarts(vm, "webops update --reboot")
+    committed(vm, "b")
+    assert vm.out("cat /etc/webops-next") == "the next generation"
+    # The base layer is the running one's; what is new is a layer of one file, its index, and the kernel image's changed command line.
+    assert Handler.sent < full / 20, f"{Handler.sent} of {full} bytes were fetched"
+    print(f"fetched {Handler.sent} of {full} bytes")
+
+
+def test_major_upgrade(upgraded):
+    vm, device = upgraded, generations.device("bundle")
+    vm.identity = identity(vm)
+    assert release(vm) == "12"
+    plan = vm.root_out(f"webops update {device} --plan")
+    assert "2026.12.2-next" in plan and "2026.12.9" in plan and "openssh-server" in plan, plan
+    restarts(vm, f"webops update {device} --reboot")
+    now = committed(vm, "a")
+    assert release(vm) == "13" and now["generation"]["version"] == "2026.12.9"
+    assert now["slots"]["b"]["state"] == "good"
+    check_data(vm)
+    assert identity(vm) == vm.identity
+    assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+    assert vm.root(f"webops update {device}").returncode == 0  # runs already: nothing to do
+    history = vm.root_out("webops history")
+    assert "2026.12.9" in history and "committed" in history, history
+
+
+def test_the_way_back(upgraded):
+    vm, device = upgraded, generations.device("bundle")
+    vm.root("echo 'written by 13' >/srv/new")
+    restarts(vm, "webops rollback")
+    now = committed(vm, "b")
+    assert release(vm) == "12" and now["slots"]["a"]["state"] == "bad"
+    check_data(vm)
+    assert vm.root_out("cat /srv/new") == "written by 13" and identity(vm) == vm.identity
+    assert "operator" in vm.root_out("webops why") and "rolled-back" in vm.root_out("webops history")
+    refused = vm.root(f"webops update {device}", check=False)
+    assert refused.returncode == 1 and "--force" in refused.stderr, refused.stderr
+
+
+def usage(vm):
+    """Bytes and names on the ESP, and bytes of our own on state."""
+    esp = vm.root_out("mkdir -p /run/esp && mount -o ro /dev/disk/by-partlabel/esp /run/esp && "
+                      "(cd /run/esp && find . -type f | sort && du -s -B1 . | cut -f1); umount /run/esp")
+    state = vm.root_out("du -s -B1 /var/lib/webops | cut -f1")
+    names = [name for name in esp.splitlines() if name.startswith("./")]
+    return names, int(esp.splitlines()[-1]), int(state)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("firmware", [pytest.param(name, marks=pytest.mark.xdist_group(f"back-{name}")) for name in ("uefi", "bios")])
+def test_back_and_forth_grows_nothing(image, next_bundle, firmware):
+    first_bundle = generations.bundle(image)
+    arguments = generations.disk_arguments({"first": first_bundle, "next": next_bundle})
+    with VM(f"back-and-forth-{firmware}", image.raw, bios=firmware == "bios", config=CONFIG, extra=arguments) as vm:
+        vm.wait_healthy()
+        sizes = []
+        for turn in range(5):
+            for name, slot in (("next", "b"), ("first", "a")):
+                # Back to the older sequence is a downgrade, which only force allows.
+                restarts(vm, f"webops update {generations.device(name)} --reboot --force")
+                committed(vm, slot)
+            sizes.append(usage(vm))
+        names, esp, state = sizes[0]
+        for later_names, later_esp, later_state in sizes[1:]:
+            assert later_names == names and later_esp == esp, sizes
+            assert later_state <= state + 16384, sizes  # the history's lines
+        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
 
 
 @pytest.mark.full
