@@ -11,6 +11,7 @@
 #define SCENARIO_BUNDLE_DEVICE "/dev/disk/by-id/virtio-bundle"
 #define SCENARIO_COMMAND_MS 120000
 #define SCENARIO_UPDATE_MS 1200000
+#define SCENARIO_MAX_STARTS 12 // more than any number of tries
 
 struct scenario {
     const struct scenario_request *request;

@@ -11,7 +11,6 @@
 #include <time.h>
 
 #define COMMIT_MS 120000
-#define MAX_VERDICTS 12 // more than any number of tries
 #define TOOL_TIMEOUT_MS 60000
 
 static void note(struct scenario *scenario, const char *text) {
@@ -86,7 +85,7 @@ static int make_branch(const struct scenario *scenario, const char *branch, stru
 
 // The generation is bad: whatever it takes, the first one must be running healthily in the end.
 static int wait_return(struct scenario *scenario, struct err *err) {
-    for (unsigned seen = 0; seen < MAX_VERDICTS; seen = scenario->vm.watch.verdicts) {
+    for (unsigned seen = 0; seen < SCENARIO_MAX_STARTS; seen = scenario->vm.watch.verdicts) {
         int r = scenario_wait_verdict(scenario, seen, err);
         if (r < 0 && r != -EIO)
             return r;
@@ -99,7 +98,7 @@ static int wait_return(struct scenario *scenario, struct err *err) {
                    ? 0
                    : err_set(err, -EIO, "the damaged generation reports healthy");
     }
-    return err_set(err, -ELOOP, "the machine did not return to %s after %d verdicts", scenario->first.version, MAX_VERDICTS);
+    return err_set(err, -ELOOP, "the machine did not return to %s after %d verdicts", scenario->first.version, SCENARIO_MAX_STARTS);
 }
 
 static int break_branch(struct scenario *scenario, const char *branch, struct err *err) {
