@@ -173,6 +173,51 @@ def test_says_what_is_wrong(stacks):
     assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
 
 
+def at(vm, seconds):
+    """The machine's clock goes `seconds` forward (or back); nothing sets it right here, because no time server is in reach."""
+    vm.root(f"date -s @$(($(date +%s) + {seconds}))")
+
+
+def test_wrong_clock_and_expired_certificates(stacks):
+    if not stacks.is_full:
+        return
+    etcd(stacks, "put clock right")
+    for hour in (-3600, 3600):
+        at(stacks, hour)
+        told = stacks.root("webops health", check=False)
+        assert told.returncode == 0, told.stdout + told.stderr
+        at(stacks, -hour)
+    years = 3 * 366 * 86400  # certificates are made for 825 days
+    at(stacks, years)
+    told = stacks.root("webops health", check=False)
+    assert told.returncode == 1 and "certificate server.pem has expired on" in told.stdout + told.stderr, told
+    stacks.root("systemctl restart webops-etcd.service", check=False)
+    assert stacks.root("webops install", check=False).returncode == 1
+    found = by_name(stacks)
+    assert found["etcd"]["state"] == "failed" and "has expired on" in json.dumps(found["etcd"]), found["etcd"]
+    assert found["postgresql"]["state"] == "running", found["postgresql"]
+    at(stacks, -years)
+    stacks.root("webops install", timeout=300)
+    assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
+    assert "right" in etcd(stacks, "get clock")
+
+
+def test_full_disk(stacks):
+    if not stacks.is_full:
+        return
+    sql(stacks, "CREATE TABLE lines (text text); INSERT INTO lines SELECT repeat('x', 1000) FROM generate_series(1, 1000);")
+    stacks.root("dd if=/dev/zero of=/srv/everything bs=1M; sync", check=False, timeout=600)
+    told = stacks.root("webops health", check=False)
+    assert told.returncode == 1 and "KiB are free on state" in told.stdout + told.stderr, told
+    full = stacks.root("runuser -u postgres -- psql -qAtX", check=False,
+                       input="INSERT INTO lines SELECT md5(n::text) || repeat(md5(n::text), 40) FROM generate_series(1, 200000) n;\n")
+    assert "No space left on device" in full.stderr or "server closed the connection" in full.stderr, full
+    stacks.root("rm /srv/everything")
+    stacks.root("webops install", timeout=300)
+    assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
+    assert sql(stacks, "SELECT count(*), sum(length(text)) FROM lines;") == "1000|1000000"  # all that was acknowledged, and nothing of the other
+
+
 def test_uninstall_keeps_data_over_a_restart(stacks):
     if stacks.is_full:
         sql(stacks, "CREATE TABLE kept AS SELECT 'in PostgreSQL' AS what;")
