@@ -38,7 +38,7 @@ check-powercut: programs ## all power cuts, both firmwares, about an hour (POWER
 	cd qemu-tests && $(PYTHON) -B -u -m powercut $(POWERCUT_ARGS)
 
 # Three machines that are one database: killed, hung, cut off, all switched off at once; about 40 minutes without hardware virtualisation.
-check-patroni: programs ## the scenarios of a PostgreSQL cluster on three machines
+check-patroni: programs ## the scenarios of a PostgreSQL cluster on three machines (FAILOVERS=5 measures each kind five times)
 	$(PYTEST) $(PYTEST_ARGS) qemu-tests/test_patroni.py
 
 demo-patroni: programs ## three machines, one database: see the leader fail and another take over (KEEP=1 keeps them running)

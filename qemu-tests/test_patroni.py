@@ -4,6 +4,7 @@
 The scenarios share the machines and run in the order of this file. What they measure is written to out/qemu-logs/patroni.json.
 """
 import json
+import os
 import statistics
 import time
 
@@ -18,6 +19,7 @@ HERE = ROOT / "qemu-tests"
 JITTER = 2.0  # seconds that two samples of different machines may be apart in truth and look simultaneous here
 MEASURED = {}
 TTL = 30  # PATRONI_TTL
+TURNS = pytest.mark.parametrize("turn", range(int(os.environ.get("FAILOVERS", "1"))))  # how often each kind happens, to measure
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def cluster():
 
 
 def measured(what, seconds):
-    MEASURED.setdefault(what, []).append(round(seconds, 1))
+    MEASURED.setdefault(what, []).append(round(seconds, 2))
 
 
 def follower(cluster, leader):
@@ -104,11 +106,14 @@ def test_apply_again_changes_nothing(cluster):
     vm = cluster.vms[cluster.wait_leader()]
     units = "webops-etcd.service webops-patroni.service"
     before = vm.root_out(f"systemctl show -p InvocationID --value {units}")
-    vm.root("webops apply")
+    for command in ("webops apply", "webops apply patroni", "webops install"):
+        used = vm.root(f"bash -c 'TIMEFORMAT=\"%U %S\"; time {command} >/dev/null'").stderr.split()
+        measured(f"processor time of {command}, nothing changed", sum(map(float, used[-2:])))
     assert vm.root_out(f"systemctl show -p InvocationID --value {units}") == before
 
 
-def test_leader_is_switched_off(cluster):
+@TURNS
+def test_leader_is_switched_off(cluster, turn):
     with Disturbance(cluster, "leader switched off") as now:
         now.samplers.pop(now.leader).stop()
         cluster.kill(now.leader)
@@ -119,7 +124,8 @@ def test_leader_is_switched_off(cluster):
     cluster.wait_complete()
 
 
-def test_patroni_is_killed(cluster):
+@TURNS
+def test_patroni_is_killed(cluster, turn):
     with Disturbance(cluster, "Patroni killed -9") as now:
         cluster.vms[now.leader].root("systemctl kill -s KILL --kill-whom=main webops-patroni.service")
         time.sleep(TTL + 10)  # a leader that nobody minds would have lost its office by then
@@ -127,7 +133,8 @@ def test_patroni_is_killed(cluster):
     cluster.wait_complete()
 
 
-def test_leader_is_partitioned_away(cluster):
+@TURNS
+def test_leader_is_partitioned_away(cluster, turn):
     with Disturbance(cluster, "leader partitioned away") as now:
         cluster.vms[now.leader].plug(False)
         now.wait_writes()
