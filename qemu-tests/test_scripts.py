@@ -50,6 +50,19 @@ def test_certificates(place):
     assert place.run(script("base", "certificates"), place.dir).returncode == 2
 
 
+def test_stanza_and_archive_check(place):
+    place.program("pgbackrest", f'echo "$*" >>{place.dir}/asked\n')
+    place.program("psql", 'echo "$LAST_FAILED"\n')
+    for archive, asked in (("none", 0), ("directory", 0), ("pgbackrest", 1)):
+        (place.dir / "backup.env").write_text(f"ARCHIVE={archive}\n")
+        assert place.run(script("postgresql", "postgresql/stanza"), place.dir, "on_role_change", "master", "db").returncode == 0
+        assert (place.dir / "asked").exists() == bool(asked)
+        told = place.run(script("postgresql", "postgresql/check"), "archive", place.dir, LAST_FAILED="000000010000000000000003")
+        assert told.returncode == (archive != "none") and ("WAL 000000010000000000000003 could not" in told.stderr) == (archive != "none"), told
+        assert place.run(script("postgresql", "postgresql/check"), "archive", place.dir, LAST_FAILED="").returncode == 0
+    assert (place.dir / "asked").read_text() == f"--config={place.dir}/pgbackrest.conf --stanza=main --no-online stanza-create\n"
+
+
 @pytest.mark.parametrize("status, says", [(0, ""), (22, "PostgreSQL does not run yet"), (60, "Patroni does not answer: (60) SSL certificate problem")])
 def test_patroni_readiness_names_who_is_silent(place, status, says):
     (place.dir / "patroni").mkdir()
