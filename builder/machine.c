@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 
 #define SECTOR_BYTES 512
 #define GPT_AT 512
+#define QCOW2_SIZE_AT 24
 #define SOCKET_NAME_BYTES sizeof("/ssh.0123456789abcdef") // while ssh makes its socket, that has another name
 
 int machine_free_port(struct err *err) {
@@ -70,6 +72,36 @@ static int make_dir(struct machine *machine, struct err *err) {
     return 0;
 }
 
+// The virtual size of a qcow2 file: 8 bytes behind its magic, version and backing file, the highest first (QEMU's docs/interop/qcow2.txt).
+static int disk_bytes(const char *path, uint64_t *ret_bytes, struct err *err) {
+    unsigned char head[32];
+    cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
+    if (fd < 0)
+        return fd;
+    if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
+        return err_set(err, -EINVAL, "%s is no qcow2 file", path);
+    uint64_t bytes = 0;
+    for (size_t i = QCOW2_SIZE_AT; i < sizeof(head); i++)
+        bytes = bytes << 8 | head[i];
+    *ret_bytes = bytes;
+    return 0;
+}
+
+// Shrinking is left to qemu-img, which knows what SIZE means, and refused here: a disk without the image's end does not boot.
+static int resize_overlay(const char *overlay, const char *size, struct err *err) {
+    const struct run resize = {.argv = RUN_ARGV("qemu-img", "resize", "-q", "--shrink", "-f", "qcow2", overlay, size)};
+    uint64_t image, disk;
+    int r = disk_bytes(overlay, &image, err);
+    if (r >= 0)
+        r = run_quiet(&resize, err);
+    if (r >= 0)
+        r = disk_bytes(overlay, &disk, err);
+    if (r >= 0 && disk < image)
+        r = err_set(err, -EINVAL, "--disk-size %s is smaller than the image, which has %" PRIu64 " MiB; +1G is the image and 1 GiB more",
+                    size, image >> 20);
+    return r;
+}
+
 static int make_overlay(const struct machine_request *request, struct machine *machine, struct err *err) {
     const char *format = machine_disk_format(request->image, err);
     if (!format)
@@ -80,14 +112,14 @@ static int make_overlay(const struct machine_request *request, struct machine *m
     cleanup_free char *image = realpath(request->image, NULL); // qemu-img takes it relative to the overlay
     if (!image)
         return err_sys(err, -errno, "%s", request->image);
-    const bool grows = request->disk_size && *request->disk_size == '+';
-    const struct run make = {.argv = RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", image, machine->overlay,
-                                              grows ? NULL : request->disk_size)};
-    const struct run grow = {.argv = RUN_ARGV("qemu-img", "resize", "-q", "-f", "qcow2", machine->overlay, request->disk_size)};
+    const struct run make = {.argv = RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-F", format, "-b", image, machine->overlay)};
     int r = run_quiet(&make, err);
-    if (r >= 0 && grows)
-        r = run_quiet(&grow, err);
-    return r < 0 ? err_prefix(err, r, "making the overlay disk") : 0;
+    if (r >= 0 && request->disk_size)
+        r = resize_overlay(machine->overlay, request->disk_size, err);
+    if (r >= 0)
+        return 0;
+    unlink(machine->overlay); // or a kept one would be taken for good next time
+    return err_prefix(err, r, "making the overlay disk");
 }
 
 static int copy_vars(const char *from, const char *to, struct err *err) {

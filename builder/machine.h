@@ -7,7 +7,7 @@ struct machine_request { // what the user asked for
     const char *image; // raw or qcow2; never written to
     const char *config, *secrets; // NULL = none
     const char *keep; // file of a lasting overlay disk, made when missing; NULL = thrown away
-    const char *disk_size; // for qemu-img ("8G"; "+1G": more than the image has); NULL = as large as the image
+    const char *disk_size; // for qemu-img ("8G", not less than the image has; "+1G": more than it has); NULL = as large as the image
     const char *serial; // console log; NULL = in the private directory
     const char *net;
     bool bios, secure_boot;

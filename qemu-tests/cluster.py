@@ -148,7 +148,7 @@ class Cluster:
         if fresh:
             for old in self.dir.glob(f"{name}.qcow2*"):
                 old.unlink()
-        vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, keep=disk,
+        vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, keep=disk, disk_size="+2G",
                 extra=self.link.arguments(NAMES.index(name) + 1) + self.extra,
                 access=self._access(name), keep_access=True, memory=self.memory)
         self.vms[name] = vm

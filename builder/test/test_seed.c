@@ -160,6 +160,32 @@ static void test_machine_files(void **state) {
     assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
 }
 
+static void test_disk_size(void **state) {
+    struct place *p = *state;
+    static const struct {
+        const char *size, *says; // NULL = taken
+    } rows[] = {{"3M", NULL},
+                {"2M", NULL},
+                {"+1M", NULL},
+                {"1M", "--disk-size 1M is smaller than the image, which has 2 MiB"},
+                {"-1M", "--disk-size -1M is smaller than the image"},
+                {"much", "making the overlay disk: "}};
+    cleanup_free char *keep = str_printf("%s/kept.qcow2", p->dir);
+    assert_int_equal(truncate(p->image, 2 << 20), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct machine_request request = {
+            .image = p->image, .keep = keep, .disk_size = rows[i].size, .memory_mib = 256, .cpus = 1, .bios = true};
+        struct err err = {0};
+        struct machine machine = {0};
+        int r = machine_prepare(&request, &machine, &err);
+        if ((r < 0) != (rows[i].says != NULL) || (r < 0 && !strstr(err.text, rows[i].says)))
+            fail_msg("row %zu: %d, %s", i, r, err.text);
+        assert_int_equal(access(keep, F_OK), r < 0 ? -1 : 0);
+        unlink(keep);
+        machine_done(&machine);
+    }
+}
+
 static void test_failed_preparation_leaves_nothing(void **state) {
     struct place *p = *state;
     struct err err = {0};
@@ -217,6 +243,7 @@ int main(void) {
         WITH_PLACE(test_bad_config_is_refused),
         WITH_PLACE(test_missing_or_open_secret_is_refused),
         WITH_PLACE(test_machine_files),
+        WITH_PLACE(test_disk_size),
         WITH_PLACE(test_failed_preparation_leaves_nothing),
         WITH_PLACE(test_kept_overlay_is_used_again),
         WITH_PLACE(test_disk_format),
