@@ -21,6 +21,7 @@ struct stack_list { // of texts
 struct stack_key {
     struct schema_key schema; // all texts are owned by the stack
     bool is_required; // when the stack is enabled
+    char *required_when; // key that makes this one required, too, while it is true or set; NULL = none
     char *pattern; // POSIX extended regular expression over the whole value; NULL = none
 };
 

@@ -12,15 +12,32 @@ static unsigned line_of(const struct stack *stack, const struct config *config, 
     return entry ? entry->line : 0;
 }
 
+// Not so when it stands in the file with a value that is wrong anyway.
+static bool is_missing(const struct stack_set *set, const struct stack_key *key, const struct config *config) {
+    const char *name = key->schema.name;
+    const struct config_entry *entry = config_find(config, name);
+    if (stack_holds(set, name, config))
+        return false;
+    return entry ? !*entry->value && schema_types[key->schema.type].may_be_empty : !config_mentions(config, name);
+}
+
+// The key because of which this one has to be set; NULL when it need not be.
+static const char *needed_by(const struct stack_set *set, const struct stack *stack, const struct stack_key *key,
+                             const struct config *config) {
+    if (key->is_required)
+        return stack->enable;
+    return key->required_when && stack_holds(set, key->required_when, config) ? key->required_when : NULL;
+}
+
 static void check_required(const struct stack_set *set, const struct stack *stack, const struct config *config,
                            struct config_problems *problems) {
     for (size_t i = 0; i < stack->key_count; i++) {
-        const char *name = stack->keys[i].schema.name;
-        if (!stack->keys[i].is_required || stack_holds(set, name, config))
+        const char *name = stack->keys[i].schema.name, *cause = needed_by(set, stack, &stack->keys[i], config);
+        if (!cause || !is_missing(set, &stack->keys[i], config))
             continue;
-        const struct config_entry *entry = config_find(config, name);
-        if (entry ? !*entry->value && schema_types[stack->keys[i].schema.type].may_be_empty : !config_mentions(config, name))
-            config_problem_add(problems, line_of(stack, config, name), "%s: needed because %s=true", name, stack->enable);
+        bool is_bool = schema_find(&set->schema, cause)->type == SCHEMA_BOOL;
+        unsigned line = line_of(stack, config, config_find(config, name) ? name : cause);
+        config_problem_add(problems, line, "%s: needed because %s%s", name, cause, is_bool ? "=true" : " is set");
     }
 }
 

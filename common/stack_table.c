@@ -86,6 +86,7 @@ static const struct stack_member key_members[] = {
     NAMED("name", TEXT, stack_key, schema.name, REQUIRED),
     NAMED("type", WORD, stack_key, schema.type, REQUIRED, .words = &type_words),
     NAMED("required", BOOL, stack_key, is_required, OPTIONAL),
+    MEMBER(TEXT, stack_key, required_when, OPTIONAL),
     NAMED("default", TEXT, stack_key, schema.fallback, OPTIONAL),
     NAMED("min", INT64, stack_key, schema.min, OPTIONAL),
     NAMED("max", INT64, stack_key, schema.max, OPTIONAL),

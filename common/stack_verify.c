@@ -97,8 +97,10 @@ static const char *pattern_problem(const struct stack_key *key) {
 static const char *default_problem(const struct stack_key *key) {
     const char *fallback = key->schema.fallback;
     const struct schema_type_info *type = &schema_types[key->schema.type];
-    if (key->is_required && (fallback || strchr(key->schema.name, '#') || key->schema.type == SCHEMA_BOOL))
+    if ((key->is_required || key->required_when) && (fallback || strchr(key->schema.name, '#') || key->schema.type == SCHEMA_BOOL))
         return "required goes with neither a default, nor a '#' in the name, nor the type bool";
+    if (key->is_required && key->required_when)
+        return "required is always, so required_when says nothing";
     if (fallback && key->schema.type == SCHEMA_SECRET_FILE)
         return "a secret-file has no default";
     if (fallback && !(*fallback ? type->is_valid(&key->schema, fallback) : type->may_be_empty))
@@ -114,6 +116,19 @@ static const char *key_problem(const struct stack_key *key) {
                       ?: default_problem(key) ?: pattern_problem(key) ?: ends_with(key->schema.help, ".") ? NULL : "help ends with a full stop";
 }
 
+// Of its relations to others.
+static int verify_key(const struct stack_verify *verify, size_t index) {
+    const struct stack_key *key = &verify->stack->keys[index];
+    const char *other = key->required_when;
+    if (!other)
+        return 0;
+    if (!is_key_name(other) || !stack_verify_find(verify, other))
+        return stack_complain(verify, "keys[%zu].required_when: there is no key %s", stack_key_index(verify->stack, index), other);
+    if (strcmp(other, key->schema.name) == 0)
+        return stack_complain(verify, "keys[%zu].required_when: expected another key", stack_key_index(verify->stack, index));
+    return 0;
+}
+
 static int verify_keys(const struct stack_verify *verify) {
     const struct stack *stack = verify->stack;
     for (size_t i = 0; i < stack->key_count; i++) {
@@ -123,6 +138,9 @@ static int verify_keys(const struct stack_verify *verify) {
         for (size_t j = 0; j < i; j++)
             if (strcmp(stack->keys[j].schema.name, name) == 0)
                 return stack_complain(verify, "keys[%zu]: %s is defined twice", stack_key_index(stack, i), name);
+        int r = verify_key(verify, i);
+        if (r < 0)
+            return r;
     }
     return 0;
 }

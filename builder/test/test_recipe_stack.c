@@ -82,6 +82,7 @@ static const struct edit {
     {"enable: WEB_ENABLED", "enable: WEB", "stack.yaml:4: enable: expected a key that ends in _ENABLED"},
     {"summary: server of pages", "summary: Serves pages.", "stack.yaml:3: summary: "},
     {"    max: 2G\n", "", "stack.yaml:7: keys[1]: WEB_CACHE: min must not be above max"},
+    {"required: true", "required_when: WEB_MOD", "stack.yaml:13: keys[3].required_when: there is no key WEB_MOD"},
     {"default: safe", "default: slow", "stack.yaml:12: keys[2]: WEB_MODE: default is not valid for the type"},
     {"path: /etc/web.conf", "path: /srv/web.conf", "stack.yaml:15: files[0].path: expected a path below /etc or /run"},
     {"    from: local", "    from: WEB_MODE", "stack.yaml:19: ports[1].from: expected any, local, or a key"},

@@ -40,6 +40,7 @@ static void every_member_arrives(void **state) {
     assert_string_equal(stack.keys[1].pattern, "[a-z]+[0-9]*");
     assert_true(stack.keys[1].is_required);
     assert_false(stack.keys[2].is_required);
+    assert_string_equal(stack.keys[3].required_when, "HOSTNAME");
     assert_string_equal(stack.keys[2].schema.fallback, "2379");
     assert_string_equal(stack.keys[4].schema.choices, "none basic");
     assert_int_equal(stack.keys[6].schema.max, 8LL << 30);
@@ -173,6 +174,11 @@ static void verified(void **state) {
         {"\"default\": \"basic\"", "\"default\": \"all\"", "keys[3]: ETCD_METRICS: default is not valid for the type"},
         {"\"default\": \"2379\"", "\"default\": \"0\"", "keys[1]: ETCD_CLIENT_PORT: default is not valid"},
         {"\"default\": \"2379\"", "\"required\": true, \"default\": \"2379\"", "required goes with neither a default"},
+        {"\"default\": \"2379\"", "\"required_when\": \"ETCD_NAME\", \"default\": \"2379\"", "required goes with neither a default"},
+        {"\"required\": true", "\"required\": true, \"required_when\": \"HOSTNAME\"", "keys[0]: ETCD_NAME: required is always"},
+        {"\"required_when\": \"HOSTNAME\"", "\"required_when\": \"ETCD_CA\"", "keys[2].required_when: there is no key ETCD_CA"},
+        {"\"required_when\": \"HOSTNAME\"", "\"required_when\": \"\"", "keys[2].required_when: there is no key"},
+        {"\"required_when\": \"HOSTNAME\"", "\"required_when\": \"ETCD_PEERS\"", "keys[2].required_when: expected another key"},
         {"\"type\": \"secret-file\"", "\"type\": \"secret-file\", \"default\": \"/webops/secrets/a.secret\"",
          "a secret-file has no default"},
         {"\"[a-z]+[0-9]*\"", "\"[a-z\"", "keys[0]: ETCD_NAME: pattern is no extended regular expression"},

@@ -11,9 +11,11 @@
 #define TEXT_KEY(name, more) "{\"name\": \"" name "\", \"type\": \"text\", " more "\"help\": \"T.\"}"
 
 static const char alone[] = HEAD("alone", "ALONE") ", \"conflicts\": [\"TWIN_ENABLED\", \"NOBODYS_ENABLED\"]}";
-static const char twin[] =
-    HEAD("twin", "TWIN") ", \"keys\": [{\"name\": \"TWIN#_PORT\", \"type\": \"text\", \"pattern\": \"[0-9]{4}\", \"help\": \"P.\"}, "
-                         "{\"name\": \"TWIN_PEERS\", \"type\": \"peer-list\", \"help\": \"P.\"}], \"conflicts\": [\"ALONE_ENABLED\"]}";
+static const char twin[] = HEAD(
+    "twin", "TWIN") ", \"keys\": [{\"name\": \"TWIN#_PORT\", \"type\": \"text\", \"pattern\": \"[0-9]{4}\", \"help\": \"P.\"}, "
+                    "{\"name\": \"TWIN_PEERS\", \"type\": \"peer-list\", \"required_when\": \"TWIN_FRIEND\", \"help\": \"P.\"}, " TEXT_KEY(
+                        "TWIN_FRIEND", "") ", " TEXT_KEY("TWIN_DOOR",
+                                                         "\"required_when\": \"STORE_ENABLED\", ") "], \"conflicts\": [\"ALONE_ENABLED\"]}";
 static const char store[] = HEAD("store", "STORE") ", \"keys\": [" PORT_KEY("STORE_PORT", "2379") ", " TEXT_KEY(
     "STORE_NAME", "\"required\": true, \"pattern\": \"[a-z]+\", ") "], \"ports\": [{\"port\": \"STORE_PORT\", \"from\": \"any\"},"
                                                                    " {\"port\": \"STORE_PORT\", \"from\": \"local\"}, {\"port\": "
@@ -79,6 +81,12 @@ static void test_rules(void **state) {
          "1: TWIN_PEERS: expected members as name=address, separated by blanks, each name once\n"},
         {"TWIN_PEERS='a b=192.0.2.2'\n", "1: TWIN_PEERS: expected members as name=address, separated by blanks, each name once\n"},
         {"TWIN_PEERS=''\n", ""},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=x\n", "2: TWIN_PEERS: needed because TWIN_FRIEND is set\n"},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=x\nTWIN_PEERS=\n", "3: TWIN_PEERS: needed because TWIN_FRIEND is set\n"},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=x\nTWIN_PEERS=a=192.0.2.1\n", ""},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=\n", ""},
+        {"TWIN_FRIEND=x\n", ""},
+        {"TWIN_ENABLED=true\nSTORE_ENABLED=true\nSTORE_NAME=a\n", "2: TWIN_DOOR: needed because STORE_ENABLED=true\n"},
         {"STORE_ENABLED=yes\n", "1: STORE_ENABLED: expected true or false\n"},
     };
     cleanup_stack_set struct stack_set set = {0};
