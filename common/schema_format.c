@@ -65,19 +65,27 @@ static void add_type(struct buf *buf, const struct schema_key *key) {
     buf_printf(buf, ", %s … %s", min, max);
 }
 
-// The key as one of the stacks has it that needs it, always or sometimes; NULL when none does.
-static const struct stack_key *find_needed(const struct schema *schema, const char *name) {
+static bool is_needed(const struct stack_key *key) {
+    return key->is_required || key->required_when;
+}
+
+static bool is_related(const struct stack_key *key) {
+    return key->at_least;
+}
+
+// The key as the first stack has it of which `has` is true; NULL when there is none.
+static const struct stack_key *find_key(const struct schema *schema, const char *name, bool (*has)(const struct stack_key *key)) {
     for (size_t i = 0; schema->stacks && i < schema->stacks->count; i++)
         for (size_t k = 0; k < schema->stacks->stacks[i]->key_count; k++) {
             const struct stack_key *key = &schema->stacks->stacks[i]->keys[k];
-            if ((key->is_required || key->required_when) && strcmp(key->schema.name, name) == 0)
+            if (strcmp(key->schema.name, name) == 0 && has(key))
                 return key;
         }
     return NULL;
 }
 
 static void add_default(const struct schema *schema, struct buf *buf, const struct schema_key *key) {
-    const struct stack_key *needed = find_needed(schema, key->name);
+    const struct stack_key *needed = find_key(schema, key->name, is_needed);
     if (key->fallback)
         buf_printf(buf, "`%s`", key->fallback);
     else if (needed && needed->required_when)
@@ -87,8 +95,11 @@ static void add_default(const struct schema *schema, struct buf *buf, const stru
 }
 
 static void add_row(const struct schema *schema, struct buf *buf, const struct schema_key *key) {
+    const struct stack_key *related = find_key(schema, key->name, is_related);
     buf_printf(buf, "| `%s` | ", key->name);
     add_type(buf, key);
+    if (related)
+        buf_printf(buf, ", at least `%s`", related->at_least);
     buf_add_str(buf, " | ");
     add_default(schema, buf, key);
     buf_add_str(buf, " | ");

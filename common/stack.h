@@ -22,6 +22,7 @@ struct stack_key {
     struct schema_key schema; // all texts are owned by the stack
     bool is_required; // when the stack is enabled
     char *required_when; // key that makes this one required, too, while it is true or set; NULL = none
+    char *at_least; // of an integer: "KEY + 2*KEY", what it must not be below; NULL = none
     char *pattern; // POSIX extended regular expression over the whole value; NULL = none
 };
 

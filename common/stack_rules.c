@@ -3,6 +3,7 @@
 // schema_check() reports), so they read a value only if it is valid.
 #include "common/stack_rules.h"
 #include "common/schema_types.h"
+#include <inttypes.h>
 #include <regex.h>
 #include <string.h>
 
@@ -38,6 +39,59 @@ static void check_required(const struct stack_set *set, const struct stack *stac
         bool is_bool = schema_find(&set->schema, cause)->type == SCHEMA_BOOL;
         unsigned line = line_of(stack, config, config_find(config, name) ? name : cause);
         config_problem_add(problems, line, "%s: needed because %s%s", name, cause, is_bool ? "=true" : " is set");
+    }
+}
+
+bool stack_next_term(const char **cursor, struct stack_term *ret_term) {
+    size_t size;
+    const char *item = schema_next_item(cursor, "+", &size);
+    if (!item)
+        return false;
+    const char *star = memchr(item, '*', size), *key = star ? star + 1 : item;
+    size_t key_size = size - (size_t)(key - item);
+    cleanup_free char *factor = star ? str_printf("%.*s", (int)(star - item), item) : str_dup("1");
+    *ret_term = (struct stack_term){0};
+    if (schema_parse_number(factor, false, &ret_term->factor) && key_size < sizeof(ret_term->key))
+        memcpy(ret_term->key, key, key_size);
+    return true;
+}
+
+static bool integer_of(const struct schema *schema, const struct config *config, const char *name, int64_t *ret_integer) {
+    const struct schema_key *key = schema_find(schema, name);
+    const char *text = key && key->type == SCHEMA_INTEGER ? schema_text(schema, config, name) : NULL;
+    return text && schema_types[SCHEMA_INTEGER].is_valid(key, text) && schema_parse_number(text, false, ret_integer);
+}
+
+bool stack_sum(const struct schema *schema, const struct config *config, const char *terms, int64_t *ret_sum) {
+    struct stack_term term;
+    int64_t value, sum = 0;
+    for (const char *cursor = terms; stack_next_term(&cursor, &term);)
+        if (!integer_of(schema, config, term.key, &value) || __builtin_mul_overflow(value, term.factor, &value) ||
+            __builtin_add_overflow(sum, value, &sum))
+            return false;
+    *ret_sum = sum;
+    return true;
+}
+
+// The line of the key, or, when that has its default, of the first of the others that has not.
+static unsigned line_of_relation(const struct stack *stack, const struct config *config, const struct stack_key *key) {
+    struct stack_term term;
+    const char *name = key->schema.name;
+    for (const char *cursor = key->at_least; !config_find(config, name) && stack_next_term(&cursor, &term);)
+        if (config_find(config, term.key))
+            return line_of(stack, config, term.key);
+    return line_of(stack, config, name);
+}
+
+static void check_at_least(const struct stack_set *set, const struct stack *stack, const struct config *config,
+                           struct config_problems *problems) {
+    for (size_t i = 0; i < stack->key_count; i++) {
+        const struct stack_key *key = &stack->keys[i];
+        int64_t value, least;
+        if (key->at_least && integer_of(&set->schema, config, key->schema.name, &value) &&
+            stack_sum(&set->schema, config, key->at_least, &least) && value < least)
+            config_problem_add(problems, line_of_relation(stack, config, key), "%s: must be at least %s, which is %" PRId64,
+                               key->schema.name, key->at_least, least);
     }
 }
 
@@ -98,6 +152,7 @@ static void rule_needs(const struct schema *schema, const struct config *config,
     for (size_t i = 0; i < set->count; i++)
         if (stack_is_enabled(set, set->stacks[i], config)) {
             check_required(set, set->stacks[i], config, problems);
+            check_at_least(set, set->stacks[i], config, problems);
             check_requires(set, set->stacks[i], config, problems);
             check_conflicts(set, set->stacks[i], config, problems);
         }

@@ -90,6 +90,7 @@ static const struct stack_member key_members[] = {
     NAMED("default", TEXT, stack_key, schema.fallback, OPTIONAL),
     NAMED("min", INT64, stack_key, schema.min, OPTIONAL),
     NAMED("max", INT64, stack_key, schema.max, OPTIONAL),
+    MEMBER(TEXT, stack_key, at_least, OPTIONAL),
     NAMED("choices", WORDS, stack_key, schema.choices, OPTIONAL),
     MEMBER(TEXT, stack_key, pattern, OPTIONAL),
     NAMED("help", TEXT, stack_key, schema.help, REQUIRED),

@@ -64,6 +64,9 @@ static void keys_that_go_together(void **state) {
         const char *text, *says;
     } cases[] = {
         {"KVM_BRIDGE_INTERFACE=eth0\nKVM_ENABLED=true\n", ":1: KVM_BRIDGE: needed because KVM_BRIDGE_INTERFACE is set\n"},
+        {"ETCD_HEARTBEAT_MS=501\nETCD_ENABLED=true\n", ":1: ETCD_ELECTION_MS: must be at least 5*ETCD_HEARTBEAT_MS, which is 2505\n"},
+        {"PATRONI_ENABLED=true\nPATRONI_LOOP_WAIT=5\nPATRONI_TTL=24\n",
+         ":3: PATRONI_TTL: must be at least PATRONI_LOOP_WAIT + 2*PATRONI_RETRY_TIMEOUT, which is 25\n"},
         {"PATRONI_ENABLED=true\nPATRONI_VIP=192.0.2.9/24\n", ":2: PATRONI_VIP_INTERFACE: needed because PATRONI_VIP is set\n"},
     };
     struct scratch *scratch = *state;

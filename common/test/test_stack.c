@@ -40,6 +40,7 @@ static void every_member_arrives(void **state) {
     assert_string_equal(stack.keys[1].pattern, "[a-z]+[0-9]*");
     assert_true(stack.keys[1].is_required);
     assert_false(stack.keys[2].is_required);
+    assert_string_equal(stack.keys[2].at_least, "2*SSH_PORT + HEALTH_TIMEOUT");
     assert_string_equal(stack.keys[3].required_when, "HOSTNAME");
     assert_string_equal(stack.keys[2].schema.fallback, "2379");
     assert_string_equal(stack.keys[4].schema.choices, "none basic");
@@ -151,6 +152,8 @@ static void bounds(void **state) {
     assert_contains(err.text, "summary: longer than 4096 bytes");
 }
 
+#define SUM "\"2*SSH_PORT + HEALTH_TIMEOUT\""
+
 static void verified(void **state) {
     static const struct edit edits[] = {
         {"\"etcd\"", "\"Etcd\"", "name: expected a name"},
@@ -181,6 +184,18 @@ static void verified(void **state) {
         {"\"required_when\": \"HOSTNAME\"", "\"required_when\": \"ETCD_PEERS\"", "keys[2].required_when: expected another key"},
         {"\"type\": \"secret-file\"", "\"type\": \"secret-file\", \"default\": \"/webops/secrets/a.secret\"",
          "a secret-file has no default"},
+        {SUM, "\"\"", "keys[1].at_least: expected a sum such as \"KEY + 2*KEY\""},
+        {SUM, "\"2*\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"x*SSH_PORT\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"0*SSH_PORT\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"1001*SSH_PORT\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"SSH_PORT +\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"SSH_PORT + 7\"", "keys[1].at_least: there is no other integer key 7"},
+        {SUM, "\"SSH_PORTS\"", "keys[1].at_least: there is no other integer key SSH_PORTS"},
+        {SUM, "\"ETCD_NAME\"", "keys[1].at_least: there is no other integer key ETCD_NAME"},
+        {SUM, "\"ETCD_CLIENT_PORT\"", "keys[1].at_least: there is no other integer key ETCD_CLIENT_PORT"},
+        {SUM, "\"110*SSH_PORT\"", "keys[1].at_least: the default of ETCD_CLIENT_PORT is below it"},
+        {"\"required\": true", "\"at_least\": \"SSH_PORT\"", "keys[0].at_least: only for an integer"},
         {"\"[a-z]+[0-9]*\"", "\"[a-z\"", "keys[0]: ETCD_NAME: pattern is no extended regular expression"},
         {"\"default\": \"64M\"", "\"default\": \"64M\", \"pattern\": \"[0-9]+\"", "keys[5]: ETCD_CACHE: default does not match pattern"},
         {"\"A port.\"", "\"A port\"", "keys[1]: ETCD_CLIENT_PORT: help ends with a full stop"},

@@ -26,6 +26,13 @@ static const char base[] = HEAD("base", "BASE") ", \"keys\": [" PORT_KEY("BASE_P
                        " \"ports\": [{\"port\": \"BASE_PORT\", \"from\": \"any\"}],"
                        " \"sysctls\": [{\"name\": \"vm.overcommit_memory\", \"value\": 2}]}";
 
+static const char sums[] = HEAD(
+    "sums",
+    "SUMS") ", \"keys\": ["
+            "{\"name\": \"SUMS_ALL\", \"type\": \"integer\", \"default\": \"30\", \"at_least\": \"SUMS_A + 2*SUMS_B\", \"help\": \"A.\"}, "
+            "{\"name\": \"SUMS_A\", \"type\": \"integer\", \"default\": \"10\", \"help\": \"A.\"}, "
+            "{\"name\": \"SUMS_B\", \"type\": \"integer\", \"default\": \"10\", \"help\": \"A.\"}]}";
+
 static int make(const char *const *jsons, struct stack_set *ret_set, struct err *err) {
     struct stack **stacks = mem_array(8, sizeof(*stacks));
     size_t count = 0;
@@ -93,6 +100,29 @@ static void test_rules(void **state) {
     struct err err = {0};
     (void)state;
     assert_int_equal(make((const char *const[]){alone, base, store, twin, NULL}, &set, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_free char *problems = problems_of(&set, cases[i].config);
+        assert_string_equal(problems, cases[i].problems);
+    }
+}
+
+static void test_sums(void **state) {
+    static const struct {
+        const char *config, *problems;
+    } cases[] = {
+        {"SUMS_ENABLED=true\n", ""},
+        {"SUMS_ENABLED=true\nSUMS_ALL=29\n", "2: SUMS_ALL: must be at least SUMS_A + 2*SUMS_B, which is 30\n"},
+        {"SUMS_ENABLED=true\nSUMS_ALL=29\nSUMS_A=9\n", ""},
+        {"SUMS_ENABLED=true\nSUMS_B=11\n", "2: SUMS_ALL: must be at least SUMS_A + 2*SUMS_B, which is 32\n"},
+        {"SUMS_ENABLED=true\nSUMS_B=x\n", "2: SUMS_B: expected a whole number\n"},
+        {"SUMS_ALL=1\n", ""},
+    };
+    cleanup_stack_set struct stack_set set = {0};
+    struct err err = {0};
+    size_t index;
+    (void)state;
+    assert_int_equal(make((const char *const[]){sums, NULL}, &set, &err), 0);
+    assert_int_equal(stack_set_verify(&set, &index, &err), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *problems = problems_of(&set, cases[i].config);
         assert_string_equal(problems, cases[i].problems);
@@ -259,6 +289,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_sums),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_shared_key),
         cmocka_unit_test(test_shared_port),
