@@ -67,7 +67,7 @@ struct stack_check { // texts may hold {{…}} as templates of format word
     char *name;
     enum stack_check_kind kind;
     char *unit; // unit: must be active
-    char *address; // tcp: "127.0.0.1:2379"
+    char *address; // tcp: "127.0.0.1:2379"; a loopback address only
     char *url; // http: plain http to a loopback address only
     unsigned expect; // http status; 0 = 200
     struct stack_list command; // exit status 0; absolute program

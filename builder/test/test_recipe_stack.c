@@ -87,6 +87,8 @@ static const struct edit {
     {"path: /etc/web.conf", "path: /srv/web.conf", "stack.yaml:15: files[0].path: expected a path below /etc or /run"},
     {"    from: local", "    from: WEB_MODE", "stack.yaml:19: ports[1].from: expected any, local, or a key"},
     {"  - port: 9000", "  - port: 0", "stack.yaml:18: ports[1].port: expected a port"},
+    {"kind: http, url: \"http://127.0.0.1:{{word WEB_PORT}}/\", expect: 204", "kind: tcp, address: \"192.0.2.1:80\"",
+     "stack.yaml:25: health[0].address: expected an address of this machine"},
     {"{{word WEB_PORT}}", "{{word WEB}}", "stack.yaml:25: health[0].url"},
     // templates
     {"template: web.conf", "template: web.cnf", "stack.yaml:15: files[0].template: there is no "},

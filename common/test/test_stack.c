@@ -238,7 +238,13 @@ static void verified(void **state) {
         {"\"name\": \"client\"", "\"name\": \"a/b\"", "health[1].name: expected a name"},
         {"\"unit\": \"etcd.service\"},{\"name\": \"client\"", "\"url\": \"x\"},{\"name\": \"client\"",
          "health[0].url: not for this kind of check"},
-        {"\"address\": \"127.0.0.1:{{word ETCD_CLIENT_PORT}}\"", "\"address\": \"here\"", "health[1].address: expected ADDRESS:PORT"},
+        {"\"address\": \"127.0.0.1:{{word ETCD_CLIENT_PORT}}\"", "\"address\": \"here\"",
+         "health[1].address: expected an address of this machine"},
+        {"\"127.0.0.1:{{", "\"192.0.2.1:{{", "health[1].address: expected an address of this machine"},
+        {"\"127.0.0.1:{{", "\"127.0.0.10:{{", "health[1].address: expected an address of this machine"},
+        {"\"127.0.0.1:{{", "\"{{word ETCD_NAME}}:{{", "health[1].address: expected an address of this machine"},
+        {"127.0.0.1:{{word ETCD_CLIENT_PORT}}", "127.0.0.1:", "health[1].address: expected an address of this machine"},
+        {"127.0.0.1:{{word ETCD_CLIENT_PORT}}", "[::1]", "health[1].address: expected an address of this machine"},
         {"{{word ETCD_CLIENT_PORT}}", "{{word ETCD_CLIENTPORT}}", "health[1].address:1: ETCD_CLIENTPORT"},
         {"{{word ETCD_CLIENT_PORT}}", "{{secret ETCD_CA_FILE}}", "health[1].address: a secret has no place in it"},
         {"http://127.0.0.1:2381", "http://192.0.2.1:2381", "health[2].url: expected an http address of this machine"},
@@ -267,6 +273,19 @@ static void verified(void **state) {
     }
 }
 
+static void loopback_addresses(void **state) {
+    static const char *const places[] = {"127.0.0.1:80", "[::1]:80", "localhost:{{word ETCD_CLIENT_PORT}}"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        cleanup_free char *text = edited(STACK_SEED_ETCD, "127.0.0.1:{{word ETCD_CLIENT_PORT}}", places[i]);
+        cleanup(stack_done) struct stack stack = {0};
+        struct err err = {0};
+        stack_seed(text, &stack);
+        if (stack_verify(&stack, &schema_base, &err) < 0)
+            fail_msg("%s: %s", places[i], err.text);
+    }
+}
+
 static void words(void **state) {
     (void)state;
     assert_int_equal(stack_protocol_find("udp"), STACK_UDP);
@@ -281,8 +300,8 @@ static void words(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(every_member_arrives),
-                                       cmocka_unit_test(bad_json),   cmocka_unit_test(bounds),
-                                       cmocka_unit_test(verified),   cmocka_unit_test(words)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip), cmocka_unit_test(every_member_arrives), cmocka_unit_test(bad_json), cmocka_unit_test(bounds),
+        cmocka_unit_test(verified),   cmocka_unit_test(loopback_addresses),   cmocka_unit_test(words)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
