@@ -152,4 +152,7 @@ bool stack_holds(const struct stack_set *set, const char *when, const struct con
 bool stack_needs(const struct stack_set *set, const struct stack *stack, const struct stack *other, const struct config *config)
     nonnull(1, 2, 3, 4);
 
+// Whether one of the two says that it does not go with the other.
+bool stack_conflicts(const struct stack *stack, const struct stack *other) nonnull(1, 2);
+
 #define cleanup_stack_set cleanup(stack_set_done)

@@ -130,6 +130,10 @@ static bool conflicts_with(const struct stack *stack, const char *key) {
     return false;
 }
 
+bool stack_conflicts(const struct stack *stack, const struct stack *other) {
+    return conflicts_with(stack, other->enable) || conflicts_with(other, stack->enable);
+}
+
 // Whether an enabled stack before this one has the same conflict the other way round, and has said so.
 static bool is_known_conflict(const struct stack_set *set, const struct stack *stack, const char *key, const struct config *config) {
     for (size_t i = 0; set->stacks[i] != stack; i++)
