@@ -182,17 +182,30 @@ static void become_running(struct run_state *run, struct job *job) {
         finish(run, job, STACK_RUNNING, "");
 }
 
+// A check often knows only that there was no answer; why is in what the stack's first unit said last. Not twice: a unit's check says it.
+static void fail_check(struct run_state *run, struct job *job, const struct health_result *failed) {
+    const struct stack *stack = job->task->stack;
+    const char *unit = stack->unit_count > 0 ? stack->units[0].unit : NULL;
+    cleanup_buf struct buf lines = {0};
+    struct err err;
+    if (unit)
+        systemd_last_lines(unit, &lines);
+    if (lines.size && !strstr(failed->why.text, buf_str(&lines)))
+        err_set(&err, -ETIMEDOUT, "%s: %s; %s: %s", failed->name, failed->why.text, unit, buf_str(&lines));
+    else
+        err_set(&err, -ETIMEDOUT, "%s: %s", failed->name, failed->why.text);
+    fail(run, job, &err);
+}
+
 static void advance_checks(struct run_state *run, struct job *job) {
     const struct health_context context = {.root_fd = run->runner->root_fd};
     cleanup_health struct health health = {0};
-    struct err err;
     if (job->checks.count > 0)
         health_run(job->checks.items, &context, 0, &health);
     if (!health.failed) {
         become_running(run, job);
     } else if (clock_ms() >= job->deadline) {
-        err_set(&err, -ETIMEDOUT, "%s: %s", health.failed->name, health.failed->why.text);
-        fail(run, job, &err);
+        fail_check(run, job, health.failed);
     }
 }
 

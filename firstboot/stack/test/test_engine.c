@@ -135,9 +135,23 @@ static void a_check_that_fails_is_named(void **state) {
     assert_int_equal(install_all(&root), EXIT_PERMANENT);
     cleanup_free char *why = machine_why(&root, "store"), *log = machine_log(&root);
     assert_non_null(strstr(why, "store/quorum: /usr/bin/storectl failed"));
-    assert_non_null(strstr(why, "told to fail"));
+    assert_non_null(strstr(why, "told to fail; store.service: first line | last words"));
     assert_null(strstr(log, "store-join"));
     assert_non_null(strstr(log, "--property=User=sshd -- /usr/bin/storectl --port=2379"));
+}
+
+// The check of a unit tells its last lines already.
+static void what_a_unit_said_is_told_once(void **state) {
+    static const char solo[] = "{\"format\": 1, \"name\": \"solo\", \"summary\": \"alone\", \"enable\": \"SOLO_ENABLED\","
+                               " \"start_timeout\": 1, \"units\": [{\"unit\": \"solo.service\"}],"
+                               " \"health\": [{\"name\": \"other\", \"kind\": \"unit\", \"unit\": \"other.service\"}]}";
+    (void)state;
+    cleanup_root struct support_root root = machine_make("SOLO_ENABLED=true\n");
+    support_write(&root, STACK_DIR "/solo.json", solo);
+    support_write(&root, "fake/state/other.service", "failed\n");
+    assert_int_equal(install_all(&root), EXIT_PERMANENT);
+    cleanup_free char *why = machine_why(&root, "solo");
+    assert_int_equal(count_of(why, "first line | last words"), 1);
 }
 
 static void a_unit_that_hangs_ends_with_its_time(void **state) {
@@ -432,6 +446,7 @@ int main(void) {
         cmocka_unit_test(a_changed_file_restarts_its_stack),
         cmocka_unit_test(a_failing_stack_stops_only_those_that_need_it),
         cmocka_unit_test(a_check_that_fails_is_named),
+        cmocka_unit_test(what_a_unit_said_is_told_once),
         cmocka_unit_test(a_unit_that_hangs_ends_with_its_time),
         cmocka_unit_test(a_boot_never_fails_its_unit),
         cmocka_unit_test(what_is_disabled_stops_with_its_files_in_place),
