@@ -66,9 +66,8 @@ static int renew(const char *dir, const struct secrets_options *options) {
     int r = cluster_renew(dir, (int64_t)time(NULL) - BACKDATE_DAYS * CLUSTER_DAY, options->days + BACKDATE_DAYS, &names, &err);
     if (r < 0)
         return verb_failed(r, &err);
-    printf("new certificates for %s.\nOne node after another: copy its secrets/ to /webops/secrets, run webops apply, wait until webops "
-           "health "
-           "passes.\n",
+    printf("new certificates for %s.\n"
+           "One node after another: copy its secrets/ to /webops/secrets, run webops install, wait until webops health passes.\n",
            names);
     return EXIT_OK;
 }

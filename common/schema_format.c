@@ -19,7 +19,8 @@ static const char intro[] =
     "  none, a missing line the default.\n"
     "* Sizes take `K`, `M`, `G`, `T` (powers of 1024).\n"
     "* `#` in a key stands for one digit: `NET0_INTERFACE`, `NET1_INTERFACE`, …\n"
-    "* A stack's keys exist on machines whose image has that stack. Those with \"needed\" for a default must be set where it is enabled.\n"
+    "* A stack's keys exist on machines whose image has that stack. Those with \"needed\" for a default must be set where it is enabled;\n"
+    "  \"needed with\" another key: where that one is `true` or set.\n"
     "* A secret is never a value. A key that ends in `_FILE` names a file `/webops/secrets/<name>.secret` of at most 64 KiB, mode 0600;\n"
     "  when the configuration comes from elsewhere, the file is taken from there.\n\n"
     "## Where it is found\n\n"
@@ -64,22 +65,43 @@ static void add_type(struct buf *buf, const struct schema_key *key) {
     buf_printf(buf, ", %s … %s", min, max);
 }
 
-static bool is_needed(const struct schema *schema, const char *name) {
+static bool is_needed(const struct stack_key *key) {
+    return key->is_required || key->required_when;
+}
+
+static bool is_related(const struct stack_key *key) {
+    return key->at_least;
+}
+
+// The key as the first stack has it of which `has` is true; NULL when there is none.
+static const struct stack_key *find_key(const struct schema *schema, const char *name, bool (*has)(const struct stack_key *key)) {
     for (size_t i = 0; schema->stacks && i < schema->stacks->count; i++)
-        for (size_t k = 0; k < schema->stacks->stacks[i]->key_count; k++)
-            if (schema->stacks->stacks[i]->keys[k].is_required && strcmp(schema->stacks->stacks[i]->keys[k].schema.name, name) == 0)
-                return true;
-    return false;
+        for (size_t k = 0; k < schema->stacks->stacks[i]->key_count; k++) {
+            const struct stack_key *key = &schema->stacks->stacks[i]->keys[k];
+            if (strcmp(key->schema.name, name) == 0 && has(key))
+                return key;
+        }
+    return NULL;
+}
+
+static void add_default(const struct schema *schema, struct buf *buf, const struct schema_key *key) {
+    const struct stack_key *needed = find_key(schema, key->name, is_needed);
+    if (key->fallback)
+        buf_printf(buf, "`%s`", key->fallback);
+    else if (needed && needed->required_when)
+        buf_printf(buf, "needed with `%s`", needed->required_when);
+    else if (needed)
+        buf_add_str(buf, "needed");
 }
 
 static void add_row(const struct schema *schema, struct buf *buf, const struct schema_key *key) {
+    const struct stack_key *related = find_key(schema, key->name, is_related);
     buf_printf(buf, "| `%s` | ", key->name);
     add_type(buf, key);
+    if (related)
+        buf_printf(buf, ", at least `%s`", related->at_least);
     buf_add_str(buf, " | ");
-    if (key->fallback)
-        buf_printf(buf, "`%s`", key->fallback);
-    else if (is_needed(schema, key->name))
-        buf_add_str(buf, "needed");
+    add_default(schema, buf, key);
     buf_add_str(buf, " | ");
     add_cell(buf, key->help);
     buf_add_str(buf, " |\n");

@@ -21,6 +21,8 @@ struct stack_list { // of texts
 struct stack_key {
     struct schema_key schema; // all texts are owned by the stack
     bool is_required; // when the stack is enabled
+    char *required_when; // key that makes this one required, too, while it is true or set; NULL = none
+    char *at_least; // of an integer: "KEY + 2*KEY", what it must not be below; NULL = none
     char *pattern; // POSIX extended regular expression over the whole value; NULL = none
 };
 
@@ -65,7 +67,7 @@ struct stack_check { // texts may hold {{…}} as templates of format word
     char *name;
     enum stack_check_kind kind;
     char *unit; // unit: must be active
-    char *address; // tcp: "127.0.0.1:2379"
+    char *address; // tcp: "127.0.0.1:2379"; a loopback address only
     char *url; // http: plain http to a loopback address only
     unsigned expect; // http status; 0 = 200
     struct stack_list command; // exit status 0; absolute program
@@ -149,5 +151,8 @@ bool stack_holds(const struct stack_set *set, const char *when, const struct con
 // Whether `stack` needs `other` under this configuration: one of its requirements is met by other's enable key.
 bool stack_needs(const struct stack_set *set, const struct stack *stack, const struct stack *other, const struct config *config)
     nonnull(1, 2, 3, 4);
+
+// Whether one of the two says that it does not go with the other.
+bool stack_conflicts(const struct stack *stack, const struct stack *other) nonnull(1, 2);
 
 #define cleanup_stack_set cleanup(stack_set_done)

@@ -3,6 +3,7 @@
 // schema_check() reports), so they read a value only if it is valid.
 #include "common/stack_rules.h"
 #include "common/schema_types.h"
+#include <inttypes.h>
 #include <regex.h>
 #include <string.h>
 
@@ -12,15 +13,85 @@ static unsigned line_of(const struct stack *stack, const struct config *config, 
     return entry ? entry->line : 0;
 }
 
+// Not so when it stands in the file with a value that is wrong anyway.
+static bool is_missing(const struct stack_set *set, const struct stack_key *key, const struct config *config) {
+    const char *name = key->schema.name;
+    const struct config_entry *entry = config_find(config, name);
+    if (stack_holds(set, name, config))
+        return false;
+    return entry ? !*entry->value && schema_types[key->schema.type].may_be_empty : !config_mentions(config, name);
+}
+
+// The key because of which this one has to be set; NULL when it need not be.
+static const char *needed_by(const struct stack_set *set, const struct stack *stack, const struct stack_key *key,
+                             const struct config *config) {
+    if (key->is_required)
+        return stack->enable;
+    return key->required_when && stack_holds(set, key->required_when, config) ? key->required_when : NULL;
+}
+
 static void check_required(const struct stack_set *set, const struct stack *stack, const struct config *config,
                            struct config_problems *problems) {
     for (size_t i = 0; i < stack->key_count; i++) {
-        const char *name = stack->keys[i].schema.name;
-        if (!stack->keys[i].is_required || stack_holds(set, name, config))
+        const char *name = stack->keys[i].schema.name, *cause = needed_by(set, stack, &stack->keys[i], config);
+        if (!cause || !is_missing(set, &stack->keys[i], config))
             continue;
-        const struct config_entry *entry = config_find(config, name);
-        if (entry ? !*entry->value && schema_types[stack->keys[i].schema.type].may_be_empty : !config_mentions(config, name))
-            config_problem_add(problems, line_of(stack, config, name), "%s: needed because %s=true", name, stack->enable);
+        bool is_bool = schema_find(&set->schema, cause)->type == SCHEMA_BOOL;
+        unsigned line = line_of(stack, config, config_find(config, name) ? name : cause);
+        config_problem_add(problems, line, "%s: needed because %s%s", name, cause, is_bool ? "=true" : " is set");
+    }
+}
+
+bool stack_next_term(const char **cursor, struct stack_term *ret_term) {
+    size_t size;
+    const char *item = schema_next_item(cursor, "+", &size);
+    if (!item)
+        return false;
+    const char *star = memchr(item, '*', size), *key = star ? star + 1 : item;
+    size_t key_size = size - (size_t)(key - item);
+    cleanup_free char *factor = star ? str_printf("%.*s", (int)(star - item), item) : str_dup("1");
+    *ret_term = (struct stack_term){0};
+    if (schema_parse_number(factor, false, &ret_term->factor) && key_size < sizeof(ret_term->key))
+        memcpy(ret_term->key, key, key_size);
+    return true;
+}
+
+static bool integer_of(const struct schema *schema, const struct config *config, const char *name, int64_t *ret_integer) {
+    const struct schema_key *key = schema_find(schema, name);
+    const char *text = key && key->type == SCHEMA_INTEGER ? schema_text(schema, config, name) : NULL;
+    return text && schema_types[SCHEMA_INTEGER].is_valid(key, text) && schema_parse_number(text, false, ret_integer);
+}
+
+bool stack_sum(const struct schema *schema, const struct config *config, const char *terms, int64_t *ret_sum) {
+    struct stack_term term;
+    int64_t value, sum = 0;
+    for (const char *cursor = terms; stack_next_term(&cursor, &term);)
+        if (!integer_of(schema, config, term.key, &value) || __builtin_mul_overflow(value, term.factor, &value) ||
+            __builtin_add_overflow(sum, value, &sum))
+            return false;
+    *ret_sum = sum;
+    return true;
+}
+
+// The line of the key, or, when that has its default, of the first of the others that has not.
+static unsigned line_of_relation(const struct stack *stack, const struct config *config, const struct stack_key *key) {
+    struct stack_term term;
+    const char *name = key->schema.name;
+    for (const char *cursor = key->at_least; !config_find(config, name) && stack_next_term(&cursor, &term);)
+        if (config_find(config, term.key))
+            return line_of(stack, config, term.key);
+    return line_of(stack, config, name);
+}
+
+static void check_at_least(const struct stack_set *set, const struct stack *stack, const struct config *config,
+                           struct config_problems *problems) {
+    for (size_t i = 0; i < stack->key_count; i++) {
+        const struct stack_key *key = &stack->keys[i];
+        int64_t value, least;
+        if (key->at_least && integer_of(&set->schema, config, key->schema.name, &value) &&
+            stack_sum(&set->schema, config, key->at_least, &least) && value < least)
+            config_problem_add(problems, line_of_relation(stack, config, key), "%s: must be at least %s, which is %" PRId64,
+                               key->schema.name, key->at_least, least);
     }
 }
 
@@ -59,6 +130,10 @@ static bool conflicts_with(const struct stack *stack, const char *key) {
     return false;
 }
 
+bool stack_conflicts(const struct stack *stack, const struct stack *other) {
+    return conflicts_with(stack, other->enable) || conflicts_with(other, stack->enable);
+}
+
 // Whether an enabled stack before this one has the same conflict the other way round, and has said so.
 static bool is_known_conflict(const struct stack_set *set, const struct stack *stack, const char *key, const struct config *config) {
     for (size_t i = 0; set->stacks[i] != stack; i++)
@@ -81,6 +156,7 @@ static void rule_needs(const struct schema *schema, const struct config *config,
     for (size_t i = 0; i < set->count; i++)
         if (stack_is_enabled(set, set->stacks[i], config)) {
             check_required(set, set->stacks[i], config, problems);
+            check_at_least(set, set->stacks[i], config, problems);
             check_requires(set, set->stacks[i], config, problems);
             check_conflicts(set, set->stacks[i], config, problems);
         }

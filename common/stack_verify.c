@@ -5,6 +5,7 @@
 #include "common/stack_rules.h"
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <regex.h>
 #include <stdarg.h>
 #include <string.h>
@@ -97,8 +98,10 @@ static const char *pattern_problem(const struct stack_key *key) {
 static const char *default_problem(const struct stack_key *key) {
     const char *fallback = key->schema.fallback;
     const struct schema_type_info *type = &schema_types[key->schema.type];
-    if (key->is_required && (fallback || strchr(key->schema.name, '#') || key->schema.type == SCHEMA_BOOL))
+    if ((key->is_required || key->required_when) && (fallback || strchr(key->schema.name, '#') || key->schema.type == SCHEMA_BOOL))
         return "required goes with neither a default, nor a '#' in the name, nor the type bool";
+    if (key->is_required && key->required_when)
+        return "required is always, so required_when says nothing";
     if (fallback && key->schema.type == SCHEMA_SECRET_FILE)
         return "a secret-file has no default";
     if (fallback && !(*fallback ? type->is_valid(&key->schema, fallback) : type->may_be_empty))
@@ -114,6 +117,59 @@ static const char *key_problem(const struct stack_key *key) {
                       ?: default_problem(key) ?: pattern_problem(key) ?: ends_with(key->schema.help, ".") ? NULL : "help ends with a full stop";
 }
 
+static int verify_required_when(const struct stack_verify *verify, size_t index) {
+    const struct stack_key *key = &verify->stack->keys[index];
+    const char *other = key->required_when;
+    if (!other)
+        return 0;
+    if (!is_key_name(other) || !stack_verify_find(verify, other))
+        return stack_complain(verify, "keys[%zu].required_when: there is no key %s", stack_key_index(verify->stack, index), other);
+    if (strcmp(other, key->schema.name) == 0)
+        return stack_complain(verify, "keys[%zu].required_when: expected another key", stack_key_index(verify->stack, index));
+    return 0;
+}
+
+static bool is_integer_key(const struct stack_verify *verify, const char *name) {
+    const struct schema_key *key = is_key_name(name) ? stack_verify_find(verify, name) : NULL;
+    return key && key->type == SCHEMA_INTEGER;
+}
+
+// "KEY + 2*KEY", of integers. Written back and compared, so that nothing in it is overlooked.
+static int verify_terms(const struct stack_verify *verify, size_t index, const char *name, const char *terms) {
+    struct stack_term term;
+    cleanup_buf struct buf again = {0};
+    bool is_bad = false;
+    for (const char *cursor = terms; stack_next_term(&cursor, &term);) {
+        if (*term.key && (!is_integer_key(verify, term.key) || strcmp(term.key, name) == 0))
+            return stack_complain(verify, "keys[%zu].at_least: there is no other integer key %s", index, term.key);
+        is_bad = is_bad || !*term.key || term.factor < 1 || term.factor > STACK_MAX_FACTOR;
+        buf_add_str(&again, again.size ? " + " : "");
+        if (term.factor != 1)
+            buf_printf(&again, "%" PRId64 "*", term.factor);
+        buf_add_str(&again, term.key);
+    }
+    if (is_bad || !again.size || strcmp(buf_str(&again), terms) != 0)
+        return stack_complain(verify, "keys[%zu].at_least: expected a sum such as \"KEY + 2*KEY\"", index);
+    return 0;
+}
+
+static int verify_at_least(const struct stack_verify *verify, size_t index) {
+    const struct config defaults = {0};
+    const struct stack_key *key = &verify->stack->keys[index];
+    const char *name = key->schema.name;
+    int64_t value, least;
+    size_t shown = stack_key_index(verify->stack, index);
+    if (!key->at_least)
+        return 0;
+    if (!is_integer_key(verify, name))
+        return stack_complain(verify, "keys[%zu].at_least: only for an integer", shown);
+    int r = verify_terms(verify, shown, name, key->at_least);
+    if (r >= 0 && stack_sum(verify->schema, &defaults, name, &value) && stack_sum(verify->schema, &defaults, key->at_least, &least) &&
+        value < least)
+        return stack_complain(verify, "keys[%zu].at_least: the default of %s is below it", shown, name);
+    return r;
+}
+
 static int verify_keys(const struct stack_verify *verify) {
     const struct stack *stack = verify->stack;
     for (size_t i = 0; i < stack->key_count; i++) {
@@ -123,6 +179,11 @@ static int verify_keys(const struct stack_verify *verify) {
         for (size_t j = 0; j < i; j++)
             if (strcmp(stack->keys[j].schema.name, name) == 0)
                 return stack_complain(verify, "keys[%zu]: %s is defined twice", stack_key_index(stack, i), name);
+        int r = verify_required_when(verify, i);
+        if (r >= 0)
+            r = verify_at_least(verify, i);
+        if (r < 0)
+            return r;
     }
     return 0;
 }

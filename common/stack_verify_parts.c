@@ -167,12 +167,24 @@ static int verify_command(const struct stack_verify *verify, const char *list, s
                : stack_complain(verify, "%s[%zu].timeout: at most %d seconds are possible", list, index, STACK_MAX_TIMEOUT);
 }
 
+// What stands behind the name of this machine; NULL when another one is named. Checks run where no other address can be reached.
+static const char *behind_loopback(const char *place) {
+    static const char *const names[] = {"127.0.0.1", "[::1]", "localhost"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (starts_with(place, names[i]))
+            return place + strlen(names[i]);
+    return NULL;
+}
+
+static bool is_loopback_address(const char *address) {
+    const char *rest = behind_loopback(address);
+    return rest && rest[0] == ':' && rest[1];
+}
+
 static bool is_loopback_url(const char *url) {
-    static const char *const starts[] = {"http://127.0.0.1", "http://[::1]", "http://localhost"};
-    for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
-        if (starts_with(url, starts[i]) && (!url[strlen(starts[i])] || strchr(":/", url[strlen(starts[i])])))
-            return true;
-    return false;
+    static const char scheme[] = "http://";
+    const char *rest = starts_with(url, scheme) ? behind_loopback(url + strlen(scheme)) : NULL;
+    return rest && (!*rest || strchr(":/", *rest));
 }
 
 static const char *target_problem(const struct stack_check *check) {
@@ -180,7 +192,9 @@ static const char *target_problem(const struct stack_check *check) {
     case STACK_CHECK_UNIT:
         return check->unit && is_unit(check->unit) ? NULL : "unit: expected the name of a unit";
     case STACK_CHECK_TCP:
-        return check->address && strchr(check->address, ':') ? NULL : "address: expected ADDRESS:PORT";
+        return check->address && is_loopback_address(check->address)
+                   ? NULL
+                   : "address: expected an address of this machine with a port, such as 127.0.0.1:5432";
     case STACK_CHECK_HTTP:
         return check->url && is_loopback_url(check->url) ? NULL
                                                          : "url: expected an http address of this machine, such as http://127.0.0.1:8008/";

@@ -224,7 +224,8 @@ static void test_verb(void **state) {
         {RUN_ARGV("new-cluster", dir, "--name", "demo", "--node", "n1=192.0.2.1"), EXIT_OK, "keep apart:   ca.key", ""},
         {RUN_ARGV("new-cluster", dir, "--name", "demo", "--node", "n1=192.0.2.1"), EXIT_PERMANENT, "", "never overwritten"},
         {RUN_ARGV("renew", dir, "--days", "0"), EXIT_USAGE, "", "1 or more"},
-        {RUN_ARGV("renew", dir), EXIT_OK, "new certificates for n1.", ""},
+        {RUN_ARGV("renew", dir), EXIT_OK,
+         "new certificates for n1.\nOne node after another: copy its secrets/ to /webops/secrets, run webops install, ", ""},
         {RUN_ARGV("renew", dir, "--name", "demo"), EXIT_USAGE, "", "takes --days only"},
         {RUN_ARGV("old-cluster", dir), EXIT_USAGE, "", "expected 'new-cluster DIR'"},
     };

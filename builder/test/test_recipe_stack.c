@@ -82,10 +82,13 @@ static const struct edit {
     {"enable: WEB_ENABLED", "enable: WEB", "stack.yaml:4: enable: expected a key that ends in _ENABLED"},
     {"summary: server of pages", "summary: Serves pages.", "stack.yaml:3: summary: "},
     {"    max: 2G\n", "", "stack.yaml:7: keys[1]: WEB_CACHE: min must not be above max"},
+    {"required: true", "required_when: WEB_MOD", "stack.yaml:13: keys[3].required_when: there is no key WEB_MOD"},
     {"default: safe", "default: slow", "stack.yaml:12: keys[2]: WEB_MODE: default is not valid for the type"},
     {"path: /etc/web.conf", "path: /srv/web.conf", "stack.yaml:15: files[0].path: expected a path below /etc or /run"},
     {"    from: local", "    from: WEB_MODE", "stack.yaml:19: ports[1].from: expected any, local, or a key"},
     {"  - port: 9000", "  - port: 0", "stack.yaml:18: ports[1].port: expected a port"},
+    {"kind: http, url: \"http://127.0.0.1:{{word WEB_PORT}}/\", expect: 204", "kind: tcp, address: \"192.0.2.1:80\"",
+     "stack.yaml:25: health[0].address: expected an address of this machine"},
     {"{{word WEB_PORT}}", "{{word WEB}}", "stack.yaml:25: health[0].url"},
     // templates
     {"template: web.conf", "template: web.cnf", "stack.yaml:15: files[0].template: there is no "},

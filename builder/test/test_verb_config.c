@@ -58,6 +58,28 @@ static void checks(void **state) {
     }
 }
 
+// Relations between keys of the shipped stacks.
+static void keys_that_go_together(void **state) {
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"KVM_BRIDGE_INTERFACE=eth0\nKVM_ENABLED=true\n", ":1: KVM_BRIDGE: needed because KVM_BRIDGE_INTERFACE is set\n"},
+        {"ETCD_HEARTBEAT_MS=501\nETCD_ENABLED=true\n", ":1: ETCD_ELECTION_MS: must be at least 5*ETCD_HEARTBEAT_MS, which is 2505\n"},
+        {"PATRONI_ENABLED=true\nPATRONI_LOOP_WAIT=5\nPATRONI_TTL=24\n",
+         ":3: PATRONI_TTL: must be at least PATRONI_LOOP_WAIT + 2*PATRONI_RETRY_TIMEOUT, which is 25\n"},
+        {"PATRONI_ENABLED=true\nPATRONI_VIP=192.0.2.9/24\n", ":2: PATRONI_VIP_INTERFACE: needed because PATRONI_VIP is set\n"},
+    };
+    struct scratch *scratch = *state;
+    cleanup_free char *path = str_printf("%s/c.env", scratch->path);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {0};
+        cleanup_free char *out = NULL, *said = NULL;
+        assert_int_equal(file_publish(AT_FDCWD, path, cases[i].text, strlen(cases[i].text), 0600, &err), 0);
+        assert_int_equal(config(RUN_ARGV("check", path), &out, &said), EXIT_PERMANENT);
+        assert_contains(out, cases[i].says);
+    }
+}
+
 static void shipped_profiles(void **state) {
     (void)state;
     static const char *const profiles[] = {"profiles/quickstart.yaml", "profiles/minimal.yaml"};
@@ -78,6 +100,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(doc_is_the_committed_file),
         cmocka_unit_test_setup_teardown(checks, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(keys_that_go_together, scratch_setup, scratch_teardown),
         cmocka_unit_test(shipped_profiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

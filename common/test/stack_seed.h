@@ -9,8 +9,9 @@
     " \"start_timeout\": 90, \"keys\": ["                                                                                                  \
     "{\"name\": \"ETCD_NAME\", \"type\": \"name\", \"required\": true, \"pattern\": \"[a-z]+[0-9]*\", \"help\": \"Name of this "           \
     "member.\"},"                                                                                                                          \
-    "{\"name\": \"ETCD_CLIENT_PORT\", \"type\": \"integer\", \"default\": \"2379\", \"min\": 1, \"max\": 65535, \"help\": \"A port.\"},"   \
-    "{\"name\": \"ETCD_PEERS\", \"type\": \"peer-list\", \"help\": \"All members.\"},"                                                     \
+    "{\"name\": \"ETCD_CLIENT_PORT\", \"type\": \"integer\", \"default\": \"2379\", \"min\": 1, \"max\": 65535, \"at_least\": "            \
+    "\"2*SSH_PORT + HEALTH_TIMEOUT\", \"help\": \"A port.\"},"                                                                             \
+    "{\"name\": \"ETCD_PEERS\", \"type\": \"peer-list\", \"required_when\": \"HOSTNAME\", \"help\": \"All members.\"},"                    \
     "{\"name\": \"ETCD_METRICS\", \"type\": \"word\", \"default\": \"basic\", \"choices\": [\"none\", \"basic\"], \"help\": \"How "        \
     "much.\"},"                                                                                                                            \
     "{\"name\": \"ETCD_CA_FILE\", \"type\": \"secret-file\", \"help\": \"A certificate.\"},"                                               \

@@ -40,6 +40,8 @@ static void every_member_arrives(void **state) {
     assert_string_equal(stack.keys[1].pattern, "[a-z]+[0-9]*");
     assert_true(stack.keys[1].is_required);
     assert_false(stack.keys[2].is_required);
+    assert_string_equal(stack.keys[2].at_least, "2*SSH_PORT + HEALTH_TIMEOUT");
+    assert_string_equal(stack.keys[3].required_when, "HOSTNAME");
     assert_string_equal(stack.keys[2].schema.fallback, "2379");
     assert_string_equal(stack.keys[4].schema.choices, "none basic");
     assert_int_equal(stack.keys[6].schema.max, 8LL << 30);
@@ -150,6 +152,8 @@ static void bounds(void **state) {
     assert_contains(err.text, "summary: longer than 4096 bytes");
 }
 
+#define SUM "\"2*SSH_PORT + HEALTH_TIMEOUT\""
+
 static void verified(void **state) {
     static const struct edit edits[] = {
         {"\"etcd\"", "\"Etcd\"", "name: expected a name"},
@@ -173,8 +177,25 @@ static void verified(void **state) {
         {"\"default\": \"basic\"", "\"default\": \"all\"", "keys[3]: ETCD_METRICS: default is not valid for the type"},
         {"\"default\": \"2379\"", "\"default\": \"0\"", "keys[1]: ETCD_CLIENT_PORT: default is not valid"},
         {"\"default\": \"2379\"", "\"required\": true, \"default\": \"2379\"", "required goes with neither a default"},
+        {"\"default\": \"2379\"", "\"required_when\": \"ETCD_NAME\", \"default\": \"2379\"", "required goes with neither a default"},
+        {"\"required\": true", "\"required\": true, \"required_when\": \"HOSTNAME\"", "keys[0]: ETCD_NAME: required is always"},
+        {"\"required_when\": \"HOSTNAME\"", "\"required_when\": \"ETCD_CA\"", "keys[2].required_when: there is no key ETCD_CA"},
+        {"\"required_when\": \"HOSTNAME\"", "\"required_when\": \"\"", "keys[2].required_when: there is no key"},
+        {"\"required_when\": \"HOSTNAME\"", "\"required_when\": \"ETCD_PEERS\"", "keys[2].required_when: expected another key"},
         {"\"type\": \"secret-file\"", "\"type\": \"secret-file\", \"default\": \"/webops/secrets/a.secret\"",
          "a secret-file has no default"},
+        {SUM, "\"\"", "keys[1].at_least: expected a sum such as \"KEY + 2*KEY\""},
+        {SUM, "\"2*\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"x*SSH_PORT\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"0*SSH_PORT\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"1001*SSH_PORT\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"SSH_PORT +\"", "keys[1].at_least: expected a sum"},
+        {SUM, "\"SSH_PORT + 7\"", "keys[1].at_least: there is no other integer key 7"},
+        {SUM, "\"SSH_PORTS\"", "keys[1].at_least: there is no other integer key SSH_PORTS"},
+        {SUM, "\"ETCD_NAME\"", "keys[1].at_least: there is no other integer key ETCD_NAME"},
+        {SUM, "\"ETCD_CLIENT_PORT\"", "keys[1].at_least: there is no other integer key ETCD_CLIENT_PORT"},
+        {SUM, "\"110*SSH_PORT\"", "keys[1].at_least: the default of ETCD_CLIENT_PORT is below it"},
+        {"\"required\": true", "\"at_least\": \"SSH_PORT\"", "keys[0].at_least: only for an integer"},
         {"\"[a-z]+[0-9]*\"", "\"[a-z\"", "keys[0]: ETCD_NAME: pattern is no extended regular expression"},
         {"\"default\": \"64M\"", "\"default\": \"64M\", \"pattern\": \"[0-9]+\"", "keys[5]: ETCD_CACHE: default does not match pattern"},
         {"\"A port.\"", "\"A port\"", "keys[1]: ETCD_CLIENT_PORT: help ends with a full stop"},
@@ -217,7 +238,13 @@ static void verified(void **state) {
         {"\"name\": \"client\"", "\"name\": \"a/b\"", "health[1].name: expected a name"},
         {"\"unit\": \"etcd.service\"},{\"name\": \"client\"", "\"url\": \"x\"},{\"name\": \"client\"",
          "health[0].url: not for this kind of check"},
-        {"\"address\": \"127.0.0.1:{{word ETCD_CLIENT_PORT}}\"", "\"address\": \"here\"", "health[1].address: expected ADDRESS:PORT"},
+        {"\"address\": \"127.0.0.1:{{word ETCD_CLIENT_PORT}}\"", "\"address\": \"here\"",
+         "health[1].address: expected an address of this machine"},
+        {"\"127.0.0.1:{{", "\"192.0.2.1:{{", "health[1].address: expected an address of this machine"},
+        {"\"127.0.0.1:{{", "\"127.0.0.10:{{", "health[1].address: expected an address of this machine"},
+        {"\"127.0.0.1:{{", "\"{{word ETCD_NAME}}:{{", "health[1].address: expected an address of this machine"},
+        {"127.0.0.1:{{word ETCD_CLIENT_PORT}}", "127.0.0.1:", "health[1].address: expected an address of this machine"},
+        {"127.0.0.1:{{word ETCD_CLIENT_PORT}}", "[::1]", "health[1].address: expected an address of this machine"},
         {"{{word ETCD_CLIENT_PORT}}", "{{word ETCD_CLIENTPORT}}", "health[1].address:1: ETCD_CLIENTPORT"},
         {"{{word ETCD_CLIENT_PORT}}", "{{secret ETCD_CA_FILE}}", "health[1].address: a secret has no place in it"},
         {"http://127.0.0.1:2381", "http://192.0.2.1:2381", "health[2].url: expected an http address of this machine"},
@@ -246,6 +273,19 @@ static void verified(void **state) {
     }
 }
 
+static void loopback_addresses(void **state) {
+    static const char *const places[] = {"127.0.0.1:80", "[::1]:80", "localhost:{{word ETCD_CLIENT_PORT}}"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        cleanup_free char *text = edited(STACK_SEED_ETCD, "127.0.0.1:{{word ETCD_CLIENT_PORT}}", places[i]);
+        cleanup(stack_done) struct stack stack = {0};
+        struct err err = {0};
+        stack_seed(text, &stack);
+        if (stack_verify(&stack, &schema_base, &err) < 0)
+            fail_msg("%s: %s", places[i], err.text);
+    }
+}
+
 static void words(void **state) {
     (void)state;
     assert_int_equal(stack_protocol_find("udp"), STACK_UDP);
@@ -260,8 +300,8 @@ static void words(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(every_member_arrives),
-                                       cmocka_unit_test(bad_json),   cmocka_unit_test(bounds),
-                                       cmocka_unit_test(verified),   cmocka_unit_test(words)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip), cmocka_unit_test(every_member_arrives), cmocka_unit_test(bad_json), cmocka_unit_test(bounds),
+        cmocka_unit_test(verified),   cmocka_unit_test(loopback_addresses),   cmocka_unit_test(words)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,9 +11,11 @@
 #define TEXT_KEY(name, more) "{\"name\": \"" name "\", \"type\": \"text\", " more "\"help\": \"T.\"}"
 
 static const char alone[] = HEAD("alone", "ALONE") ", \"conflicts\": [\"TWIN_ENABLED\", \"NOBODYS_ENABLED\"]}";
-static const char twin[] =
-    HEAD("twin", "TWIN") ", \"keys\": [{\"name\": \"TWIN#_PORT\", \"type\": \"text\", \"pattern\": \"[0-9]{4}\", \"help\": \"P.\"}, "
-                         "{\"name\": \"TWIN_PEERS\", \"type\": \"peer-list\", \"help\": \"P.\"}], \"conflicts\": [\"ALONE_ENABLED\"]}";
+static const char twin[] = HEAD(
+    "twin", "TWIN") ", \"keys\": [{\"name\": \"TWIN#_PORT\", \"type\": \"text\", \"pattern\": \"[0-9]{4}\", \"help\": \"P.\"}, "
+                    "{\"name\": \"TWIN_PEERS\", \"type\": \"peer-list\", \"required_when\": \"TWIN_FRIEND\", \"help\": \"P.\"}, " TEXT_KEY(
+                        "TWIN_FRIEND", "") ", " TEXT_KEY("TWIN_DOOR",
+                                                         "\"required_when\": \"STORE_ENABLED\", ") "], \"conflicts\": [\"ALONE_ENABLED\"]}";
 static const char store[] = HEAD("store", "STORE") ", \"keys\": [" PORT_KEY("STORE_PORT", "2379") ", " TEXT_KEY(
     "STORE_NAME", "\"required\": true, \"pattern\": \"[a-z]+\", ") "], \"ports\": [{\"port\": \"STORE_PORT\", \"from\": \"any\"},"
                                                                    " {\"port\": \"STORE_PORT\", \"from\": \"local\"}, {\"port\": "
@@ -23,6 +25,13 @@ static const char base[] = HEAD("base", "BASE") ", \"keys\": [" PORT_KEY("BASE_P
     "BASE_STORES", "") "], \"requires\": [\"STORE_ENABLED or BASE_STORES\"], \"conflicts\": [\"ALONE_ENABLED\"],"
                        " \"ports\": [{\"port\": \"BASE_PORT\", \"from\": \"any\"}],"
                        " \"sysctls\": [{\"name\": \"vm.overcommit_memory\", \"value\": 2}]}";
+
+static const char sums[] = HEAD(
+    "sums",
+    "SUMS") ", \"keys\": ["
+            "{\"name\": \"SUMS_ALL\", \"type\": \"integer\", \"default\": \"30\", \"at_least\": \"SUMS_A + 2*SUMS_B\", \"help\": \"A.\"}, "
+            "{\"name\": \"SUMS_A\", \"type\": \"integer\", \"default\": \"10\", \"help\": \"A.\"}, "
+            "{\"name\": \"SUMS_B\", \"type\": \"integer\", \"default\": \"10\", \"help\": \"A.\"}]}";
 
 static int make(const char *const *jsons, struct stack_set *ret_set, struct err *err) {
     struct stack **stacks = mem_array(8, sizeof(*stacks));
@@ -79,12 +88,41 @@ static void test_rules(void **state) {
          "1: TWIN_PEERS: expected members as name=address, separated by blanks, each name once\n"},
         {"TWIN_PEERS='a b=192.0.2.2'\n", "1: TWIN_PEERS: expected members as name=address, separated by blanks, each name once\n"},
         {"TWIN_PEERS=''\n", ""},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=x\n", "2: TWIN_PEERS: needed because TWIN_FRIEND is set\n"},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=x\nTWIN_PEERS=\n", "3: TWIN_PEERS: needed because TWIN_FRIEND is set\n"},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=x\nTWIN_PEERS=a=192.0.2.1\n", ""},
+        {"TWIN_ENABLED=true\nTWIN_FRIEND=\n", ""},
+        {"TWIN_FRIEND=x\n", ""},
+        {"TWIN_ENABLED=true\nSTORE_ENABLED=true\nSTORE_NAME=a\n", "2: TWIN_DOOR: needed because STORE_ENABLED=true\n"},
         {"STORE_ENABLED=yes\n", "1: STORE_ENABLED: expected true or false\n"},
     };
     cleanup_stack_set struct stack_set set = {0};
     struct err err = {0};
     (void)state;
     assert_int_equal(make((const char *const[]){alone, base, store, twin, NULL}, &set, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_free char *problems = problems_of(&set, cases[i].config);
+        assert_string_equal(problems, cases[i].problems);
+    }
+}
+
+static void test_sums(void **state) {
+    static const struct {
+        const char *config, *problems;
+    } cases[] = {
+        {"SUMS_ENABLED=true\n", ""},
+        {"SUMS_ENABLED=true\nSUMS_ALL=29\n", "2: SUMS_ALL: must be at least SUMS_A + 2*SUMS_B, which is 30\n"},
+        {"SUMS_ENABLED=true\nSUMS_ALL=29\nSUMS_A=9\n", ""},
+        {"SUMS_ENABLED=true\nSUMS_B=11\n", "2: SUMS_ALL: must be at least SUMS_A + 2*SUMS_B, which is 32\n"},
+        {"SUMS_ENABLED=true\nSUMS_B=x\n", "2: SUMS_B: expected a whole number\n"},
+        {"SUMS_ALL=1\n", ""},
+    };
+    cleanup_stack_set struct stack_set set = {0};
+    struct err err = {0};
+    size_t index;
+    (void)state;
+    assert_int_equal(make((const char *const[]){sums, NULL}, &set, &err), 0);
+    assert_int_equal(stack_set_verify(&set, &index, &err), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         cleanup_free char *problems = problems_of(&set, cases[i].config);
         assert_string_equal(problems, cases[i].problems);
@@ -251,6 +289,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_sums),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_shared_key),
         cmocka_unit_test(test_shared_port),

@@ -133,7 +133,21 @@ static int check_enabled(const struct engine *engine, struct err *err) {
     return err_set(err, -EPERM, "%s is not enabled: set %s=true in /webops/config.env", stack->name, stack->enable);
 }
 
-// Between plan and writing: what is off now stops, with its files still in place.
+// What could not be stopped earlier, or failed before it was switched off, and does not run any more.
+static void forget_ended(const struct engine *engine) {
+    int root_fd = engine->session.apply.root_fd;
+    for (size_t i = 0; i < engine->plan.count; i++) {
+        const char *name = engine->plan.tasks[i].stack->name;
+        cleanup_stack_record struct stack_record record = {0};
+        struct err err;
+        stack_record_load(root_fd, name, &record);
+        if (!stacks_is_active(&engine->stacks, i) && engine->plan.tasks[i].kind == STACK_TASK_NONE && record.state == STACK_FAILED &&
+            stack_record_save(root_fd, name, STACK_STOPPED, "", &err) < 0)
+            log_warn("%s", err.text);
+    }
+}
+
+// Between plan and writing: what is off now stops, with its files still in place. What does not stop holds up nobody else.
 static int before_write(struct session *session, void *context, struct err *err) {
     struct engine *engine = context;
     const struct stack_runner runner = {.root_fd = session->apply.root_fd};
@@ -145,8 +159,11 @@ static int before_write(struct session *session, void *context, struct err *err)
         r = stack_state_set_uninstalled(session->apply.root_fd, engine->options->name, false, err);
     if (r >= 0)
         r = make_plan(engine, err);
-    if (r >= 0 && engine->is_live && !session->apply.is_dry_run)
-        r = stack_runner_stop(&runner, &engine->plan, &engine->outcome, err);
+    if (r >= 0 && engine->is_live && !session->apply.is_dry_run) {
+        stack_runner_stop_all(&runner, &engine->plan, &engine->outcome);
+        if (engine->only < 0)
+            forget_ended(engine);
+    }
     return r;
 }
 
@@ -194,7 +211,7 @@ static int start(struct engine *engine, struct err *err) {
 static int exit_code(const struct engine *engine, int session_code) {
     if (engine->options->is_boot)
         return EXIT_OK;
-    if (session_code != EXIT_OK || engine->outcome.failed)
+    if (session_code != EXIT_OK || engine->outcome.failed || engine->outcome.unstopped)
         return EXIT_PERMANENT;
     return engine->outcome.waiting ? EXIT_TEMPORARY : EXIT_OK;
 }
@@ -294,7 +311,7 @@ static int before_uninstall(struct session *session, void *context, struct err *
     if (r >= 0)
         r = make_plan(engine, err);
     if (r >= 0 && engine->is_live && !session->apply.is_dry_run)
-        r = stack_runner_stop(&runner, &engine->plan, &engine->outcome, err);
+        r = stack_runner_stop(&runner, &engine->plan.tasks[engine->only], &engine->outcome, err);
     if (r >= 0 && !session->apply.is_dry_run)
         r = stack_state_set_uninstalled(session->apply.root_fd, engine->options->name, true, err);
     return r;

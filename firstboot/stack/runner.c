@@ -182,17 +182,30 @@ static void become_running(struct run_state *run, struct job *job) {
         finish(run, job, STACK_RUNNING, "");
 }
 
+// A check often knows only that there was no answer; why is in what the stack's first unit said last. Not twice: a unit's check says it.
+static void fail_check(struct run_state *run, struct job *job, const struct health_result *failed) {
+    const struct stack *stack = job->task->stack;
+    const char *unit = stack->unit_count > 0 ? stack->units[0].unit : NULL;
+    cleanup_buf struct buf lines = {0};
+    struct err err;
+    if (unit)
+        systemd_last_lines(unit, &lines);
+    if (lines.size && !strstr(failed->why.text, buf_str(&lines)))
+        err_set(&err, -ETIMEDOUT, "%s: %s; %s: %s", failed->name, failed->why.text, unit, buf_str(&lines));
+    else
+        err_set(&err, -ETIMEDOUT, "%s: %s", failed->name, failed->why.text);
+    fail(run, job, &err);
+}
+
 static void advance_checks(struct run_state *run, struct job *job) {
     const struct health_context context = {.root_fd = run->runner->root_fd};
     cleanup_health struct health health = {0};
-    struct err err;
     if (job->checks.count > 0)
         health_run(job->checks.items, &context, 0, &health);
     if (!health.failed) {
         become_running(run, job);
     } else if (clock_ms() >= job->deadline) {
-        err_set(&err, -ETIMEDOUT, "%s: %s", health.failed->name, health.failed->why.text);
-        fail(run, job, &err);
+        fail_check(run, job, health.failed);
     }
 }
 
@@ -211,10 +224,23 @@ static bool advance_all(struct run_state *run) {
     return is_done;
 }
 
+// A stack that is off, still runs, and does not go with this one; NULL when there is none.
+static const struct stack *find_obstacle(const struct run_state *run, const struct stack *stack) {
+    for (size_t i = 0; i < run->plan->count; i++)
+        if (run->plan->tasks[i].kind == STACK_TASK_STOP && stack_conflicts(run->plan->tasks[i].stack, stack))
+            return run->plan->tasks[i].stack;
+    return NULL;
+}
+
 static void start_job(struct run_state *run, const struct stack_task *task, struct job *job) {
+    const struct stack *obstacle = task->kind == STACK_TASK_RUN ? find_obstacle(run, task->stack) : NULL;
     *job = (struct job){.task = task, .phase = task->kind == STACK_TASK_RUN ? PHASE_NEEDS : PHASE_DONE};
     if (task->kind == STACK_TASK_HOLD)
         finish(run, job, STACK_FAILED, task->why);
+    if (obstacle) {
+        cleanup_free char *why = str_printf("waits for %s, which is off and still runs", obstacle->name);
+        finish(run, job, STACK_WAITING, why);
+    }
 }
 
 void stack_runner_start(const struct stack_runner *runner, const struct stacks *stacks, const struct stack_plan *plan,
@@ -231,9 +257,11 @@ void stack_runner_start(const struct stack_runner *runner, const struct stacks *
         stack_checks_done(&jobs[i].checks);
 }
 
-static int stop_task(const struct stack_runner *runner, const struct stack_task *task, struct stack_outcome *outcome, struct err *err) {
+int stack_runner_stop(const struct stack_runner *runner, const struct stack_task *task, struct stack_outcome *outcome, struct err *err) {
     const char *name = task->stack->name;
     int r = 0;
+    if (task->kind != STACK_TASK_STOP)
+        return 0;
     for (size_t i = 0; r >= 0 && i < task->step_count; i++) {
         r = systemd_act("stop", task->steps[i].unit->unit, true, err);
         if (r >= 0)
@@ -248,11 +276,16 @@ static int stop_task(const struct stack_runner *runner, const struct stack_task 
     return r < 0 ? err_prefix(err, r, "%s", name) : 0;
 }
 
-int stack_runner_stop(const struct stack_runner *runner, const struct stack_plan *plan, struct stack_outcome *outcome, struct err *err) {
+void stack_runner_stop_all(const struct stack_runner *runner, const struct stack_plan *plan, struct stack_outcome *outcome) {
     for (size_t i = plan->count; i-- > 0;) {
-        int r = plan->tasks[i].kind == STACK_TASK_STOP ? stop_task(runner, &plan->tasks[i], outcome, err) : 0;
-        if (r < 0)
-            return r;
+        const char *name = plan->tasks[i].stack->name;
+        struct err err;
+        if (stack_runner_stop(runner, &plan->tasks[i], outcome, &err) >= 0)
+            continue;
+        cleanup_free char *why = str_printf("cannot be stopped: %s", err.text + strlen(name) + 2);
+        record(runner->root_fd, name, STACK_FAILED, why);
+        log_error("%s: %s", name, why);
+        actionlog_write(runner->root_fd, "stacks", "stop", name, why);
+        outcome->unstopped++;
     }
-    return 0;
 }

@@ -9,11 +9,16 @@ struct stack_runner {
 };
 struct stack_outcome {
     unsigned failed, waiting, running; // stacks of this run
+    unsigned unstopped; // stacks that are off and could not be stopped
     bool has_changed; // some unit was started, restarted, reloaded or stopped
 };
-// Stops what the plan says, those that need others first. The first failure ends it.
-int stack_runner_stop(const struct stack_runner *runner, const struct stack_plan *plan, struct stack_outcome *outcome,
+// One task; nothing is done when it is not STACK_TASK_STOP. After a failure the rest of its units is left as it is.
+int stack_runner_stop(const struct stack_runner *runner, const struct stack_task *task, struct stack_outcome *outcome,
                       struct err *err) must_check nonnull(1, 2, 3, 4);
+// Stops what the plan says, those that need others first. One that cannot be stopped ends as failed, and the others go on.
+void stack_runner_stop_all(const struct stack_runner *runner, const struct stack_plan *plan, struct stack_outcome *outcome)
+    nonnull(1, 2, 3);
+// The plan is one of after the stops: what it would still stop is in the way of stacks that conflict with it, which wait.
 // Every stack of the plan that is to run ends as running, failed or waiting (for another one, which its record then names).
 void stack_runner_start(const struct stack_runner *runner, const struct stacks *stacks, const struct stack_plan *plan,
                         const struct stack_view *views, struct stack_outcome *outcome) nonnull(1, 2, 3, 4, 5);

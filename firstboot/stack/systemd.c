@@ -7,7 +7,9 @@
 #include <string.h>
 
 #define SHOW_MAX_BYTES (1 << 20)
-#define JOB_TIMEOUT_MS 360000 // of a job that is waited for: more than a unit's own stop timeout may be, and not for ever
+#define JOB_TIMEOUT_MS 360000 // of a job that is waited for
+// systemd ends most units sooner. One that shuts guests down has the limit of its stack only: KVM_SHUTDOWN_TIMEOUT, an hour at most.
+#define STOP_TIMEOUT_MS 3720000
 #define LOG_LINES "3"
 
 static bool value_is(const char *value, size_t size, const char *word) {
@@ -87,7 +89,7 @@ int systemd_act(const char *verb, const char *unit, bool is_blocking, struct err
         argv[count++] = "--";
         argv[count++] = unit;
     }
-    const struct run act = {.argv = argv, .timeout_ms = JOB_TIMEOUT_MS};
+    const struct run act = {.argv = argv, .timeout_ms = strcmp(verb, "stop") == 0 ? STOP_TIMEOUT_MS : JOB_TIMEOUT_MS};
     return run_quiet(&act, err);
 }
 

@@ -135,9 +135,23 @@ static void a_check_that_fails_is_named(void **state) {
     assert_int_equal(install_all(&root), EXIT_PERMANENT);
     cleanup_free char *why = machine_why(&root, "store"), *log = machine_log(&root);
     assert_non_null(strstr(why, "store/quorum: /usr/bin/storectl failed"));
-    assert_non_null(strstr(why, "told to fail"));
+    assert_non_null(strstr(why, "told to fail; store.service: first line | last words"));
     assert_null(strstr(log, "store-join"));
     assert_non_null(strstr(log, "--property=User=sshd -- /usr/bin/storectl --port=2379"));
+}
+
+// The check of a unit tells its last lines already.
+static void what_a_unit_said_is_told_once(void **state) {
+    static const char solo[] = "{\"format\": 1, \"name\": \"solo\", \"summary\": \"alone\", \"enable\": \"SOLO_ENABLED\","
+                               " \"start_timeout\": 1, \"units\": [{\"unit\": \"solo.service\"}],"
+                               " \"health\": [{\"name\": \"other\", \"kind\": \"unit\", \"unit\": \"other.service\"}]}";
+    (void)state;
+    cleanup_root struct support_root root = machine_make("SOLO_ENABLED=true\n");
+    support_write(&root, STACK_DIR "/solo.json", solo);
+    support_write(&root, "fake/state/other.service", "failed\n");
+    assert_int_equal(install_all(&root), EXIT_PERMANENT);
+    cleanup_free char *why = machine_why(&root, "solo");
+    assert_int_equal(count_of(why, "first line | last words"), 1);
 }
 
 static void a_unit_that_hangs_ends_with_its_time(void **state) {
@@ -277,6 +291,47 @@ static void nothing_is_deleted_when_a_unit_does_not_stop(void **state) {
     assert_false(stack_state_is_uninstalled(root.fd, "store"));
 }
 
+static void what_does_not_stop_holds_up_nobody_else(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = machine_make("STORE_ENABLED=true\n");
+    assert_int_equal(install_all(&root), EXIT_OK);
+    support_write(&root, "fake/stuck/store.service", "");
+    support_write(&root, "webops/config.env", "SOLO_ENABLED=true\n");
+    machine_forget(&root);
+    assert_int_equal(install_all(&root), EXIT_PERMANENT);
+    cleanup_free char *why = machine_why(&root, "store"), *log = machine_log(&root);
+    assert_int_equal(machine_state(&root, "store"), STACK_FAILED);
+    assert_non_null(strstr(why, "cannot be stopped: "));
+    assert_non_null(strstr(why, "store.service is stuck"));
+    assert_int_equal(machine_state(&root, "solo"), STACK_RUNNING);
+    assert_null(strstr(log, "retry.timer")); // it starts, and would stop nothing
+    // It ends by itself: there is nothing left to say.
+    support_write(&root, "fake/state/store.service", "inactive\n");
+    support_write(&root, "fake/state/store-backup.timer", "inactive\n");
+    assert_int_equal(install_all(&root), EXIT_OK);
+    assert_int_equal(machine_state(&root, "store"), STACK_STOPPED);
+}
+
+static void what_conflicts_waits_until_the_other_has_stopped(void **state) {
+    static const char rival[] = "{\"format\": 1, \"name\": \"solo\", \"summary\": \"alone\", \"enable\": \"SOLO_ENABLED\","
+                                " \"conflicts\": [\"STORE_ENABLED\"], \"units\": [{\"unit\": \"solo.service\"}]}";
+    (void)state;
+    cleanup_root struct support_root root = machine_make("STORE_ENABLED=true\n");
+    support_write(&root, STACK_DIR "/solo.json", rival);
+    assert_int_equal(install_all(&root), EXIT_OK);
+    support_write(&root, "fake/stuck/store.service", "");
+    support_write(&root, "webops/config.env", "SOLO_ENABLED=true\n");
+    assert_int_equal(install_all(&root), EXIT_PERMANENT);
+    cleanup_free char *why = machine_why(&root, "solo");
+    assert_int_equal(machine_state(&root, "solo"), STACK_WAITING);
+    assert_string_equal(why, "waits for store, which is off and still runs");
+    assert_false(machine_is_active(&root, "solo.service"));
+    unlinkat(root.fd, "fake/stuck/store.service", 0);
+    assert_int_equal(install_all(&root), EXIT_OK);
+    assert_int_equal(machine_state(&root, "store"), STACK_STOPPED);
+    assert_int_equal(machine_state(&root, "solo"), STACK_RUNNING);
+}
+
 static void a_dry_run_changes_nothing(void **state) {
     (void)state;
     cleanup_root struct support_root root = machine_make(ALL "STORE_FROM=192.0.2.0/24\n");
@@ -391,6 +446,7 @@ int main(void) {
         cmocka_unit_test(a_changed_file_restarts_its_stack),
         cmocka_unit_test(a_failing_stack_stops_only_those_that_need_it),
         cmocka_unit_test(a_check_that_fails_is_named),
+        cmocka_unit_test(what_a_unit_said_is_told_once),
         cmocka_unit_test(a_unit_that_hangs_ends_with_its_time),
         cmocka_unit_test(a_boot_never_fails_its_unit),
         cmocka_unit_test(what_is_disabled_stops_with_its_files_in_place),
@@ -399,6 +455,8 @@ int main(void) {
         cmocka_unit_test(purge_deletes_what_it_named_and_nothing_else),
         cmocka_unit_test(purge_leaves_what_an_active_stack_uses),
         cmocka_unit_test(nothing_is_deleted_when_a_unit_does_not_stop),
+        cmocka_unit_test(what_does_not_stop_holds_up_nobody_else),
+        cmocka_unit_test(what_conflicts_waits_until_the_other_has_stopped),
         cmocka_unit_test(a_dry_run_changes_nothing),
         cmocka_unit_test(apply_wants_an_enabled_stack),
         cmocka_unit_test(a_value_that_does_not_fit_costs_its_stack_only),
