@@ -6,6 +6,7 @@ show what the engine does, then (make check-full) beside etcd, PostgreSQL and mo
 """
 import json
 import shutil
+import time
 
 import images
 import pytest
@@ -178,14 +179,21 @@ def at(vm, seconds):
     vm.root(f"date -s @$(($(date +%s) + {seconds}))")
 
 
+def wait_well(vm, timeout=240):
+    """Checks have seconds for their answers, which is little in software emulation beside other machines."""
+    deadline = time.monotonic() + timeout
+    while (told := vm.root("webops health", check=False)).returncode:
+        assert time.monotonic() < deadline, told.stdout + told.stderr
+        time.sleep(5)
+
+
 def test_wrong_clock_and_expired_certificates(stacks):
     if not stacks.is_full:
         return
     etcd(stacks, "put clock right")
     for hour in (-3600, 3600):
         at(stacks, hour)
-        told = stacks.root("webops health", check=False)
-        assert told.returncode == 0, told.stdout + told.stderr
+        wait_well(stacks)
         at(stacks, -hour)
     years = 3 * 366 * 86400  # certificates are made for 825 days
     at(stacks, years)
@@ -208,14 +216,16 @@ def test_full_disk(stacks):
         return
     sql(stacks, "CREATE TABLE lines (text text); INSERT INTO lines SELECT repeat('x', 1000) FROM generate_series(1, 1000);")
     stacks.root("dd if=/dev/zero of=/srv/everything bs=1M; sync", check=False, timeout=600)
-    told = stacks.root("webops health", check=False)
-    assert told.returncode == 1 and "KiB are free on state" in told.stdout + told.stderr, told
-    full = stacks.root("runuser -u postgres -- psql -qAtX", check=False,
-                       input="INSERT INTO lines SELECT md5(n::text) || repeat(md5(n::text), 40) FROM generate_series(1, 200000) n;\n")
-    assert "No space left on device" in full.stderr or "server closed the connection" in full.stderr, full
-    stacks.root("rm /srv/everything")
+    try:
+        told = stacks.root("webops health", check=False)
+        assert told.returncode == 1 and "KiB are free on state" in told.stdout + told.stderr, told
+        full = stacks.root("runuser -u postgres -- psql -qAtX", check=False,
+                           input="INSERT INTO lines SELECT repeat(md5(n::text), 60) FROM generate_series(1, 20000) n;\n").stderr
+        assert "No space left on device" in full or "server closed the connection" in full, full
+    finally:
+        stacks.root("rm /srv/everything")
     stacks.root("webops install", timeout=300)
-    assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
+    wait_well(stacks)
     assert sql(stacks, "SELECT count(*), sum(length(text)) FROM lines;") == "1000|1000000"  # all that was acknowledged, and nothing of the other
 
 

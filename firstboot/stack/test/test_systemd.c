@@ -97,10 +97,32 @@ static void last_lines_are_harmless(void **state) {
     assert_string_equal(buf_str(&text), "red  [31m | bell  ");
 }
 
+static void failures_have_a_reason(void **state) {
+    (void)state;
+    static const struct {
+        const char *script, *says; // what is done instead of the command, and the message
+    } rows[] = {
+        {"echo 'no answer' >&2; exit 1", "/bin/x failed: no answer"},
+        {"exit 3", "/bin/x failed and said nothing"},
+        {"sleep 1.1; exit 1", "/bin/x did not end within 1 s"}, // ended by systemd
+    };
+    static const char *items[] = {"/bin/x", NULL};
+    static const struct stack_list command = {(char **)items, 1};
+    const struct stack_exec exec = {"etcd/quorum", &command, NULL, 1};
+    cleanup_root struct support_root root = machine_make("");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *script = str_printf("#!/bin/sh\n%s\n", rows[i].script);
+        struct err err;
+        machine_program(&root, "systemd-run", script);
+        assert_true(stack_exec(&exec, &err) < 0);
+        assert_string_equal(err.text, rows[i].says);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(states_of_units), cmocka_unit_test(names_of_mounts),         cmocka_unit_test(commands_are_words),
-        cmocka_unit_test(owners),          cmocka_unit_test(last_lines_are_harmless),
+        cmocka_unit_test(states_of_units),        cmocka_unit_test(names_of_mounts), cmocka_unit_test(commands_are_words),
+        cmocka_unit_test(failures_have_a_reason), cmocka_unit_test(owners),          cmocka_unit_test(last_lines_are_harmless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
