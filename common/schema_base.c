@@ -63,7 +63,9 @@ static const struct schema_key access_keys[] = {
 
 static const struct schema_key firewall_keys[] = {
     {"ENABLE_FIREWALL", SCHEMA_BOOL, "true", "Firewall",
-     "Whether incoming connections are denied unless a key below, or an enabled stack, allows them.", 0, 0, NULL},
+     "Whether incoming connections are denied unless a key below, or an enabled stack, allows them. A cloud's metadata service is for root "
+     "alone in either case.",
+     0, 0, NULL},
     {"FIREWALL_SSH_FROM", SCHEMA_CIDR_LIST, NULL, "Firewall", "Networks that may reach SSH. Unset or empty: any.", 0, 0, NULL},
     {"FIREWALL_ALLOW_TCP", SCHEMA_PORT_LIST, NULL, "Firewall", "Further TCP ports that anyone may reach.", 0, 0, NULL},
     {"FIREWALL_ALLOW_UDP", SCHEMA_PORT_LIST, NULL, "Firewall", "Further UDP ports that anyone may reach.", 0, 0, NULL},

