@@ -45,6 +45,7 @@ NET2_MTU=1400
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: takes too long for `make check`; `make check-full` runs it")
+    config.addinivalue_line("markers", "only(fixture=value): not with other parameters of that fixture")
     if not PROGRAM.exists():
         pytest.exit(f"{PROGRAM} is missing: run `make` first", returncode=2)
 
@@ -54,6 +55,12 @@ LONGEST_FIRST = ("test_update", "test_secureboot", "test_image_test", "test_stac
                  "test_bootcount", "test_sample")
 
 
+def is_meant(item):
+    """The mark `only` names parameters of fixtures without which a scenario has nothing to look at."""
+    only = item.get_closest_marker("only")
+    return not only or all(item.callspec.params[name] == value for name, value in only.kwargs.items())
+
+
 def rank(item):
     return LONGEST_FIRST.index(item.path.stem) if item.path.stem in LONGEST_FIRST else len(LONGEST_FIRST)
 
@@ -61,6 +68,7 @@ def rank(item):
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist's own hook reads the marks
 def pytest_collection_modifyitems(items):
     """Scenarios run beside each other, one per processor (pytest-xdist); those of one file share machines and stay together, in their order."""
+    items[:] = filter(is_meant, items)
     for item in items:
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
