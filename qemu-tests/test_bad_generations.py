@@ -14,6 +14,7 @@ import generations
 import pytest
 from vm import LOGIN, LOGS, OUT, VM, WORKER, Access
 
+pytestmark = pytest.mark.full  # in `make check`: test_update.py (a panic), test_image_test.py (a flipped bit), test_bootcount.py, test_secureboot.py
 TRIES = 2
 RETURN_SECONDS = 900  # a hang costs each try its deadline; reported, and bounded here for busy machines
 CONFIG = "HOSTNAME=scenario\n" + LOGIN + f"""\
@@ -88,8 +89,6 @@ class Kind:
     why: str  # what `webops why` has to say, as a regular expression over "stage: check: reason"
     recipe: dict = dataclasses.field(default_factory=lambda: {"layer": "next"})
     damage: Callable = None
-    # Firmwares on which `make check` runs it. test_bootcount.py has panics and kernels that cannot be loaded, test_image_test.py a failing check.
-    quick: tuple = ()
 
     @property
     def generation(self):
@@ -105,7 +104,7 @@ KINDS = [
     Kind("flipped-layer", "health: slot-integrity", damage=flip_layer),
     # What the damaged block of hashes covers depends on the image's layout: something that the init reads, or not.
     Kind("flipped-tree", "health: slot-integrity|init: the slot is damaged", damage=flip_tree),
-    Kind("missing-header", "init: .*slot", damage=zero_header, quick=("uefi",)),
+    Kind("missing-header", "init: .*slot", damage=zero_header),
     Kind("unmountable", "init: ", damage=zero_superblock),
     Kind("wrong-root-hash", r"boot loader: .*b\.(efi|cfg)", damage=wrong_root_hash),
     Kind("truncated-kernel", r"boot loader: .*b\.(efi|linux)", damage=truncate_kernel),
@@ -122,7 +121,7 @@ KINDS = [
 ]
 CASES = [
     pytest.param(kind, firmware, id=f"{kind.name}-{firmware}",
-                 marks=[pytest.mark.xdist_group(f"bad-{firmware}")] + ([] if firmware in kind.quick else [pytest.mark.full]))
+                 marks=pytest.mark.xdist_group(f"bad-{firmware}"))
     for kind in KINDS
     for firmware in ("uefi", "bios")
 ]

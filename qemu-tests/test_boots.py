@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other ways to boot: BIOS, without any configuration, from other sources of configuration, damaged, another release."""
 import base64
-import json
 import shutil
 import subprocess
 import sys
@@ -19,23 +18,6 @@ def access():
     return Access()
 
 
-def test_bios_boots_the_same_image_configured_by_fw_cfg(image, config, access):
-    source = access.config(config)
-    extra = ["-fw_cfg", f"name=opt/org.webops/config,file={source}"]
-    for secret in access.secrets.iterdir():
-        extra += ["-fw_cfg", f"name=opt/org.webops/secrets/{secret.name},file={secret}"]
-    with VM("bios", image.raw, bios=True, extra=extra, access=access) as vm:
-        vm.wait_healthy()
-        assert vm.out("hostname") == "scenario"
-        assert vm.run("test -d /sys/firmware/efi", check=False).returncode != 0
-        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
-        report = json.loads(vm.root_out("webops status --json"))
-        assert report["health"]["healthy"] is True and not report["config"]["problems"]
-        assert "configuration: fw_cfg" in vm.root_out("journalctl -b -u webops-early --no-pager")
-        # The source may go away: what it gave is remembered on state.
-        assert vm.root_out("stat -c %a /webops/secrets/operator.secret") == "600"
-
-
 def test_minimal_without_configuration_says_what_to_provide():
     image = images.build(ROOT / "profiles" / "minimal.yaml", OUT / "minimal")
     with VM("no-config", image.raw) as vm:
@@ -47,7 +29,7 @@ def test_minimal_without_configuration_says_what_to_provide():
         assert "SSH_AUTHORIZED_KEYS" in console and "cidata" in console.lower()
 
 
-def test_configuration_from_the_hetzner_metadata_service(image):
+def test_bios_boots_the_same_image_configured_by_hetzner_metadata(image):
     log = OUT / "hetzner.log"
     log.unlink(missing_ok=True)
     double = OUT / "hetzner"
@@ -55,13 +37,17 @@ def test_configuration_from_the_hetzner_metadata_service(image):
     double.mkdir(parents=True)
     # QEMU starts the double once per connection, with the connection on its standard input and output.
     net = f"net=169.254.0.0/16,guestfwd=tcp:169.254.169.254:80-cmd:{sys.executable} {DOUBLE} {double} {log}"
-    vm = VM("hetzner", image.raw, net=net, extra=["-smbios", "type=1,manufacturer=Hetzner,product=vServer"])
+    vm = VM("hetzner", image.raw, bios=True, net=net, extra=["-smbios", "type=1,manufacturer=Hetzner,product=vServer"])
     with vm:
         key = (vm.access.dir / "id.pub").read_text().strip()
         (double / "user-data").write_text(f"HOSTNAME=from-hetzner\nSSH_AUTHORIZED_KEYS='{key}'\n")
         (double / "hostname").write_text("hetzner-name")
         vm.wait_healthy()
         assert vm.out("hostname") == "from-hetzner"
+        assert vm.run("test -d /sys/firmware/efi", check=False).returncode != 0
+        assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+        report = vm.status()
+        assert report["health"]["healthy"] is True and not report["config"]["problems"]
         requests = log.read_text()
         assert "GET /hetzner/v1/userdata" in requests and "refused" not in requests
         # From now on it may hold secrets of somebody else: root and webops-fetch reach it, other users do not.

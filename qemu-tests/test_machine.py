@@ -235,6 +235,17 @@ def test_canary_is_nowhere(machine, image):
     assert count("cat /webops/secrets/*") == "1"
 
 
+def test_broken_config_is_told(machine):
+    machine.good = machine.root_out("cat /webops/config.env")
+    machine.root("printf 'HOSTNAME=other\\nHOSTNME=typo\\nENABLE_FIREWALL=maybe\\nCANARY_PASSWORD=" + CANARY + "\\n' >/webops/config.env; sync")
+    checked = machine.root("webops validate", check=False)
+    assert checked.returncode == 1
+    complaint = checked.stdout + checked.stderr
+    for line in (":2:", ":3:", ":4:"):
+        assert line in complaint, complaint
+    assert "HOSTNAME" in complaint and CANARY not in complaint
+
+
 def test_reboot_keeps_identity_and_data_but_not_drift(machine):
     # A boot that changes nothing writes none of these: same inode, same time.
     identity = "cat /etc/machine-id /var/lib/webops/ssh/*.pub; hostname; find /webops /var/lib/webops/ssh -type f -printf '%p %i %T@\\n' | sort"
@@ -247,7 +258,7 @@ def test_reboot_keeps_identity_and_data_but_not_drift(machine):
     assert "sshd_config.d/10-webops.conf" in drift.stdout and "stray.conf" in drift.stdout
     seed = machine.root_out("sha256sum /var/lib/systemd/random-seed", check=False)
 
-    machine.reboot()
+    machine.rebooted = machine.reboot()
 
     assert machine.out("cat /proc/sys/kernel/random/boot_id") != boot_id
     assert machine.root_out(identity) == before
@@ -261,24 +272,14 @@ def test_reboot_keeps_identity_and_data_but_not_drift(machine):
 
 
 def test_broken_config_keeps_the_last_good_one(machine):
-    good = machine.root_out("cat /webops/config.env")
-    machine.root("printf 'HOSTNAME=other\\nHOSTNME=typo\\nENABLE_FIREWALL=maybe\\nCANARY_PASSWORD=" + CANARY + "\\n' >/webops/config.env; sync")
-    checked = machine.root("webops validate", check=False)
-    assert checked.returncode == 1
-    complaint = checked.stdout + checked.stderr
-    for line in (":2:", ":3:", ":4:"):
-        assert line in complaint, complaint
-    assert "HOSTNAME" in complaint and CANARY not in complaint
-
-    since = machine.reboot()  # a bad configuration never reboots the machine and never makes it unhealthy
-
+    """It never reboots the machine and never makes it unhealthy: reboot() has waited for that."""
     assert machine.out("hostname") == "scenario"
     assert machine.out("date +%Z") in ("CET", "CEST")
     problems = "\n".join(status(machine)["config"]["problems"])
     assert "HOSTNME" in problems and CANARY not in problems
-    console = machine.console(since)
+    console = machine.console(machine.rebooted)
     assert "config.env" in console and CANARY not in console
-    machine.root("cat >/webops/config.env", input=good + "\n")
+    machine.root("cat >/webops/config.env", input=machine.good + "\n")
     machine.root("webops apply")
     assert machine.root("webops validate").returncode == 0
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Updates that go well: a major upgrade and the way back, over and over, from a plain web server, and by themselves."""
+import contextlib
 import functools
 import http.server
+import json
 import shutil
 import threading
 import time
@@ -9,7 +11,7 @@ import time
 import generations
 import images
 import pytest
-from vm import BOOT_SECONDS, LOGIN, OUT, VM
+from vm import BOOT_SECONDS, LOGIN, OUT, VM, Access
 
 CONFIG = "HOSTNAME=scenario\n" + LOGIN
 DATA = {"/srv/data": "kept on srv", "/home/ops/data": "kept at home", "/var/lib/misc/data": "kept in var", "/webops/templates/data": "kept in webops"}
@@ -103,78 +105,91 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def channel(next_bundle):
-    """A directory that `webops-image publish` made, served on the host's loopback address: 10.0.2.2 for the machine."""
-    directory = OUT / "channel"
+@contextlib.contextmanager
+def served(bundle, name):
+    """The address, as a machine sees it, of a directory that `webops-image publish` made, on the host's loopback interface."""
+    directory = OUT / f"channel-{name}"
     shutil.rmtree(directory, ignore_errors=True)
-    images.good(images.webops_image("publish", next_bundle, directory))
+    images.good(images.webops_image("publish", bundle, directory))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(directory)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    Handler.sent = 0
-    yield f"http://10.0.2.2:{server.server_port}/", next_bundle.stat().st_size
+    yield f"http://10.0.2.2:{server.server_port}/"
     server.shutdown()
     thread.join()
     server.server_close()
     shutil.rmtree(directory)
 
 
+@pytest.fixture(scope="module")
+def panic_bundle():
+    return generations.bundle(generations.build("panic", 19, cmdline="rdinit=/missing"))
+
+
 @pytest.fixture(scope="module", params=["uefi", pytest.param("bios", marks=pytest.mark.full)])
-def upgraded(request, image, bundle13, channel):
-    """One machine that is updated again and again: the scenarios from here to the next fixture run in their order."""
-    config = CONFIG + f"UPDATE_URL={channel[0]}\n"
-    with VM(f"upgrade-{request.param}", image.raw, bios=request.param == "bios", config=config, extra=generations.disk_arguments({"bundle": bundle13})) as vm:
-        vm.wait_healthy()
-        put_data(vm)
-        yield vm
+def upgraded(request, image, bundle13, panic_bundle):
+    """One machine that is updated again and again, configured by QEMU: the scenarios from here to the next fixture run in their order."""
+    access, name = Access(), f"upgrade-{request.param}"
+    with served(bundle13, name) as address:
+        extra = [*access.fw_cfg(CONFIG + f"UPDATE_URL={address}\nUPDATE_TRIES=2\n"), *generations.disk_arguments({"panic": panic_bundle})]
+        with VM(name, image.raw, bios=request.param == "bios", access=access, extra=extra) as vm:
+            vm.wait_healthy()
+            yield vm
 
 
-def test_from_a_web_server_only_what_is_new_is_fetched(upgraded, channel):
-    vm, (_, full) = upgraded, channel
-    before = vm.status()
-    assert before["slots"]["a"]["state"] == "good" and before["slots"]["b"]["state"] == "empty"
-    plan = vm.root_out("webops update --plan")
-    assert "2026.12.2-next" in plan and "next" in plan, plan
-    assert vm.status()["slots"] == before["slots"]  # a plan changes nothing
-    Handler.sent = 0
-    restarts(vm, "webops update --reboot")
-    committed(vm, "b")
-    assert vm.out("cat /etc/webops-next") == "the next generation"
-    # The base layer is the running one's; what is new is a layer of one file, its index, and the kernel image's changed command line.
-    assert Handler.sent < full / 20, f"{Handler.sent} of {full} bytes were fetched"
-    print(f"fetched {Handler.sent} of {full} bytes")
+def test_configured_by_fw_cfg(upgraded):
+    assert upgraded.out("hostname") == "scenario" and release(upgraded) == "12"
+    assert "configuration: fw_cfg" in upgraded.root_out("journalctl -b -u webops-early --no-pager")
+    # The source may go away: what it gave is remembered on state.
+    assert upgraded.root_out("stat -c %a /webops/secrets/operator.secret") == "600"
 
 
 def test_major_upgrade(upgraded):
-    vm, device = upgraded, generations.device("bundle")
+    vm = upgraded
+    put_data(vm)
     vm.identity = identity(vm)
-    assert release(vm) == "12"
-    plan = vm.root_out(f"webops update {device} --plan")
-    assert "2026.12.2-next" in plan and "2026.12.9" in plan and "openssh-server" in plan, plan
-    restarts(vm, f"webops update {device} --reboot")
-    now = committed(vm, "a")
+    before = vm.status()
+    assert before["slots"]["a"]["state"] == "good" and before["slots"]["b"]["state"] == "empty"
+    plan = vm.root_out("webops update --plan")
+    assert "2026.11.1" in plan and "2026.12.9" in plan and "openssh-server" in plan, plan
+    assert vm.status()["slots"] == before["slots"]  # a plan changes nothing
+    restarts(vm, "webops update --reboot")
+    now = committed(vm, "b")
     assert release(vm) == "13" and now["generation"]["version"] == "2026.12.9"
-    assert now["slots"]["b"]["state"] == "good"
+    assert now["slots"]["a"]["state"] == "good"
     check_data(vm)
     assert identity(vm) == vm.identity
     assert vm.root_out("systemctl --failed --no-legend --plain") == ""
-    assert vm.root(f"webops update {device}").returncode == 0  # runs already: nothing to do
+    assert vm.root("webops update").returncode == 0  # runs already: nothing to do
     history = vm.root_out("webops history")
     assert "2026.12.9" in history and "committed" in history, history
 
 
 def test_the_way_back(upgraded):
-    vm, device = upgraded, generations.device("bundle")
+    vm = upgraded
     vm.root("echo 'written by 13' >/srv/new")
     restarts(vm, "webops rollback")
-    now = committed(vm, "b")
-    assert release(vm) == "12" and now["slots"]["a"]["state"] == "bad"
+    now = committed(vm, "a")
+    assert release(vm) == "12" and now["slots"]["b"]["state"] == "bad"
     check_data(vm)
     assert vm.root_out("cat /srv/new") == "written by 13" and identity(vm) == vm.identity
     assert "operator" in vm.root_out("webops why") and "rolled-back" in vm.root_out("webops history")
-    refused = vm.root(f"webops update {device}", check=False)
+    refused = vm.root("webops update", check=False)
     assert refused.returncode == 1 and "--force" in refused.stderr, refused.stderr
+
+
+def test_a_generation_that_panics_is_given_up(upgraded):
+    vm = upgraded
+    since = vm.mark()
+    restarts(vm, f"webops update {generations.device('panic')} --reboot")
+    deadline = time.monotonic() + 120
+    while vm.status()["slots"]["b"]["state"] != "bad":
+        assert time.monotonic() < deadline, vm.status()["slots"]
+        time.sleep(2)
+    assert vm.console(since).count("Linux version ") == 3  # two tries, and the generation before
+    told = json.loads(vm.root_out("webops why --json"))
+    assert told["stage"] == "kernel" and "started 2 times" in told["reason"], told
+    check_data(vm)
 
 
 def usage(vm):
@@ -208,13 +223,18 @@ def test_back_and_forth_grows_nothing(image, next_bundle, firmware):
 
 
 @pytest.mark.full
-def test_updates_by_itself_when_it_may(image, channel):
-    address, _ = channel
-    with VM("automatic", image.raw, config=CONFIG + f"UPDATE_URL={address}\nUPDATE_AUTO=true\nUPDATE_WINDOW=00:00-23:59\n") as vm:
-        vm.wait_healthy()
-        since = vm.mark()
-        vm.root("systemctl start --no-block webops-update.service")
-        vm.wait_healthy(since, timeout=600)
-        vm.disconnect()
-        committed(vm, "b")
-        assert "2026.12.2-next" in vm.root_out("webops history")
+def test_updates_by_itself_when_it_may_and_fetches_only_what_is_new(image, next_bundle):
+    with served(next_bundle, "automatic") as address:
+        with VM("automatic", image.raw, config=CONFIG + f"UPDATE_URL={address}\nUPDATE_AUTO=true\nUPDATE_WINDOW=00:00-23:59\n") as vm:
+            vm.wait_healthy()
+            plan = vm.root_out("webops update --plan")
+            assert "2026.12.2-next" in plan and "next" in plan, plan
+            since, Handler.sent, full = vm.mark(), 0, next_bundle.stat().st_size
+            vm.root("systemctl start --no-block webops-update.service")
+            vm.wait_healthy(since, timeout=600)
+            vm.disconnect()
+            committed(vm, "b")
+            assert "2026.12.2-next" in vm.root_out("webops history") and vm.out("cat /etc/webops-next") == "the next generation"
+            # The base layer is the running one's; what is new is a layer of one file, its index, and the kernel image's changed command line.
+            assert Handler.sent < full / 20, f"{Handler.sent} of {full} bytes were fetched"
+            print(f"fetched {Handler.sent} of {full} bytes")

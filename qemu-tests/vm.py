@@ -67,6 +67,11 @@ class Access:
         self.put(image, text)
         return ["-drive", f"if=none,id=stick,format=raw,file={image}", "-device", "virtio-blk-pci,drive=stick"]
 
+    def fw_cfg(self, text):
+        """QEMU arguments that hand over both by its configuration device."""
+        files = {"config": self.config(text), **{f"secrets/{secret.name}": secret for secret in self.secrets.iterdir()}}
+        return [word for name, path in files.items() for word in ("-fw_cfg", f"name=opt/org.webops/{name},file={path}")]
+
     def close(self):
         shutil.rmtree(self.dir)
 
