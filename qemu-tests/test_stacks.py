@@ -255,6 +255,14 @@ def test_uninstall_keeps_data_over_a_restart(stacks):
     if stacks.is_full:
         assert sql(stacks, "SELECT what FROM kept;") == "in PostgreSQL" and "in etcd" in etcd(stacks, "get kept")
     assert stacks.root_out("cat /srv/probe/kept /etc/probe-kept/own").split() == ["kept", "kept"]
+    assert "after-start" in stacks.root_out("cat /var/lib/probe/notes")
+
+
+@REAL_ONLY
+def test_a_restart_runs_the_hooks(stacks):
+    stacks.root("rm /var/lib/probe/notes")
+    stacks.reboot()
+    assert stacks.root_out("cat /var/lib/probe/notes").split() == ["before-reboot", "after-start"]
 
 
 def test_purge_deletes_what_it_names_and_nothing_else(stacks):
