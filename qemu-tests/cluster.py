@@ -150,7 +150,7 @@ class Cluster:
                 old.unlink()
         vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, keep=disk, disk_size="+2G",
                 extra=self.link.arguments(NAMES.index(name) + 1) + self.extra,
-                access=self._access(name), keep_access=True, memory=self.memory)
+                access=self._access(name), keep_access=True, memory=self.memory, cpus=1)
         self.vms[name] = vm
         return vm
 
