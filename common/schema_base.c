@@ -63,8 +63,8 @@ static const struct schema_key access_keys[] = {
 
 static const struct schema_key firewall_keys[] = {
     {"ENABLE_FIREWALL", SCHEMA_BOOL, "true", "Firewall",
-     "Whether incoming connections are denied unless a key below, or an enabled stack, allows them. A cloud's metadata service is for root "
-     "alone in either case.",
+     "Whether incoming connections are denied unless a key below, or an enabled stack, allows them. A cloud's metadata service stays "
+     "closed to other users than root in either case.",
      0, 0, NULL},
     {"FIREWALL_SSH_FROM", SCHEMA_CIDR_LIST, NULL, "Firewall", "Networks that may reach SSH. Unset or empty: any.", 0, 0, NULL},
     {"FIREWALL_ALLOW_TCP", SCHEMA_PORT_LIST, NULL, "Firewall", "Further TCP ports that anyone may reach.", 0, 0, NULL},
