@@ -11,6 +11,7 @@ TRIES = 3
 CONFIG = "HOSTNAME=bench\n" + LOGIN + f"""\
 UPDATE_TRIES={TRIES}
 """
+STAMPS = "/var/lib/bench-rollback"
 OLD = "webops: healthy: dev 2026.11.1 slot a"
 
 
@@ -51,7 +52,7 @@ def wait_committed(vm, timeout=300):
 
 
 def bench_rollback(bench, runs):
-    """Inside of the machine, by its clock: until the command has asked for the restart and ends."""
+    """Inside of the machine, by its clock: until the command has asked for the restart and ends. In a unit that the shutdown, unlike a login, lets end."""
     image, bundle = first_image(), generations.bundle(generations.build("next", 2, layer="next"))
     results = []
     with VM("bench-rollback", image.raw, config=CONFIG, extra=generations.disk_arguments({"next": bundle})) as vm:
@@ -63,11 +64,11 @@ def bench_rollback(bench, runs):
             vm.disconnect()
             wait_committed(vm)
             since = vm.mark()
-            # The restart may take the connection away before its exit status has come.
-            begin, end = map(float, vm.root("date +%s.%N; webops rollback >&2; date +%s.%N", check=False).stdout.split())
-            results.append(end - begin)
+            vm.root(f"systemd-run --quiet --no-block -p DefaultDependencies=no -p StandardOutput=file:{STAMPS} -p StandardError=journal sh -c 'date +%s.%N; webops rollback >&2; date +%s.%N'")
             vm.wait_healthy(since)
             vm.disconnect()
+            begin, end = map(float, vm.root_out(f"cat {STAMPS}; rm {STAMPS}").split())
+            results.append(end - begin)
     bench.row("webops rollback until the restart is requested", f"{statistics.median(results):.2f} s", "≤ 1 s")
 
 
