@@ -12,6 +12,7 @@ struct health_context {
     const struct config *record; // the init's boot record
     const json_t *report; // of `webops apply`; NULL when it never ran
     const void *data; // of the check that runs; set by health_run()
+    bool stops_at_failure; // what comes behind the first failure stays unasked, and counts as failed
     bool is_monitor; // every half minute while the machine works: nothing is written to state, and what is being started is no failure
 };
 
@@ -37,7 +38,7 @@ struct health {
 };
 
 void health_done(struct health *health);
-// Repeats the failing checks every second, for at most `timeout_seconds` (0 = once).
+// Repeats the failing checks every second, less often when they take long, one behind the other, for at most `timeout_seconds` (0 = once).
 void health_run(const struct health_check *checks, const struct health_context *context, unsigned timeout_seconds,
                 struct health *ret_health) nonnull(1, 2, 4);
 // A setting of the last `webops apply`, from its report.

@@ -17,19 +17,24 @@ NAMES = ("n1", "n2", "n3")
 INTERFACE = "enp0s6"  # the card on the Link, behind that to the outside
 OWN = LOGIN + """\
 NTP_SERVERS=
-HEALTH_TIMEOUT=400
+HEALTH_TIMEOUT=600
+ETCD_HEARTBEAT_MS=500
+ETCD_ELECTION_MS=5000
+PATRONI_VIP_CHECK_SECONDS=10
+PATRONI_RETRY_TIMEOUT=30
+PATRONI_TTL=120
 UPDATE_TRIES=1
 POSTGRES_SHARED_BUFFERS_MB=64
 """
 
-# Both run on a node, as root, from standard input. The connection is given up after 3 s without an answer, so that an outage shows as one.
+# Both run on a node, as root, from standard input. A connection that is there is given up after 3 s without an answer, so that an outage shows as one.
 WRITER = """
 import psycopg2, sys, time
 password = open("/run/webops/patroni/superuser.password").read().strip()
 def connect():
     return psycopg2.connect(host={host!r}, dbname="postgres", user="postgres", password=password, sslmode="verify-full",
-                            sslrootcert="/run/webops/patroni/ca.pem", connect_timeout=3, tcp_user_timeout=3000,
-                            keepalives_idle=1, keepalives_interval=1, keepalives_count=3, options="-c statement_timeout=5000")
+                            sslrootcert="/run/webops/patroni/ca.pem", connect_timeout=10, tcp_user_timeout=3000,
+                            keepalives_idle=1, keepalives_interval=1, keepalives_count=3, options="-c statement_timeout=10000")
 connection, number = None, {start}
 while True:
     try:
@@ -180,7 +185,7 @@ class Cluster:
                     return member
         return None
 
-    def wait_leader(self, *, unlike=None, through=None, timeout=180):
+    def wait_leader(self, *, unlike=None, through=None, timeout=400):
         deadline = time.monotonic() + timeout
         while True:
             leader = self.leader(through)
@@ -189,7 +194,7 @@ class Cluster:
             assert time.monotonic() < deadline, f"no new leader within {timeout} s"
             time.sleep(1)
 
-    def wait_complete(self, timeout=300):
+    def wait_complete(self, timeout=600):
         """One leader, one synchronous standby at least, everybody streams."""
         deadline = time.monotonic() + timeout
         while True:

@@ -198,7 +198,7 @@ static void fail_check(struct run_state *run, struct job *job, const struct heal
 }
 
 static void advance_checks(struct run_state *run, struct job *job) {
-    const struct health_context context = {.root_fd = run->runner->root_fd};
+    const struct health_context context = {.root_fd = run->runner->root_fd, .stops_at_failure = true};
     cleanup_health struct health health = {0};
     if (job->checks.count > 0)
         health_run(job->checks.items, &context, 0, &health);
@@ -251,8 +251,8 @@ void stack_runner_start(const struct stack_runner *runner, const struct stacks *
         run.limit = clock_ms() + runner->limit_seconds * INT64_C(1000);
     for (size_t i = 0; i < plan->count; i++)
         start_job(&run, &plan->tasks[i], &jobs[i]);
-    while (!advance_all(&run))
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000L}, NULL);
+    for (int64_t begin = clock_ms(); !advance_all(&run); begin = clock_ms())
+        clock_sleep_ms(clock_rest_ms(clock_ms() - begin, POLL_MS));
     for (size_t i = 0; i < plan->count; i++)
         stack_checks_done(&jobs[i].checks);
 }

@@ -5,6 +5,7 @@
 #include "firstboot/units.h"
 #include "firstboot/verity.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -68,6 +69,27 @@ static void the_first_failure_is_named(void **state) {
     cleanup_json json_t *json = health_json(&health, &boot);
     assert_true(json_is_false(json_object_get(json, "healthy")));
     assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "checks"), 1), "why")), "it is broken");
+}
+
+static void what_waits_for_all_asks_no_further_than_the_first_failure(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {
+        {"fine", passes, false, NULL}, {"two", fails, false, NULL}, {"three", fails, false, NULL}, {0}};
+    struct health_context own = context;
+    cleanup_health struct health health = {0};
+    own.stops_at_failure = true;
+    calls = 0;
+    health_run(checks, &own, 0, &health);
+    assert_string_equal(health.failed->name, "two");
+    assert_int_equal(calls, 2);
+    assert_true(health.results[2].code < 0);
+}
+
+static void looking_takes_a_fifth_of_the_time(void **state) {
+    (void)state;
+    static const int64_t turn_and_rest[][2] = {{0, 500}, {125, 500}, {126, 504}, {2000, 8000}, {7500, 30000}, {60000, 30000}};
+    for (size_t i = 0; i < ARRAY_SIZE(turn_and_rest); i++)
+        assert_int_equal(clock_rest_ms(turn_and_rest[i][0], 500), turn_and_rest[i][1]);
 }
 
 static void waiting_helps(void **state) {
@@ -240,6 +262,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_pass),
         cmocka_unit_test(the_first_failure_is_named),
+        cmocka_unit_test(what_waits_for_all_asks_no_further_than_the_first_failure),
+        cmocka_unit_test(looking_takes_a_fifth_of_the_time),
         cmocka_unit_test(waiting_helps),
         cmocka_unit_test(passed_checks_are_not_repeated),
         cmocka_unit_test(a_final_failure_does_not_wait),
