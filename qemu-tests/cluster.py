@@ -4,6 +4,7 @@
 Used by test_patroni.py and by scripts/demo-patroni.
 """
 import collections
+import json
 import shlex
 import shutil
 import subprocess
@@ -170,18 +171,14 @@ class Cluster:
             self.vms[name].wait_healthy(timeout=timeout)
 
     def members(self, through):
-        """What Patroni of one node says of all: name → role and state; empty while it does not answer."""
-        result = self.vms[through].root("runuser -u postgres -- /usr/lib/webops/patroni/ctl list -f tsv", check=False, timeout=60)
-        lines = [line.split("\t") for line in result.stdout.splitlines() if "\t" in line]
-        if result.returncode or not lines:
-            return {}
-        head = lines[0]
-        return {row["Member"]: row for row in (dict(zip(head, line)) for line in lines[1:])}
+        """What Patroni of one node says of all: name → its role, state and so on; empty while it does not answer."""
+        result = self.vms[through].root("/usr/lib/webops/patroni/api cluster", check=False, timeout=60)
+        return {} if result.returncode else {member["name"]: member for member in json.loads(result.stdout)["members"]}
 
     def leader(self, through=None):
         for name in [through] if through else list(self.vms):
             for member, row in self.members(name).items():
-                if row["Role"].lower() == "leader" and row["State"].lower() in ("running", "streaming"):
+                if row["role"] == "leader" and row["state"] == "running":
                     return member
         return None
 
@@ -199,9 +196,9 @@ class Cluster:
         deadline = time.monotonic() + timeout
         while True:
             members = self.members(next(iter(self.vms)))
-            roles = [row["Role"].lower() for row in members.values()]
+            roles = [row["role"] for row in members.values()]
             if (len(members) == len(NAMES) and roles.count("leader") == 1 and any("sync" in role for role in roles)
-                    and all(row["State"].lower() in ("running", "streaming") for row in members.values())):
+                    and all(row["state"] in ("running", "streaming") for row in members.values())):
                 return members
             assert time.monotonic() < deadline, f"not complete within {timeout} s: {members}"
             time.sleep(2)
