@@ -172,7 +172,10 @@ class Cluster:
 
     def members(self, through):
         """What Patroni of one node says of all: name → its role, state and so on; empty while it does not answer."""
-        result = self.vms[through].root("/usr/lib/webops/patroni/api cluster", check=False, timeout=60)
+        try:
+            result = self.vms[through].root("/usr/lib/webops/patroni/api cluster", check=False, timeout=60)
+        except subprocess.TimeoutExpired:
+            return {}
         return {} if result.returncode else {member["name"]: member for member in json.loads(result.stdout)["members"]}
 
     def leader(self, through=None):
