@@ -57,7 +57,8 @@ void health_run(const struct health_check *checks, const struct health_context *
     int64_t begin = clock_ms();
     bool may_wait = run_failing(checks, context, &health);
     while (may_wait && clock_ms() < deadline) {
-        clock_sleep_ms(clock_rest_ms(clock_ms() - begin, POLL_MS));
+        int64_t rest = clock_rest_ms(clock_ms() - begin, POLL_MS), left = deadline - clock_ms();
+        clock_sleep_ms(rest < left ? rest : left > 0 ? left : 0);
         begin = clock_ms();
         may_wait = run_failing(checks, &quick, &health);
     }
