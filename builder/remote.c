@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define LOOK_MS 100
 #define CLOSE_TIMEOUT_MS 10000
@@ -61,7 +60,7 @@ void remote_result_done(struct remote_result *result) {
 // A little of the machine's life: its console is read, signals are noticed. The machine may end meanwhile (a command that powers it off).
 static int look(struct vm *vm, struct err *err) {
     if (vm->ended) {
-        nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000L}, NULL);
+        clock_sleep_ms(LOOK_MS);
         return 0;
     }
     int event = vm_wait(vm, vm_elapsed_ms(vm) + LOOK_MS, err);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #define COMMIT_MS 120000
 #define TOOL_TIMEOUT_MS 60000
@@ -148,7 +147,7 @@ static int step_trial(struct scenario *scenario, struct err *err) {
     for (int64_t deadline = clock_ms() + COMMIT_MS; strcmp(state_of(&scenario->now, scenario->now.slot), "good") != 0;) {
         if (clock_ms() >= deadline)
             return err_set(err, -ETIMEDOUT, "healthy, but not committed within %d s", COMMIT_MS / 1000);
-        nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
+        clock_sleep_ms(2000);
         r = scenario_look(scenario, err);
         if (r < 0)
             return r;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops trial …: what the units around a trial boot call. Not for people: docs/UPDATES.md says who calls what when.
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "firstboot/console.h"
@@ -12,7 +13,7 @@
 #include <time.h>
 
 #define DEFAULT_HEALTH_TIMEOUT 300
-#define POLL_SECONDS 2
+#define POLL_MS 2000
 
 static int fail_health(const struct machine *machine, struct err *err) {
     return trial_fail(machine, "health", NULL, NULL, err);
@@ -46,7 +47,7 @@ static int wait_for_deadline(const struct machine *machine, struct err *err) {
         clock_gettime(CLOCK_BOOTTIME, &now);
         if (now.tv_sec >= trial_deadline(health_timeout(machine->root_fd), health_started(machine->root_fd)))
             return trial_fail(machine, "start", "deadline", "it did not become healthy, nor unhealthy, in the time it had", err);
-        nanosleep(&(struct timespec){.tv_sec = POLL_SECONDS}, NULL);
+        clock_sleep_ms(POLL_MS);
     }
     return TRIAL_DONE;
 }

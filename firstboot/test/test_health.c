@@ -12,7 +12,7 @@
 
 #define HASH "abababababababababababababababababababababababababababababababab"
 
-static int calls;
+static int calls, others;
 
 static int passes(const struct health_context *context, struct err *err) {
     (void)context, (void)err;
@@ -27,6 +27,11 @@ static int fails(const struct health_context *context, struct err *err) {
     (void)context;
     calls++;
     return err_set(err, -EIO, "it is broken");
+}
+static int fails_too(const struct health_context *context, struct err *err) {
+    (void)context;
+    others++;
+    return err_set(err, -EIO, "it is broken, too");
 }
 static int passes_the_second_time(const struct health_context *context, struct err *err) {
     (void)context;
@@ -90,6 +95,17 @@ static void looking_takes_a_fifth_of_the_time(void **state) {
     static const int64_t turn_and_rest[][2] = {{0, 500}, {125, 500}, {126, 504}, {2000, 8000}, {7500, 30000}, {60000, 30000}};
     for (size_t i = 0; i < ARRAY_SIZE(turn_and_rest); i++)
         assert_int_equal(clock_rest_ms(turn_and_rest[i][0], 500), turn_and_rest[i][1]);
+}
+
+static void between_the_first_and_the_last_round_only_the_first_failure_is_asked(void **state) {
+    (void)state;
+    static const struct health_check checks[] = {{"one", fails, false, NULL}, {"two", fails_too, false, NULL}, {0}};
+    cleanup_health struct health health = {0};
+    calls = others = 0;
+    health_run(checks, &context, 2, &health);
+    assert_string_equal(health.failed->name, "one");
+    assert_int_equal(others, 2);
+    assert_true(calls >= 2);
 }
 
 static void waiting_helps(void **state) {
@@ -264,6 +280,7 @@ int main(void) {
         cmocka_unit_test(the_first_failure_is_named),
         cmocka_unit_test(what_waits_for_all_asks_no_further_than_the_first_failure),
         cmocka_unit_test(looking_takes_a_fifth_of_the_time),
+        cmocka_unit_test(between_the_first_and_the_last_round_only_the_first_failure_is_asked),
         cmocka_unit_test(waiting_helps),
         cmocka_unit_test(passed_checks_are_not_repeated),
         cmocka_unit_test(a_final_failure_does_not_wait),

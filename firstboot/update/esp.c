@@ -2,6 +2,7 @@
 // Opens the ESP and writes files to it in an order that survives a power cut. Knows nothing of entries or slots.
 #include "firstboot/update/esp.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/digest.h"
 #include "common/file.h"
 #include "firstboot/bootrecord.h"
@@ -13,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
 #define PARTITION "esp"
 #define TEST_DIRECTORY "esp"
@@ -23,7 +23,7 @@ static int open_device(int root_fd, const char *device, bool is_writable, struct
     int r = -EBUSY;
     for (unsigned i = 0; r == -EBUSY && i < BUSY_TRIES; i++) {
         if (i > 0)
-            nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+            clock_sleep_ms(100);
         r = is_writable ? volume_open_writable(root_fd, device, err) : volume_open(root_fd, device, "vfat", err);
     }
     return r;
