@@ -4,6 +4,7 @@
 Used by test_patroni.py and by scripts/demo-patroni.
 """
 import collections
+import itertools
 import json
 import shlex
 import shutil
@@ -56,12 +57,13 @@ while True:
         connection = None
         time.sleep(0.2)
 """
+# Answers each line it gets with one word.
 SAMPLER = """
-import psycopg2, time, os, pwd
+import psycopg2, os, pwd, sys
 user = pwd.getpwnam("postgres")
 os.setgid(user.pw_gid); os.setuid(user.pw_uid)
 connection = None
-while True:
+for _ in sys.stdin:
     try:
         connection = connection or psycopg2.connect(host="/var/run/postgresql", dbname="postgres", user="postgres", connect_timeout=2)
         connection.autocommit = True
@@ -71,10 +73,10 @@ while True:
     except psycopg2.Error:
         connection = None
         print("down", flush=True)
-    time.sleep(0.5)
 """
 
 Event = collections.namedtuple("Event", "time words")
+Sample = collections.namedtuple("Sample", "asked answered role")
 
 
 class Stream:
@@ -82,9 +84,9 @@ class Stream:
 
     def __init__(self, vm, program):
         self.events = []
-        # A connection of its own: the shared one would end with it. The password for sudo is the first line, the program the rest.
-        command = [*vm._ssh("-o", "ControlPath=none", "-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3"),
-                   "sudo -S -p '' python3 -u -c " + shlex.quote(program)]
+        # A connection of its own: the shared one would end with it. The password is for sudo, which is told to want it; the rest is for the program.
+        command = [*vm._ssh("-o", "ControlPath=none"),
+                   "sudo -k -S -p '' python3 -u -c " + shlex.quote(program)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         self.process.stdin.write(vm.password + "\n")
         self.process.stdin.flush()
@@ -101,6 +103,35 @@ class Stream:
         self.thread.join(30)
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+class Sampler(Stream):
+    """Asks a node over and over whether it may be written to: "primary", "replica" or "down" at one moment between question and answer."""
+
+    def __init__(self, vm):
+        self.samples = []
+        super().__init__(vm, SAMPLER)
+
+    def _read(self):
+        try:
+            while True:
+                asked = time.monotonic()
+                self.process.stdin.write("\n")
+                self.process.stdin.flush()
+                role = self.process.stdout.readline().strip()
+                if not role:
+                    return
+                self.samples.append(Sample(asked, time.monotonic(), role))
+                time.sleep(0.3)
+        except (OSError, ValueError):  # it was stopped, or its machine is gone
+            return
+
+    def wait(self, timeout=120):
+        """Until there is a first answer."""
+        deadline = time.monotonic() + timeout
+        while not self.samples:
+            assert self.process.poll() is None and time.monotonic() < deadline, f"a sampler did not begin within {timeout} s"
+            time.sleep(0.2)
 
 
 class Writer(Stream):
@@ -215,8 +246,11 @@ class Cluster:
         return [name for name, vm in self.vms.items() if f" {self.vip}/" in vm.out(f"ip -4 -o address show dev {INTERFACE}")]
 
     def watch(self, *names):
-        """Samplers on these nodes."""
-        return {name: Stream(self.vms[name], SAMPLER) for name in names or self.vms}
+        """Samplers on these nodes, which have begun."""
+        samplers = {name: Sampler(self.vms[name]) for name in names or self.vms}
+        for sampler in samplers.values():
+            sampler.wait()
+        return samplers
 
     def close(self):
         for vm in self.vms.values():
@@ -232,26 +266,18 @@ class Cluster:
         self.close()
 
 
-def stints(events):
-    """[(first, last)] of unbroken runs of samples that say primary."""
-    found, first, last = [], None, None
-    for event in events:
-        if event.words == ["primary"]:
-            first, last = event.time if first is None else first, event.time
-        elif first is not None:
-            found.append((first, last))
-            first = None
-    return found + ([(first, last)] if first is not None else [])
+def stints(samples):
+    """[(first, last)]: from the answer of one "primary" to the question of a later one, with no other answer between. The node was primary all the while."""
+    found = []
+    for role, group in itertools.groupby(samples, key=lambda sample: sample.role):
+        group = list(group)
+        if role == "primary":
+            found.append((group[0].answered, group[-1].asked))
+    return found
 
 
-def overlap(streams):
-    """For how long two nodes said at the same time that they may be written to."""
-    worst = 0.0
-    runs = {name: stints(stream.events) for name, stream in streams.items()}
-    for one in runs:
-        for other in runs:
-            if one < other:
-                for first in runs[one]:
-                    for second in runs[other]:
-                        worst = max(worst, min(first[1], second[1]) - max(first[0], second[0]))
-    return worst
+def overlap(samplers):
+    """For how long at least two nodes could be written to at the same time, in seconds; not above 0 when nothing proves it."""
+    runs = [stints(sampler.samples) for sampler in samplers.values()]
+    pairs = (pair for one, other in itertools.combinations(runs, 2) for pair in itertools.product(one, other))
+    return max((min(a[1], b[1]) - max(a[0], b[0]) for a, b in pairs), default=0.0)

@@ -44,6 +44,10 @@ def test_certificates(place):
         told = place.run(script("base", "certificates"), place.dir, "ca.pem", "server.pem", SHIFT=str(days))
         assert (told.returncode, told.stdout) == (1 if says else 0, ""), told
         assert says in told.stderr if says else not told.stderr, told
+    chain = place.dir / "chain.pem"  # the one that ends first comes last, as an intermediate does
+    chain.write_text((place.dir / "ca.pem").read_text() + (place.dir / "server.pem").read_text())
+    told = place.run(script("base", "certificates"), place.dir, "chain.pem", SHIFT="11")
+    assert told.returncode == 1 and "certificate chain.pem has expired on " in told.stderr, told
     (place.dir / "server.pem").write_text("nonsense\n")
     told = place.run(script("base", "certificates"), place.dir, "server.pem", SHIFT="0")
     assert told.returncode == 1 and f"{place.dir}/server.pem is no certificate" in told.stderr, told
