@@ -4,6 +4,7 @@
 Used by test_patroni.py and by scripts/demo-patroni.
 """
 import collections
+import contextlib
 import itertools
 import json
 import shlex
@@ -101,7 +102,8 @@ class Stream:
         self.process.terminate()
         self.process.wait(30)
         self.thread.join(30)
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # a question that was not read any more
+            self.process.stdin.close()
         self.process.stdout.close()
 
 

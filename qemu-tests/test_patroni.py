@@ -185,18 +185,37 @@ def test_all_are_switched_off_at_once(cluster):
     verify_rows(cluster, writer)
 
 
-def test_lost_state_rejoins(cluster):
-    """docs/stacks/patroni.md, "A node is lost": the member is replaced in etcd, the new machine copies the database."""
+def wait_stack(vm, name, state, timeout=600):
+    """What `webops list` says of a stack once it is in that state; the machine may still be starting."""
+    deadline = time.monotonic() + timeout
+    while True:
+        result = vm.root("webops list --json", check=False)
+        told = next(stack for stack in json.loads(result.stdout) if stack["name"] == name) if result.returncode == 0 else None
+        if told and told["state"] == state:
+            return told
+        assert time.monotonic() < deadline, f"not {state} within {timeout} s: {told}"
+        time.sleep(5)
+
+
+def test_lost_state_rejoins_with_the_right_password(cluster):
+    """docs/stacks/patroni.md, "A node is lost": the member is replaced in etcd, the new machine copies the database. Not with a wrong password."""
     leader = cluster.wait_leader()
     lost = follower(cluster, leader)
     cluster.kill(lost)
     cluster.vms[leader].root(f"runuser -u etcd -- /usr/lib/webops/etcd/replace {lost}", timeout=120)
+    secret = "postgres-replication.secret"
+    right = (cluster.access[lost].secrets / secret).read_text()
+    cluster.access[lost].add_secret(secret, "another password\n")
     vm = cluster.start(lost, fresh=True, extra="ETCD_INITIAL_STATE=existing\n")
-    cluster.wait_healthy(lost)
+    told = wait_stack(vm, "patroni", "failed", timeout=900)
+    assert "password authentication failed" in told["why"], told
+    assert cluster.wait_leader() == leader
+    vm.root(f"cat >/webops/secrets/{secret} && webops apply patroni", input=right, timeout=900)
+    cluster.access[lost].add_secret(secret, right)
     cluster.wait_complete()
     rows = "SELECT count(*) FROM counter"
     assert cluster.sql(lost, rows) == cluster.sql(leader, rows)
-    assert vm.status()["health"]["healthy"] is True
+    assert json.loads(vm.root_out("webops health --json"))["healthy"] is True
 
 
 def test_clean_reboot_of_the_leader_switches_over(cluster):
