@@ -10,7 +10,9 @@
 #define JOB_TIMEOUT_MS 360000 // of a job that is waited for
 // systemd ends most units sooner. One that shuts guests down has the limit of its stack only: KVM_SHUTDOWN_TIMEOUT, an hour at most.
 #define STOP_TIMEOUT_MS 3720000
-#define LOG_LINES "3"
+#define LOG_LINES 30 // that are looked at
+#define SHOWN_LINES 3
+#define SHOWN_BYTES 200 // of one
 
 static bool value_is(const char *value, size_t size, const char *word) {
     return size == strlen(word) && memcmp(value, word, size) == 0;
@@ -93,23 +95,47 @@ int systemd_act(const char *verb, const char *unit, bool is_blocking, struct err
     return run_quiet(&act, err);
 }
 
-void systemd_last_lines(const char *unit, struct buf *text) {
-    struct err err;
-    cleanup_free char *lines = NULL;
-    size_t before = text->size;
-    const struct run show = {
-        .argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", "--lines=" LOG_LINES, "-u", unit),
-        .timeout_ms = 20000};
-    if (run_capture(&show, 64 << 10, &lines, NULL, &err) < 0)
-        return;
-    for (const char *line = lines; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        size_t size = strcspn(line, "\n");
-        buf_add_str(text, text->size > before ? " | " : "");
-        buf_add(text, line, size < 200 ? size : 200);
-    }
-    for (size_t i = before; i < text->size; i++)
+static bool tells_failure(const char *line) {
+    static const char *const words[] = {"fatal", "error", "fail", "denied", "refused", "cannot"};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (strcasestr(line, words[i]))
+            return true;
+    return false;
+}
+
+static void add_line(const char *line, size_t begin, struct buf *text) {
+    size_t size = strlen(line);
+    buf_add_str(text, text->size > begin ? " | " : "");
+    buf_add(text, line, size < SHOWN_BYTES ? size : SHOWN_BYTES);
+}
+
+// The last lines, and before them the nearest one that tells of a failure: programs go on talking, and try again.
+static void choose_lines(char *log, struct buf *text) {
+    const char *lines[LOG_LINES];
+    size_t count = 0, begin = text->size;
+    char *rest = log, *line;
+    while (count < LOG_LINES && (line = strsep(&rest, "\n")))
+        if (*line)
+            lines[count++] = line;
+    size_t first = count > SHOWN_LINES ? count - SHOWN_LINES : 0, failure = first;
+    while (failure > 0 && !tells_failure(lines[failure - 1]))
+        failure--;
+    if (failure > 0)
+        add_line(lines[failure - 1], begin, text);
+    for (size_t i = first; i < count; i++)
+        add_line(lines[i], begin, text);
+    for (size_t i = begin; i < text->size; i++)
         if ((unsigned char)text->data[i] < ' ' || text->data[i] == 127)
             text->data[i] = ' ';
+}
+
+void systemd_last_lines(const char *unit, struct buf *text) {
+    struct err err;
+    cleanup_free char *log = NULL, *count = str_printf("--lines=%d", LOG_LINES);
+    const struct run show = {.argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", count, "-u", unit),
+                             .timeout_ms = 20000};
+    if (run_capture(&show, SHOW_MAX_BYTES, &log, NULL, &err) >= 0)
+        choose_lines(log, text);
 }
 
 char *stack_mount_unit(const char *path) {

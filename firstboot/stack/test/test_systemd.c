@@ -97,6 +97,27 @@ static void last_lines_are_harmless(void **state) {
     assert_string_equal(buf_str(&text), "red  [31m | bell  ");
 }
 
+static void last_lines_tell_of_a_failure(void **state) {
+    (void)state;
+    static const struct {
+        const char *log, *shown;
+    } rows[] = {
+        {"", ""},
+        {"a\nb\nc\nd\n", "b | c | d"},
+        {"FATAL: wrong password\na\nERROR: no backup\nc\nd\n", "FATAL: wrong password | ERROR: no backup | c | d"},
+        {"cannot open x\naccess denied\na\nb\nc\nd\n", "access denied | b | c | d"},
+        {"connection refused\na\n\nb\n", "connection refused | a | b"},
+    };
+    cleanup_root struct support_root root = machine_make("");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buf struct buf text = {0};
+        cleanup_free char *script = str_printf("#!/bin/sh\nprintf '%s'\n", rows[i].log);
+        machine_program(&root, "journalctl", script);
+        systemd_last_lines("x.service", &text);
+        assert_string_equal(buf_str(&text), rows[i].shown);
+    }
+}
+
 static void failures_have_a_reason(void **state) {
     (void)state;
     static const struct {
@@ -121,8 +142,13 @@ static void failures_have_a_reason(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(states_of_units),        cmocka_unit_test(names_of_mounts), cmocka_unit_test(commands_are_words),
-        cmocka_unit_test(failures_have_a_reason), cmocka_unit_test(owners),          cmocka_unit_test(last_lines_are_harmless),
+        cmocka_unit_test(states_of_units),
+        cmocka_unit_test(names_of_mounts),
+        cmocka_unit_test(commands_are_words),
+        cmocka_unit_test(failures_have_a_reason),
+        cmocka_unit_test(owners),
+        cmocka_unit_test(last_lines_are_harmless),
+        cmocka_unit_test(last_lines_tell_of_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
