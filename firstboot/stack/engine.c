@@ -16,6 +16,7 @@
 #include <sys/file.h>
 
 #define LOCK_PATH "run/webops/stacks/lock"
+#define QUEUE_PATH "run/webops/stacks/queue" // locked by who waits for the other lock: runs that nobody started end early for it
 #define LOADED_PATH "run/webops/stacks/loaded" // systemd knows the units that were rendered early
 #define ARMED_PATH "run/webops/stacks/retry" // the timer was started
 #define DEFAULT_LIMIT_SECONDS 300
@@ -48,14 +49,20 @@ static void engine_done(struct engine *engine) {
     session_done(&engine->session);
 }
 
-// Long: it is held while stacks start. So it is another one than the base's.
-static int lock(int root_fd, struct err *err) {
+// Long: it is held while stacks start. So it is another one than the base's. An operator's run does not wait until one by itself is through.
+static int lock(int root_fd, bool is_operators, struct err *err) {
     int r = file_mkdirs(root_fd, STACK_RUN_DIR, 0755, err);
-    cleanup_fd int fd = r < 0 ? r : file_open(root_fd, LOCK_PATH, O_RDWR | O_CREAT, 0600, err);
+    cleanup_fd int fd = r < 0 ? r : file_open(root_fd, LOCK_PATH, O_RDWR | O_CREAT, 0600, err), queue_fd = -1;
     if (fd < 0)
         return fd;
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
         log_info("another webops is at work on stacks; waiting for it");
+        queue_fd = is_operators ? file_open(root_fd, QUEUE_PATH, O_RDWR | O_CREAT, 0600, err) : -1;
+        if (is_operators && queue_fd < 0)
+            return queue_fd;
+        if (is_operators && flock(queue_fd, LOCK_SH) < 0)
+            return err_sys(err, -errno, "cannot lock /" QUEUE_PATH);
+    }
     if (flock(fd, LOCK_EX) < 0)
         return err_sys(err, -errno, "cannot lock /" LOCK_PATH);
     return take_fd(&fd);
@@ -194,9 +201,13 @@ static int load_units(int root_fd, struct err *err) {
 }
 
 static int start(struct engine *engine, struct err *err) {
-    const struct stack_runner runner = {.root_fd = engine->session.apply.root_fd,
-                                        .limit_seconds = engine->options->is_boot ? limit_of(engine) : 0};
-    int r = has_active(&engine->stacks) ? load_units(runner.root_fd, err) : 0;
+    bool is_boot = engine->options->is_boot;
+    int root_fd = engine->session.apply.root_fd;
+    cleanup_fd int queue_fd = is_boot ? file_open(root_fd, QUEUE_PATH, O_RDWR | O_CREAT, 0600, err) : -1;
+    if (is_boot && queue_fd < 0)
+        return queue_fd;
+    const struct stack_runner runner = {root_fd, is_boot ? limit_of(engine) : 0, queue_fd};
+    int r = has_active(&engine->stacks) ? load_units(root_fd, err) : 0;
     if (r >= 0)
         r = make_plan(engine, err);
     if (r >= 0)
@@ -280,7 +291,7 @@ int stack_engine_install(const struct stack_engine_options *options, struct err 
         return r;
     engine.is_live = options->is_live;
     engine.session.apply.is_dry_run = options->is_dry_run;
-    cleanup_fd int lock_fd = options->is_dry_run ? -1 : lock(engine.session.apply.root_fd, err);
+    cleanup_fd int lock_fd = options->is_dry_run ? -1 : lock(engine.session.apply.root_fd, !options->is_boot, err);
     if (lock_fd < 0 && !options->is_dry_run)
         return lock_fd;
     return options->is_boot ? install_booted(&engine, err) : install_all(&engine, err);
@@ -357,6 +368,6 @@ int stack_engine_uninstall(const struct stack_engine_options *options, struct er
         return r;
     engine.is_live = options->is_live;
     engine.session.apply.is_dry_run = options->is_dry_run;
-    cleanup_fd int lock_fd = options->is_dry_run ? -1 : lock(engine.session.apply.root_fd, err);
+    cleanup_fd int lock_fd = options->is_dry_run ? -1 : lock(engine.session.apply.root_fd, true, err);
     return lock_fd < 0 && !options->is_dry_run ? lock_fd : uninstall(&engine, err);
 }

@@ -10,6 +10,7 @@
 #include "firstboot/stack/prepare.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/file.h>
 
 #define DEFAULT_TIMEOUT_SECONDS 120
 #define POLL_MS 500
@@ -243,6 +244,23 @@ static void start_job(struct run_state *run, const struct stack_task *task, stru
     }
 }
 
+// Somebody waits who may know better, such as an operator with a new configuration.
+static bool is_superseded(const struct run_state *run) {
+    int fd = run->runner->queue_fd;
+    if (fd <= 0)
+        return false;
+    bool is_locked = flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    flock(fd, LOCK_UN);
+    return is_locked;
+}
+
+static void leave_early(struct run_state *run) {
+    log_info("another webops waits and takes over");
+    for (size_t i = 0; i < run->plan->count; i++)
+        if (run->jobs[i].phase != PHASE_DONE)
+            run->outcome->waiting++;
+}
+
 void stack_runner_start(const struct stack_runner *runner, const struct stacks *stacks, const struct stack_plan *plan,
                         const struct stack_view *views, struct stack_outcome *outcome) {
     cleanup_free struct job *jobs = mem_array(plan->count + 1, sizeof(*jobs));
@@ -251,8 +269,13 @@ void stack_runner_start(const struct stack_runner *runner, const struct stacks *
         run.limit = clock_ms() + runner->limit_seconds * INT64_C(1000);
     for (size_t i = 0; i < plan->count; i++)
         start_job(&run, &plan->tasks[i], &jobs[i]);
-    for (int64_t begin = clock_ms(); !advance_all(&run); begin = clock_ms())
+    for (int64_t begin = clock_ms(); !advance_all(&run); begin = clock_ms()) {
+        if (is_superseded(&run)) {
+            leave_early(&run);
+            break;
+        }
         clock_sleep_ms(clock_rest_ms(clock_ms() - begin, POLL_MS));
+    }
     for (size_t i = 0; i < plan->count; i++)
         stack_checks_done(&jobs[i].checks);
 }

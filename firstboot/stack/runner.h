@@ -6,6 +6,7 @@
 struct stack_runner {
     int root_fd;
     unsigned limit_seconds; // for everything; 0 = only each stack's own start_timeout
+    int queue_fd; // a file that is locked (flock) while somebody waits for this run's end, which then comes early; 0 or less = it does not
 };
 struct stack_outcome {
     unsigned failed, waiting, running; // stacks of this run
@@ -19,6 +20,7 @@ int stack_runner_stop(const struct stack_runner *runner, const struct stack_task
 void stack_runner_stop_all(const struct stack_runner *runner, const struct stack_plan *plan, struct stack_outcome *outcome)
     nonnull(1, 2, 3);
 // The plan is one of after the stops: what it would still stop is in the way of stacks that conflict with it, which wait.
-// Every stack of the plan that is to run ends as running, failed or waiting (for another one, which its record then names).
+// Every stack of the plan that is to run ends as running, failed or waiting (for another one, which its record then names), unless the run
+// ends early: what is not up by then counts as waiting, and its record stays as it is.
 void stack_runner_start(const struct stack_runner *runner, const struct stacks *stacks, const struct stack_plan *plan,
                         const struct stack_view *views, struct stack_outcome *outcome) nonnull(1, 2, 3, 4, 5);

@@ -6,6 +6,9 @@
 #include "firstboot/stack/engine.h"
 #include "firstboot/stack/hooks.h"
 #include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #define ALL "STORE_ENABLED=true\nSTORE_TEXT='a b'\nBASE_ENABLED=true\nBASE_PASSWORD_FILE=/webops/secrets/base.secret\nSOLO_ENABLED=true\n"
 
@@ -175,6 +178,51 @@ static void a_boot_never_fails_its_unit(void **state) {
     assert_int_equal(install(&root, NULL, &err), EXIT_PERMANENT);
     assert_int_equal(stack_engine_install(&boot, &err), EXIT_OK);
     assert_int_equal(machine_state(&root, "store"), STACK_FAILED);
+}
+
+// On a root with a stack whose check never passes: a run by itself holds the lock until an operator's comes.
+static pid_t start_boot(const struct support_root *root) {
+    const struct stack_engine_options boot = {.root = root->path, .is_live = true, .is_boot = true};
+    struct err err;
+    pid_t pid = fork();
+    if (pid == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0)
+        _exit(stack_engine_install(&boot, &err) == EXIT_OK ? 0 : 1);
+    return pid;
+}
+
+static void wait_for_check(const struct support_root *root) {
+    for (int i = 0; i < 600; i++) {
+        cleanup_free char *log = machine_log(root);
+        if (strstr(log, "/usr/bin/storectl"))
+            return;
+        usleep(50000);
+    }
+    fail_msg("the check was never run");
+}
+
+static void an_operator_takes_over_from_a_run_by_itself(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = machine_make("STORE_ENABLED=true\n");
+    support_write(&root, "fake/run-fails", "storectl");
+    assert_int_equal(install_all(&root), EXIT_PERMANENT);
+    // Far longer than this test may take, so that only the operator's run can end it.
+    cleanup_free char *json = support_read(&root, STACK_DIR "/store.json");
+    char *at = strstr(json, "\"start_timeout\": ");
+    assert_non_null(at);
+    cleanup_free char *patient = str_printf("%.*s\"start_timeout\": 900%s", (int)(at - json), json, at + strcspn(at, ","));
+    support_write(&root, STACK_DIR "/store.json", patient);
+    machine_forget(&root);
+    pid_t boot = start_boot(&root);
+    assert_true(boot > 0);
+    wait_for_check(&root);
+    support_write(&root, "webops/config.env", "SOLO_ENABLED=true\n");
+    alarm(60);
+    assert_int_equal(install_all(&root), EXIT_OK);
+    int status = -1;
+    assert_true(waitpid(boot, &status, 0) == boot && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    alarm(0);
+    assert_int_equal(machine_state(&root, "store"), STACK_STOPPED);
+    assert_int_equal(machine_state(&root, "solo"), STACK_RUNNING);
 }
 
 static void what_is_disabled_stops_with_its_files_in_place(void **state) {
@@ -449,6 +497,7 @@ int main(void) {
         cmocka_unit_test(what_a_unit_said_is_told_once),
         cmocka_unit_test(a_unit_that_hangs_ends_with_its_time),
         cmocka_unit_test(a_boot_never_fails_its_unit),
+        cmocka_unit_test(an_operator_takes_over_from_a_run_by_itself),
         cmocka_unit_test(what_is_disabled_stops_with_its_files_in_place),
         cmocka_unit_test(uninstall_is_refused_while_somebody_needs_it),
         cmocka_unit_test(uninstall_stays_until_apply_brings_it_back),
