@@ -84,7 +84,8 @@ class Disturbance:
         measured(self.what, self.writer.longest_gap())
 
     def __exit__(self, kind, *_):
-        blind = [name for name, sampler in self.samplers.items() if sampler.process.poll() is not None]
+        now = time.monotonic()
+        blind = [name for name, sampler in self.samplers.items() if sampler.process.poll() is not None or now - sampler.samples[-1].answered > 60]
         self.writer.stop()
         for sampler in self.samplers.values():
             sampler.stop()
