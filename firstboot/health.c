@@ -33,9 +33,9 @@ static bool run_failing(const struct health_check *checks, const struct health_c
         own.data = checks[i].data;
         if (result->code < 0)
             result->code = checks[i].run(&own, &result->why);
-        if (result->code < 0 && checks[i].is_final)
+        if (result->code < 0 && checks[i].failure == HEALTH_FINAL)
             may_wait = false;
-        if (result->code < 0 && !health->failed)
+        if (result->code < 0 && (!health->failed || checks[health->failed - health->results].failure == HEALTH_VAGUE))
             health->failed = result;
         if (health->failed && context->stops_at_failure)
             break;

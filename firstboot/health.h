@@ -16,11 +16,17 @@ struct health_context {
     bool is_monitor; // every half minute while the machine works: nothing is written to state, and what is being started is no failure
 };
 
+enum health_failure {
+    HEALTH_CURABLE, // waiting may help
+    HEALTH_FINAL, // waiting does not help
+    HEALTH_VAGUE, // says less than any other, by whose name the machine is then called unhealthy
+};
+
 // One check: 0 = passes, 1 = does not apply to this machine, negative = fails and err says why.
 struct health_check {
     const char *name;
     int (*run)(const struct health_context *context, struct err *err);
-    bool is_final; // a failure that waiting does not cure
+    enum health_failure failure;
     const void *data; // for `run`, in its context
 };
 // The checks of every machine, ended by name == NULL. Those of stacks come behind them: firstboot/stack/checks.h.
@@ -34,7 +40,7 @@ struct health_result {
 struct health {
     struct health_result *results; // in the table's order
     size_t count;
-    const struct health_result *failed; // the first failure; NULL = healthy
+    const struct health_result *failed; // the first failure that says most; NULL = healthy
 };
 
 void health_done(struct health *health);

@@ -159,15 +159,15 @@ static int check_watchdog(const struct health_context *context, struct err *err)
 }
 
 const struct health_check health_base_checks[] = {
-    {"slot-integrity", check_slot, true, NULL},
-    {"configuration", check_applied, false, NULL},
-    {"verity", check_verity, true, NULL},
-    {"root", check_root, true, NULL},
-    {"state", check_state, false, NULL},
-    {"sshd", check_sshd, false, NULL},
-    {"firewall", check_firewall, false, NULL},
-    {"network", check_network, false, NULL},
-    {"watchdog", check_watchdog, false, NULL},
-    {"units", check_units, false, NULL}, // last: a unit that has failed says less than the check of what it is there for
+    {"slot-integrity", check_slot, HEALTH_FINAL, NULL},
+    {"configuration", check_applied, HEALTH_CURABLE, NULL},
+    {"verity", check_verity, HEALTH_FINAL, NULL},
+    {"root", check_root, HEALTH_FINAL, NULL},
+    {"state", check_state, HEALTH_CURABLE, NULL},
+    {"sshd", check_sshd, HEALTH_CURABLE, NULL},
+    {"firewall", check_firewall, HEALTH_CURABLE, NULL},
+    {"network", check_network, HEALTH_CURABLE, NULL},
+    {"watchdog", check_watchdog, HEALTH_CURABLE, NULL},
+    {"units", check_units, HEALTH_VAGUE, NULL}, // the check of what a unit is there for says more
     {0},
 };

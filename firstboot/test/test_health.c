@@ -50,7 +50,7 @@ static struct config record(void) {
 
 static void all_pass(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"one", passes, false, NULL}, {"two", not_here, false, NULL}, {0}};
+    static const struct health_check checks[] = {{"one", passes, HEALTH_CURABLE, NULL}, {"two", not_here, HEALTH_CURABLE, NULL}, {0}};
     cleanup_health struct health health = {0};
     cleanup_config struct config boot = record();
     health_run(checks, &context, 0, &health);
@@ -62,10 +62,28 @@ static void all_pass(void **state) {
     assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "checks"), 1), "state")), "not applicable");
 }
 
+// "units" and "patroni/service": of one cause the second says more, whichever comes first.
+static void a_vague_failure_is_named_when_there_is_no_other(void **state) {
+    (void)state;
+    static const struct health_check alone[] = {{"units", fails, HEALTH_VAGUE, NULL}, {"two", passes, HEALTH_CURABLE, NULL}, {0}};
+    static const struct health_check other[] = {
+        {"units", fails, HEALTH_VAGUE, NULL}, {"two", fails_too, HEALTH_CURABLE, NULL}, {"three", fails, HEALTH_CURABLE, NULL}, {0}};
+    static const struct health_check behind[] = {{"two", fails_too, HEALTH_CURABLE, NULL}, {"units", fails, HEALTH_VAGUE, NULL}, {0}};
+    const struct {
+        const struct health_check *checks;
+        const char *name;
+    } cases[] = {{alone, "units"}, {other, "two"}, {behind, "two"}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_health struct health health = {0};
+        health_run(cases[i].checks, &context, 0, &health);
+        assert_string_equal(health.failed->name, cases[i].name);
+    }
+}
+
 static void the_first_failure_is_named(void **state) {
     (void)state;
     static const struct health_check checks[] = {
-        {"one", passes, false, NULL}, {"two", fails, false, NULL}, {"three", fails, false, NULL}, {0}};
+        {"one", passes, HEALTH_CURABLE, NULL}, {"two", fails, HEALTH_CURABLE, NULL}, {"three", fails, HEALTH_CURABLE, NULL}, {0}};
     cleanup_health struct health health = {0};
     cleanup_config struct config boot = record();
     health_run(checks, &context, 0, &health);
@@ -79,7 +97,7 @@ static void the_first_failure_is_named(void **state) {
 static void what_waits_for_all_asks_no_further_than_the_first_failure(void **state) {
     (void)state;
     static const struct health_check checks[] = {
-        {"fine", passes, false, NULL}, {"two", fails, false, NULL}, {"three", fails, false, NULL}, {0}};
+        {"fine", passes, HEALTH_CURABLE, NULL}, {"two", fails, HEALTH_CURABLE, NULL}, {"three", fails, HEALTH_CURABLE, NULL}, {0}};
     struct health_context own = context;
     cleanup_health struct health health = {0};
     own.stops_at_failure = true;
@@ -99,7 +117,7 @@ static void looking_takes_a_fifth_of_the_time(void **state) {
 
 static void between_the_first_and_the_last_round_only_the_first_failure_is_asked(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"one", fails, false, NULL}, {"two", fails_too, false, NULL}, {0}};
+    static const struct health_check checks[] = {{"one", fails, HEALTH_CURABLE, NULL}, {"two", fails_too, HEALTH_CURABLE, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = others = 0;
     health_run(checks, &context, 2, &health);
@@ -110,7 +128,7 @@ static void between_the_first_and_the_last_round_only_the_first_failure_is_asked
 
 static void waiting_helps(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"slow", passes_the_second_time, false, NULL}, {0}};
+    static const struct health_check checks[] = {{"slow", passes_the_second_time, HEALTH_CURABLE, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 5, &health);
@@ -120,7 +138,8 @@ static void waiting_helps(void **state) {
 
 static void passed_checks_are_not_repeated(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"slow", passes_the_second_time, false, NULL}, {"fine", passes, false, NULL}, {0}};
+    static const struct health_check checks[] = {
+        {"slow", passes_the_second_time, HEALTH_CURABLE, NULL}, {"fine", passes, HEALTH_CURABLE, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 5, &health);
@@ -129,7 +148,7 @@ static void passed_checks_are_not_repeated(void **state) {
 
 static void a_final_failure_does_not_wait(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"verity", fails, true, NULL}, {0}};
+    static const struct health_check checks[] = {{"verity", fails, HEALTH_FINAL, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 600, &health);
@@ -139,7 +158,7 @@ static void a_final_failure_does_not_wait(void **state) {
 
 static void time_runs_out(void **state) {
     (void)state;
-    static const struct health_check checks[] = {{"never", fails, false, NULL}, {0}};
+    static const struct health_check checks[] = {{"never", fails, HEALTH_CURABLE, NULL}, {0}};
     cleanup_health struct health health = {0};
     calls = 0;
     health_run(checks, &context, 1, &health);
@@ -233,7 +252,7 @@ static void slot_check_on_a_trial(void **state) {
     const struct health_context on = {.root_fd = root.fd, .record = &boot};
     const struct health_check *check = &health_base_checks[0];
     assert_string_equal(check->name, "slot-integrity");
-    assert_true(check->is_final);
+    assert_true(check->failure == HEALTH_FINAL);
     assert_int_equal(check->run(&on, &err), 1);
     support_write(&root, "var/lib/webops/update/trial", "0000000000000000000000000000000000000000000000000000000000000000\n");
     assert_int_equal(check->run(&on, &err), 1); // another one is
@@ -278,6 +297,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_pass),
         cmocka_unit_test(the_first_failure_is_named),
+        cmocka_unit_test(a_vague_failure_is_named_when_there_is_no_other),
         cmocka_unit_test(what_waits_for_all_asks_no_further_than_the_first_failure),
         cmocka_unit_test(looking_takes_a_fifth_of_the_time),
         cmocka_unit_test(between_the_first_and_the_last_round_only_the_first_failure_is_asked),
