@@ -2,6 +2,7 @@
 // The only reader and writer of overlay disks: through QEMU's own tools, because only they know the format.
 #include "builder/damage.h"
 #include "builder/gpt.h"
+#include "builder/qcow2.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/run.h"
@@ -9,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 
 #define TOOL_TIMEOUT_MS 60000
 #define MAX_PARTITIONS 16
@@ -30,33 +30,20 @@ static int read_disk(const char *disk, const char *to, uint64_t offset, uint64_t
     return r < 0 ? r : file_open(AT_FDCWD, to, O_RDWR, 0, err);
 }
 
-static int disk_bytes(const char *disk, uint64_t *ret_bytes, struct err *err) {
-    cleanup_free char *text = NULL;
-    struct run info = {.argv = RUN_ARGV("qemu-img", "info", "-f", "qcow2", "--output=json", disk), .timeout_ms = TOOL_TIMEOUT_MS};
-    int r = run_capture(&info, 1 << 20, &text, NULL, err);
-    if (r < 0)
-        return r;
-    json_t *json = json_loads(text, 0, NULL);
-    json_int_t bytes = json_integer_value(json_object_get(json, "virtual-size"));
-    json_decref(json);
-    *ret_bytes = (uint64_t)bytes;
-    return bytes > 0 ? 0 : err_set(err, -EINVAL, "%s: qemu-img tells no size", disk);
-}
-
 static int find_partition(const char *disk, const char *dir, const char *slot, uint64_t *ret_offset, struct err *err) {
     cleanup_free char *path = str_printf("%s/table.raw", dir);
     cleanup_free char *name = str_printf("webops-%s", slot);
     struct gpt_partition partitions[MAX_PARTITIONS];
     unsigned count = 0;
-    uint64_t bytes = 0;
-    int r = disk_bytes(disk, &bytes, err);
+    struct qcow2_info info;
+    int r = qcow2_info(disk, &info, err);
     if (r < 0)
         return r;
     cleanup_fd int fd = read_disk(disk, path, 0, TABLE_BYTES, err);
     if (fd < 0)
         return fd;
     // The table's reader wants a file as large as the disk.
-    if (ftruncate(fd, (off_t)bytes) < 0)
+    if (ftruncate(fd, (off_t)info.bytes) < 0)
         return err_sys(err, -errno, "%s", path);
     r = gpt_read(fd, disk, partitions, MAX_PARTITIONS, &count, err);
     unlink(path);

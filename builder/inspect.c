@@ -5,6 +5,7 @@
 #include "common/digest.h"
 #include "builder/esp.h"
 #include "builder/grub.h"
+#include "builder/qcow2.h"
 #include "builder/slotimage.h"
 #include "builder/uki.h"
 #include "builder/verity.h"
@@ -71,20 +72,15 @@ static int make_temp_dir(struct source *source, struct err *err) {
 
 // A qcow2 that names other files would show us their contents, and one that claims to be huge would fill the disk.
 static int check_qcow2(const char *path, struct err *err) {
-    cleanup_free char *text = NULL;
-    struct run info = {.argv = RUN_ARGV("qemu-img", "info", "-U", "-f", "qcow2", "--output=json", path), .timeout_ms = TOOL_TIMEOUT_MS};
-    int r = run_capture(&info, 1 << 20, &text, NULL, err);
+    struct qcow2_info info;
+    int r = qcow2_info(path, &info, err);
     if (r < 0)
         return r;
-    json_t *json = json_loads(text, 0, NULL);
-    json_int_t bytes = json_integer_value(json_object_get(json, "virtual-size"));
-    bool other = json_object_get(json, "backing-filename") != NULL || strstr(text, "\"data-file\"") != NULL;
-    json_decref(json);
-    if (other)
+    if (info.needs_others)
         return err_set(err, -EINVAL, "%s: the qcow2 depends on another file; convert it to one that stands alone", path);
-    if (bytes <= 0 || (uint64_t)bytes > INSPECT_MAX_DISK_BYTES)
-        return err_set(err, -EINVAL, "%s: the qcow2 claims a disk of %lld bytes", path, (long long)bytes);
-    return 0;
+    return info.bytes <= INSPECT_MAX_DISK_BYTES
+               ? 0
+               : err_set(err, -EINVAL, "%s: the qcow2 claims a disk of %llu bytes", path, (unsigned long long)info.bytes);
 }
 
 static int unpack_qcow2(const char *path, struct source *source, struct err *err) {

@@ -2,6 +2,7 @@
 // Prepares the private directory of a virtual machine. Starts nothing but the tools that make its files.
 #include "builder/machine.h"
 #include "builder/image_stacks.h"
+#include "builder/qcow2.h"
 #include "builder/seed.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -18,7 +19,6 @@
 
 #define SECTOR_BYTES 512
 #define GPT_AT 512
-#define QCOW2_SIZE_AT 24
 #define SOCKET_NAME_BYTES sizeof("/ssh.0123456789abcdef") // while ssh makes its socket, that has another name
 
 int machine_free_port(struct err *err) {
@@ -72,33 +72,18 @@ static int make_dir(struct machine *machine, struct err *err) {
     return 0;
 }
 
-// The virtual size of a qcow2 file: 8 bytes behind its magic, version and backing file, the highest first (QEMU's docs/interop/qcow2.txt).
-static int disk_bytes(const char *path, uint64_t *ret_bytes, struct err *err) {
-    unsigned char head[32];
-    cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
-    if (fd < 0)
-        return fd;
-    if (pread(fd, head, sizeof(head), 0) != (ssize_t)sizeof(head))
-        return err_set(err, -EINVAL, "%s is no qcow2 file", path);
-    uint64_t bytes = 0;
-    for (size_t i = QCOW2_SIZE_AT; i < sizeof(head); i++)
-        bytes = bytes << 8 | head[i];
-    *ret_bytes = bytes;
-    return 0;
-}
-
 // Shrinking is left to qemu-img, which knows what SIZE means, and refused here: a disk without the image's end does not boot.
 static int resize_overlay(const char *overlay, const char *size, struct err *err) {
     const struct run resize = {.argv = RUN_ARGV("qemu-img", "resize", "-q", "--shrink", "-f", "qcow2", overlay, size)};
-    uint64_t image, disk;
-    int r = disk_bytes(overlay, &image, err);
+    struct qcow2_info image, disk;
+    int r = qcow2_info(overlay, &image, err);
     if (r >= 0)
         r = run_quiet(&resize, err);
     if (r >= 0)
-        r = disk_bytes(overlay, &disk, err);
-    if (r >= 0 && disk < image)
+        r = qcow2_info(overlay, &disk, err);
+    if (r >= 0 && disk.bytes < image.bytes)
         r = err_set(err, -EINVAL, "--disk-size %s is smaller than the image, which has %" PRIu64 " MiB; +1G is the image and 1 GiB more",
-                    size, image >> 20);
+                    size, image.bytes >> 20);
     return r;
 }
 
