@@ -8,7 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import images  # noqa: E402
-from vm import OUT, PROGRAM, VM  # noqa: E402
+from vm import OUT, PROGRAM, VM, Access  # noqa: E402
 
 HERE = Path(__file__).parent
 
@@ -31,15 +31,24 @@ TCP_KEEPALIVE_TIME=61
 PANIC_TIMEOUT=10
 """
 SECOND_CARD = "52:54:00:97:00:02"
-SECOND = f"""\
-NET1_INTERFACE={SECOND_CARD}
-NET1_ADDRESS='192.0.2.10/24 2001:db8::10/64'
-NET1_GATEWAY=192.0.2.1
-NET1_DNS=192.0.2.53
-NET2_INTERFACE={SECOND_CARD}
-NET2_VLAN=97
-NET2_ADDRESS=198.51.100.10/24
-NET2_MTU=1400
+NETWORK = f"""\
+version: 2
+ethernets:
+  second:
+    match:
+      macaddress: "{SECOND_CARD}"
+    addresses: [192.0.2.10/24, "2001:db8::10/64"]
+    routes:
+      - to: default
+        via: 192.0.2.1
+    nameservers:
+      addresses: [192.0.2.53]
+vlans:
+  guests:
+    id: 97
+    link: second
+    addresses: [198.51.100.10/24]
+    mtu: 1400
 """
 
 
@@ -51,8 +60,8 @@ def pytest_configure(config):
 
 
 # Those that take longest begin, so that at the end no processor waits for another one's long file. The rest comes in any order.
-LONGEST_FIRST = ("test_update", "test_secureboot", "test_image_test", "test_stacks", "test_boots", "test_bad_generations", "test_machine", "test_build",
-                 "test_bootcount", "test_sample")
+LONGEST_FIRST = ("test_update", "test_stacks", "test_secureboot", "test_image_test", "test_boots", "test_sample", "test_bad_generations", "test_bootcount",
+                 "test_machine", "test_build")
 
 
 def is_meant(item):
@@ -93,8 +102,12 @@ def config():
 
 @pytest.fixture(scope="module")
 def machine(image, config):
-    """Booted by UEFI with CONFIG and its secrets, on a 4 GiB disk, with a second card. Scenarios of test_machine.py use it in their order."""
+    """Booted by UEFI on a 4 GiB disk with a second card, configured by a NoCloud seed: CONFIG, a name, a network, secrets.
+    Scenarios of test_machine.py use it in their order."""
     card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
-    with VM("uefi", image.raw, config=config + SECOND, extra=card) as vm:
+    access, name = Access(), "HOSTNAME=scenario\n"
+    assert name in config
+    seed = access.nocloud(config.replace(name, ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
+    with VM("uefi", image.raw, access=access, extra=[*card, *seed]) as vm:
         vm.wait_healthy()
         yield vm

@@ -29,7 +29,7 @@ def test_reports_healthy(machine):
 
 
 def test_identity_settings(machine):
-    assert machine.out("hostname") == "scenario"
+    assert machine.out("hostname") == "scenario"  # from the seed's meta-data
     assert machine.out("cat /etc/hostname") == "scenario"
     assert machine.out("readlink /etc/localtime").endswith("zoneinfo/Europe/Berlin")
     assert machine.out("date +%Z") in ("CET", "CEST")
@@ -76,6 +76,7 @@ def test_firewall(machine):
 
 
 def test_static_network(machine):
+    """The seed's network-config."""
     links = {link["ifname"]: link for link in json.loads(machine.out("ip -j -d address"))}
     card = next(name for name, link in links.items() if link.get("address") == "52:54:00:97:00:02" and "link" not in link)
     addresses = {f"{address['local']}/{address['prefixlen']}" for address in links[card]["addr_info"]}

@@ -56,8 +56,11 @@ class Access:
 
     def put(self, image, text):
         """Configuration and secrets into a FAT file system, the way docs/configure-a-machine.md does it; `image` may end in @@OFFSET."""
-        subprocess.run(["mmd", "-i", image, "::/secrets"], check=True)
         subprocess.run(["mcopy", "-i", image, self.config(text), "::/config.env"], check=True)
+        self.put_secrets(image)
+
+    def put_secrets(self, image):
+        subprocess.run(["mmd", "-i", image, "::/secrets"], check=True)
         subprocess.run(["mcopy", "-i", image, *self.secrets.iterdir(), "::/secrets/"], check=True)
 
     def stick(self, text):
@@ -66,6 +69,16 @@ class Access:
         subprocess.run(["mkfs.vfat", "-C", "-n", "WEBOPS", image, "2048"], check=True, stdout=subprocess.DEVNULL)
         self.put(image, text)
         return ["-drive", f"if=none,id=stick,format=raw,file={image}", "-device", "virtio-blk-pci,drive=stick"]
+
+    def nocloud(self, text, meta_data, network_config):
+        """QEMU arguments of a NoCloud seed as a virtualisation platform makes one, with secrets on it."""
+        image, parts = self.dir / "cidata.img", {"meta-data": meta_data, "network-config": network_config}
+        for name, part in parts.items():
+            (self.dir / name).write_text(part)
+        subprocess.run(["cloud-localds", "--filesystem", "vfat", "--network-config", self.dir / "network-config", image, self.config(text), self.dir / "meta-data"],
+                       check=True)
+        self.put_secrets(image)
+        return ["-drive", f"if=none,id=cidata,format=raw,readonly=on,file={image}", "-device", "virtio-blk-pci,drive=cidata"]
 
     def fw_cfg(self, text):
         """QEMU arguments that hand over both by its configuration device."""
