@@ -2,13 +2,13 @@
 // Where a stream is cut. The cuts are part of no format: a reader takes the lengths that an index gives. But two programs find the same
 // chunks in the same bytes only when they cut alike, so the table and the masks never change without a new name for the index.
 #include "common/chunk.h"
+#include <string.h>
 
 #define WINDOW_BYTES 64 // what a 64-bit gear hash can remember
-// Bits that must be zero for a cut: two more than log2 of the average before it, two fewer behind it.
-#define EARLY_SHIFT (64 - 16)
-#define LATE_SHIFT (64 - 12)
+#define CUT_SHIFT (64 - 16) // the upper 16 bits are zero at a cut: once in 64 KiB
+#define FRAME_BYTES 4
+static const uint8_t frame_magic[FRAME_BYTES] = {0x28, 0xb5, 0x2f, 0xfd}; // RFC 8878, section 3.1.1
 
-_Static_assert(CHUNK_AVERAGE_BYTES == 1 << 14, "the masks belong to this average");
 _Static_assert(CHUNK_MIN_BYTES > WINDOW_BYTES, "the window is full before the first possible cut");
 
 // Outputs 1 to 256 of splitmix64 (Steele, Lea, Flood 2014) from state 0.
@@ -61,22 +61,23 @@ static const uint64_t gear[256] = {
 // The hash is a function of the last 64 bytes alone, wherever the chunk began: so cuts fall into step again soon after a change.
 size_t chunk_cut(const uint8_t *data, size_t size, bool is_end) {
     size_t limit = size < CHUNK_MAX_BYTES ? size : CHUNK_MAX_BYTES;
-    size_t early = limit < CHUNK_AVERAGE_BYTES ? limit : CHUNK_AVERAGE_BYTES;
+    bool is_whole = limit == CHUNK_MAX_BYTES || is_end;
     size_t i = CHUNK_MIN_BYTES - WINDOW_BYTES;
     uint64_t hash = 0;
     if (size <= CHUNK_MIN_BYTES)
         return is_end ? size : 0;
     for (; i < CHUNK_MIN_BYTES - 1; i++)
         hash = (hash << 1) + gear[data[i]];
-    for (; i < early; i++) {
+    // Whether a frame begins behind a byte is known once four more are there.
+    for (; i + FRAME_BYTES < limit; i++) {
         hash = (hash << 1) + gear[data[i]];
-        if (hash >> EARLY_SHIFT == 0)
+        if (hash >> CUT_SHIFT == 0 || memcmp(data + i + 1, frame_magic, FRAME_BYTES) == 0)
             return i + 1;
     }
-    for (; i < limit; i++) {
+    for (; is_whole && i < limit; i++) {
         hash = (hash << 1) + gear[data[i]];
-        if (hash >> LATE_SHIFT == 0)
+        if (hash >> CUT_SHIFT == 0)
             return i + 1;
     }
-    return limit == CHUNK_MAX_BYTES || is_end ? limit : 0;
+    return is_whole ? limit : 0;
 }
