@@ -14,7 +14,7 @@ CONTROLLERS = {
     "piix": ["-device", "ide-hd,drive=disk,bus=ide.0"],  # the machine's own
     "megaraid": ["-device", "megasas,id=hba", *SCSI],
     "megaraid-gen2": ["-device", "megasas-gen2,id=hba", *SCSI],
-    "lsi-sas": ["-device", "mptsas1068,id=hba", *SCSI],
+    "lsi-sas": ["-device", "mptsas1068,id=hba", "-device", "scsi-hd,drive=disk,bus=hba.0,wwn=0x5000970000000001"],  # SAS disks have a name, and Linux wants one
     "pvscsi": ["-device", "pvscsi,id=hba", *SCSI],
     "virtio-scsi": ["-device", "virtio-scsi-pci,id=hba", *SCSI],
     "nvme": ["-device", "nvme,serial=1,drive=disk"],
