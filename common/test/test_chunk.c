@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cuts: golden lengths (they may never change), limits, and that a change moves cuts only near it. The reference here computes the hash of
-// each window anew.
+// Cuts: golden lengths (another program computed them from the definition), limits, and that a change moves cuts only near it. The
+// reference here computes the hash of each window anew.
 #include "common/chunk.h"
 #include "common/test/support.h"
 
