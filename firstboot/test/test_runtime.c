@@ -6,6 +6,7 @@
 #include "firstboot/identity.h"
 #include "firstboot/runtime.h"
 #include "firstboot/swap.h"
+#include "firstboot/test/disk.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -139,6 +140,20 @@ static void swap_never_fills_the_disk(void **state) {
     assert_int_equal(size_of(&root, SWAP_PATH ".new"), -1);
 }
 
+// A tenth stays free; what the old file occupies counts as free, because it goes.
+static void swap_leaves_a_tenth(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    struct err err;
+    disk_free_bytes = 2 << 20;
+    assert_int_equal(swap_apply(root.fd, (2 << 20) + (64 << 10), false, &err), -ENOSPC);
+    assert_int_equal(size_of(&root, SWAP_PATH), -1);
+    assert_int_equal(swap_apply(root.fd, 2 << 20, false, &err), 1);
+    assert_int_equal(swap_apply(root.fd, (4 << 20) + (64 << 10), false, &err), -ENOSPC);
+    assert_int_equal(swap_apply(root.fd, 4 << 20, false, &err), 1);
+    disk_free_bytes = 0;
+}
+
 static void swap_lines_are_whole_names(void **state) {
     (void)state;
     static const char swaps[] = "Filename\tType\n/var/lib/webops/swapfile2 file 1\n/dev/vdb partition 2\n";
@@ -196,17 +211,12 @@ static void facts_of_a_root(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(services_hear_of_their_files),
-        cmocka_unit_test(the_early_stage_disturbs_nobody),
-        cmocka_unit_test(a_command_runs_once),
-        cmocka_unit_test(parameters_are_set_once),
-        cmocka_unit_test(growth_is_needed_or_not),
-        cmocka_unit_test(growth_reads_sysfs),
-        cmocka_unit_test(swap_file_follows_its_size),
-        cmocka_unit_test(swap_never_fills_the_disk),
-        cmocka_unit_test(swap_lines_are_whole_names),
-        cmocka_unit_test(host_keys_are_made_once),
-        cmocka_unit_test(facts_of_a_root),
+        cmocka_unit_test(services_hear_of_their_files), cmocka_unit_test(the_early_stage_disturbs_nobody),
+        cmocka_unit_test(a_command_runs_once),          cmocka_unit_test(parameters_are_set_once),
+        cmocka_unit_test(growth_is_needed_or_not),      cmocka_unit_test(growth_reads_sysfs),
+        cmocka_unit_test(swap_file_follows_its_size),   cmocka_unit_test(swap_never_fills_the_disk),
+        cmocka_unit_test(swap_leaves_a_tenth),          cmocka_unit_test(swap_lines_are_whole_names),
+        cmocka_unit_test(host_keys_are_made_once),      cmocka_unit_test(facts_of_a_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "firstboot/bootrecord.h"
 #include "firstboot/rendered.h"
 #include "firstboot/report.h"
+#include "firstboot/test/disk.h"
 #include "firstboot/verbs.h"
 #include <errno.h>
 #include <sys/wait.h>
