@@ -82,12 +82,14 @@ def test_flipped_bit_in_a_layer_is_not_served(image, config, slot, access):
     """The machine is configured by what was put on the image's boot partition."""
     partition, generation = slot
     layer = generation["layers"][0]
-    path = flipped(image, partition["offset"] + layer["offset"] + layer["bytes"] * 2 // 3, "flipped-layer")
+    # Drivers and file systems of the kernel that no virtual machine loads are from a fifth to a third of the base; behind them are libraries
+    # without which nobody could log in and look.
+    path = flipped(image, partition["offset"] + layer["offset"] + layer["bytes"] * 3 // 10, "flipped-layer")
     try:
         esp = next(part for part in image.inspect()["partitions"] if part["name"] == "esp")
         access.put(f"{path}@@{esp['offset']}", config)
         with VM("flipped-layer", path, access=access) as vm:
-            vm.wait_console("healthy: ", timeout=240)  # "unhealthy: …", if the boot happened to read there
+            vm.wait_healthy()
             assert "configuration: ESP" in vm.root_out("journalctl -b -u webops-early --no-pager")
             read = vm.root("dd if=/dev/dm-0 of=/dev/null bs=1M", check=False)  # the slot as dm-verity shows it
             assert read.returncode != 0 and "Input/output error" in read.stderr, read.stderr
