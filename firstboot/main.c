@@ -8,6 +8,8 @@
 static const struct verb verbs[] = {
     {"apply", "[STACK]", 0, 1,
      "Find config.env and make the machine match it, and a stack when one is named; a second run changes nothing.", verb_apply},
+    {"commands", "", 0, 0, "Internal: run the commands of hooks and checks that come on standard input, in a unit of their own.",
+     verb_commands},
     {"drift", "", 0, 0, "Show what differs from the image and from what was rendered.", verb_drift},
     {"health", "", 0, 0, "Check this machine; exit 0 when it is healthy.", verb_health},
     {"history", "", 0, 0, "Show which generations were installed, committed and rejected here.", verb_history},

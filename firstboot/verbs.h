@@ -4,6 +4,7 @@
 #include "common/opt.h"
 
 int verb_apply(const struct verb *self, int argc, char **argv);
+int verb_commands(const struct verb *self, int argc, char **argv);
 int verb_drift(const struct verb *self, int argc, char **argv);
 int verb_health(const struct verb *self, int argc, char **argv);
 int verb_hooks(const struct verb *self, int argc, char **argv);

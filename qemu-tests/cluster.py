@@ -188,7 +188,7 @@ class Cluster:
             for old in self.dir.glob(f"{name}.qcow2*"):
                 old.unlink()
         vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, keep=disk, disk_size="+2G",
-                extra=self.link.arguments(NAMES.index(name) + 1) + self.extra,
+                extra=self.link.arguments(NAMES.index(name) + 1) + self.extra, net="restrict=on",  # what is for a link that is cut goes nowhere else
                 access=self._access(name), keep_access=True, memory=self.memory, cpus=1)
         self.vms[name] = vm
         return vm
@@ -243,9 +243,16 @@ class Cluster:
         """On that node, through its socket."""
         return self.vms[name].root_out(f"runuser -u postgres -- psql -qAtX -c {shlex.quote(statement)}")
 
-    def holder(self):
+    def holders(self):
         """Who has the address that follows the leader."""
         return [name for name, vm in self.vms.items() if f" {self.vip}/" in vm.out(f"ip -4 -o address show dev {INTERFACE}")]
+
+    def wait_holder(self, name, timeout=120):
+        """Until that node has it, and no other one."""
+        deadline = time.monotonic() + timeout
+        while (holders := self.holders()) != [name]:
+            assert time.monotonic() < deadline, f"{self.vip} is on {holders} instead of {name} after {timeout} s"
+            time.sleep(2)
 
     def watch(self, *names):
         """Samplers on these nodes, which have begun."""

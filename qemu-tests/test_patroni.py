@@ -119,7 +119,7 @@ def test_forms_from_cold_with_a_late_node(cluster):
     measured("formed", time.monotonic() - begin)
     assert sorted(members) == list(NAMES)
     leader = cluster.wait_leader()
-    assert cluster.holder() == [leader]
+    cluster.wait_holder(leader)
     for vm in cluster.vms.values():
         status = vm.status()
         assert status["health"]["healthy"] is True, status["health"]

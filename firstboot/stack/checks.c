@@ -11,6 +11,7 @@
 
 struct stack_check_item {
     const struct stack *stack;
+    struct stack_session *session; // the table's
     const struct stack_check *check;
     char *name; // "etcd/quorum"
     char *target; // address or url
@@ -30,6 +31,7 @@ static void item_free(struct stack_check_item *item) {
 }
 
 void stack_checks_done(struct stack_checks *checks) {
+    stack_session_done(&checks->session);
     for (size_t i = 0; i < checks->owned_count; i++)
         item_free(checks->owned[i]);
     free(checks->owned);
@@ -68,7 +70,7 @@ static int check_http(const struct stack_check_item *item, struct err *err) {
 
 static int check_command(const struct stack_check_item *item, struct err *err) {
     const struct stack_exec exec = {item->name, &item->command, item->check->user, timeout_of(item)};
-    return stack_exec(&exec, err);
+    return stack_session_exec(item->session, &exec, err);
 }
 
 static int run_check(const struct health_context *context, struct err *err) {
@@ -124,7 +126,8 @@ void stack_checks_add(struct stack_checks *checks, const struct stacks *stacks, 
         if (!stack_holds(&stacks->set, stack->checks[i].when, &stacks->config))
             continue;
         struct stack_check_item *item = mem_array(1, sizeof(*item));
-        *item = (struct stack_check_item){.stack = stack, .check = &stack->checks[i], .is_held = stacks->items[index].problem};
+        *item = (struct stack_check_item){
+            .stack = stack, .session = &checks->session, .check = &stack->checks[i], .is_held = stacks->items[index].problem};
         item->name = str_printf("%s/%s", stack->name, stack->checks[i].name);
         render_item(stacks, item);
         checks->owned = mem_resize(checks->owned, checks->owned_count + 1, sizeof(struct stack_check_item *));

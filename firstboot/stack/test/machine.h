@@ -4,7 +4,7 @@
 //   base            needs store; has a secret
 //   solo            needs nothing; shares a directory with nobody
 // Files that steer the programs, below /fake: fail/<unit> (its start fails), slow/<unit> (stays activating), state/<unit> (its state),
-// run-fails (what systemd-run runs fails when its command line holds this text); log has every call.
+// run-fails (a command fails when its words hold this text); log has every call.
 #pragma once
 #include "firstboot/test/support.h"
 #include "firstboot/bootrecord.h"
@@ -75,11 +75,18 @@ static const char machine_systemctl[] =
     "stop) for u; do test ! -e $f/stuck/$u || { echo \"$u is stuck\" >&2; exit 1; }; echo inactive >$f/state/$u; done;;\n"
     "esac\n"
     "exit 0\n";
-static const char machine_systemd_run[] = "#!/bin/sh\n"
-                                          "f=@fake@\n"
-                                          "echo \"systemd-run $*\" >>$f/log\n"
-                                          "test -e $f/run-fails || exit 0\n"
-                                          "case \"$*\" in *$(cat $f/run-fails)*) echo 'told to fail' >&2; exit 1;; esac\n";
+static const char machine_systemd_run[] =
+    "#!/bin/sh\n"
+    "f=@fake@\n"
+    "while read -r seconds && read -r user && read -r count; do\n"
+    "    line=\"command seconds=$seconds user=$user\"\n"
+    "    first=\n"
+    "    while test $count -gt 0; do read -r word; first=${first:-$word}; line=\"$line $word\"; count=$((count - 1)); done\n"
+    "    echo \"$line\" >>$f/log\n"
+    "    answer='0 '\n"
+    "    if test -e $f/run-fails; then case $line in *$(cat $f/run-fails)*) answer=\"-5 $first failed: told to fail\";; esac; fi\n"
+    "    echo \"$answer\"\n"
+    "done\n";
 static const char machine_journalctl[] = "#!/bin/sh\necho 'first line'\necho 'last words'\n";
 
 static inline void machine_program(const struct support_root *root, const char *name, const char *text) {

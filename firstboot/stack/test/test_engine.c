@@ -140,7 +140,7 @@ static void a_check_that_fails_is_named(void **state) {
     assert_non_null(strstr(why, "store/quorum: /usr/bin/storectl failed"));
     assert_non_null(strstr(why, "told to fail; store.service: first line | last words"));
     assert_null(strstr(log, "store-join"));
-    assert_non_null(strstr(log, "--property=User=sshd -- /usr/bin/storectl --port=2379"));
+    assert_non_null(strstr(log, "user=sshd /usr/bin/storectl --port=2379"));
 }
 
 // The check of a unit tells its last lines already.
@@ -464,9 +464,9 @@ static void hooks_before_a_restart(void **state) {
     assert_true(file_exists(root.fd, STACK_HOOKS_DONE_PATH));
     stack_hooks_forget(&hooks);
     cleanup_free char *log = machine_log(&root);
-    const char *base = strstr(log, "base-switchover"), *store = strstr(log, "--property=User=sshd -- /usr/bin/store-leave");
+    const char *base = strstr(log, "base-switchover"), *store = strstr(log, "user=sshd /usr/bin/store-leave");
     assert_true(base && store && base < store);
-    assert_non_null(strstr(log, "--property=RuntimeMaxSec=7"));
+    assert_non_null(strstr(log, "seconds=7 user=sshd /usr/bin/store-leave"));
     assert_null(strstr(log, "store-backup")); // of another event
     support_write(&root, "fake/run-fails", "base-switchover");
     machine_forget(&root);

@@ -154,7 +154,7 @@ static void checks_join_those_of_the_machine(void **state) {
     assert_null(health.failed);
     assert_int_equal(health.results[2].code, 1); // base has a problem of its configuration: not expected to run
     cleanup_free char *log = machine_log(&root);
-    assert_non_null(strstr(log, "-- /usr/bin/storectl --port=4001"));
+    assert_non_null(strstr(log, " /usr/bin/storectl --port=4001"));
     support_write(&root, "fake/state/store.service", "failed\n");
     support_write(&root, "fake/run-fails", "storectl");
     health_run(checks.items + checks.base_count, &context, 0, &sick);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What systemctl prints, names of mount units, argument vectors for systemd-run.
+// What systemctl prints, names of mount units, owners.
 #include "firstboot/stack/test/machine.h"
-#include "firstboot/stack/exec.h"
 #include "firstboot/stack/render.h"
 #include "firstboot/stack/systemd.h"
 #include <errno.h>
@@ -41,31 +40,6 @@ static void names_of_mounts(void **state) {
         cleanup_free char *name = stack_mount_unit(cases[i][0]);
         assert_string_equal(name, cases[i][1]);
     }
-}
-
-static bool has_word(char **argv, const char *word) {
-    for (size_t i = 0; argv[i]; i++)
-        if (strcmp(argv[i], word) == 0)
-            return true;
-    return false;
-}
-
-static void commands_are_words(void **state) {
-    (void)state;
-    char program[] = "/bin/x", word[] = "a b; rm -rf /", option[] = "--property=User=root", *items[] = {program, word, option};
-    const struct stack_list command = {items, 3};
-    const struct stack_exec exec = {"etcd/quorum", &command, "etcd", 7};
-    char **argv = stack_exec_argv(&exec);
-    size_t count = 0;
-    while (argv[count])
-        count++;
-    assert_true(has_word(argv, "--property=User=etcd"));
-    assert_true(has_word(argv, "--property=RuntimeMaxSec=7"));
-    assert_string_equal(argv[count - 4], "--"); // nothing of the command is an option of ours
-    assert_string_equal(argv[count - 3], "/bin/x");
-    assert_string_equal(argv[count - 2], "a b; rm -rf /");
-    assert_string_equal(argv[count - 1], "--property=User=root");
-    stack_exec_free(argv);
 }
 
 static void owners(void **state) {
@@ -118,34 +92,10 @@ static void last_lines_tell_of_a_failure(void **state) {
     }
 }
 
-static void failures_have_a_reason(void **state) {
-    (void)state;
-    static const struct {
-        const char *script, *says; // what is done instead of the command, and the message
-    } rows[] = {
-        {"echo 'no answer' >&2; exit 1", "/bin/x failed: no answer"},
-        {"exit 3", "/bin/x failed and said nothing"},
-        {"sleep 1.1; exit 1", "/bin/x did not end within 1 s"}, // ended by systemd
-    };
-    static const char *items[] = {"/bin/x", NULL};
-    static const struct stack_list command = {(char **)items, 1};
-    const struct stack_exec exec = {"etcd/quorum", &command, NULL, 1};
-    cleanup_root struct support_root root = machine_make("");
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        cleanup_free char *script = str_printf("#!/bin/sh\n%s\n", rows[i].script);
-        struct err err;
-        machine_program(&root, "systemd-run", script);
-        assert_true(stack_exec(&exec, &err) < 0);
-        assert_string_equal(err.text, rows[i].says);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_of_units),
         cmocka_unit_test(names_of_mounts),
-        cmocka_unit_test(commands_are_words),
-        cmocka_unit_test(failures_have_a_reason),
         cmocka_unit_test(owners),
         cmocka_unit_test(last_lines_are_harmless),
         cmocka_unit_test(last_lines_tell_of_a_failure),
