@@ -96,6 +96,9 @@ static void render_net(const struct render *in, int digit) {
     bool dhcp = is_dhcp(in, digit);
     buf_printf(&file, "\n[Network]\nDHCP=%s\nIPv6AcceptRA=%s\n", dhcp ? "yes" : "no", dhcp ? "yes" : "no");
     net_add(in, &file, digit, "ADDRESS", "Address=");
+    // A switch that restarts a port takes seconds; without an address the connections over it would be gone, too.
+    if (net_has(in, digit, "ADDRESS"))
+        buf_add_str(&file, "IgnoreCarrierLoss=10s\n");
     net_add(in, &file, digit, "DNS", "DNS=");
     if (!net_has(in, digit, "VLAN"))
         add_vlans(in, &file, net_text(in, digit, "INTERFACE"));

@@ -92,7 +92,7 @@ static void network_static(void **state) {
                                                  "NET0_GATEWAY='192.0.2.1 fe80::1'\nNET0_DNS='192.0.2.53'\nNET0_MTU=1400\n");
     assert_string_equal(support_content(&plan, "etc/systemd/network/10-webops-net0.network"),
                         HEADER "[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=no\nIPv6AcceptRA=no\n"
-                               "Address=192.0.2.7/24\nAddress=2001:db8::7/64\nDNS=192.0.2.53\n"
+                               "Address=192.0.2.7/24\nAddress=2001:db8::7/64\nIgnoreCarrierLoss=10s\nDNS=192.0.2.53\n"
                                "\n[Route]\nGateway=192.0.2.1\n\n[Route]\nGateway=fe80::1\nGatewayOnLink=yes\n");
 }
 
