@@ -30,6 +30,14 @@ UPDATE_TRIES=1
 POSTGRES_SHARED_BUFFERS_MB=64
 """
 
+# Runs a command; what it and the processes that it waits for took: processor time of all, memory of the largest.
+USAGE = """
+import json, resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "kib": used.ru_maxrss}))
+"""
+
 # Both run on a node, as root, from standard input. A connection that is there is given up after 3 s without an answer, so that an outage shows as one.
 WRITER = """
 import psycopg2, sys, time
@@ -160,14 +168,14 @@ class Writer(Stream):
 
 
 class Cluster:
-    def __init__(self, image, dir, link=None, vip="10.97.0.100", memory=1024, prefix="patroni", extra=()):
+    def __init__(self, image, dir, names=NAMES, link=None, vip="10.97.0.100", memory=1024, prefix="patroni", extra=()):
         """`extra`: QEMU arguments of every machine."""
-        self.image, self.dir, self.vip, self.memory, self.prefix, self.extra = image, dir, vip, memory, prefix, list(extra)
+        self.image, self.dir, self.names, self.vip, self.memory, self.prefix, self.extra = image, dir, names, vip, memory, prefix, list(extra)
         self.link = link or Link()
         self.access, self.vms = {}, {}
         shutil.rmtree(dir, ignore_errors=True)
         dir.mkdir(parents=True)
-        nodes = [word for number, name in enumerate(NAMES, 1) for word in ("--node", f"{name}={Link.address(number)}")]
+        nodes = [word for number, name in enumerate(names, 1) for word in ("--node", f"{name}={Link.address(number)}")]
         good(webops_image("secrets", "new-cluster", dir / "secrets", "--name", "db", *nodes, "--vip", f"{vip}/24", "--interface", INTERFACE))
 
     def _access(self, name):
@@ -178,7 +186,7 @@ class Cluster:
         return self.access[name]
 
     def config(self, name):
-        number = NAMES.index(name) + 1
+        number = self.names.index(name) + 1
         return (self.dir / "secrets" / "nodes" / name / "config.env").read_text() + OWN + self.link.config(number)
 
     def start(self, name, fresh=False, extra=""):
@@ -188,7 +196,7 @@ class Cluster:
             for old in self.dir.glob(f"{name}.qcow2*"):
                 old.unlink()
         vm = VM(f"{self.prefix}-{name}", self.image, config=self.config(name) + extra, keep=disk, disk_size="+2G",
-                extra=self.link.arguments(NAMES.index(name) + 1) + self.extra, net="restrict=on",  # what is for a link that is cut goes nowhere else
+                extra=self.link.arguments(self.names.index(name) + 1) + self.extra, net="restrict=on",  # what is for a link that is cut goes nowhere else
                 access=self._access(name), keep_access=True, memory=self.memory, cpus=1)
         self.vms[name] = vm
         return vm
@@ -233,7 +241,7 @@ class Cluster:
         while True:
             members = self.members(next(iter(self.vms)))
             roles = [row["role"] for row in members.values()]
-            if (len(members) == len(NAMES) and roles.count("leader") == 1 and any("sync" in role for role in roles)
+            if (len(members) == len(self.names) and roles.count("leader") == 1 and any("sync" in role for role in roles)
                     and all(row["state"] in ("running", "streaming") for row in members.values())):
                 return members
             assert time.monotonic() < deadline, f"not complete within {timeout} s: {members}"
@@ -242,6 +250,10 @@ class Cluster:
     def sql(self, name, statement):
         """On that node, through its socket."""
         return self.vms[name].root_out(f"runuser -u postgres -- psql -qAtX -c {shlex.quote(statement)}")
+
+    def usage(self, name, command):
+        """On that node: {"seconds": processor time, "kib": memory}."""
+        return json.loads(self.vms[name].root_out(f"python3 -c {shlex.quote(USAGE)} {command}", timeout=300))
 
     def holders(self):
         """Who has the address that follows the leader."""

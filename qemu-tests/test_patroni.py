@@ -5,7 +5,6 @@ The scenarios share the machines and run in the order of this file. What they me
 """
 import json
 import os
-import shlex
 import statistics
 import time
 import types
@@ -20,13 +19,6 @@ pytestmark = pytest.mark.full
 HERE = ROOT / "qemu-tests"
 MEASURED = {}
 TTL = 120  # PATRONI_TTL in cluster.py
-# Runs a command; what it and the processes that it waits for took: processor time of all, memory of the largest.
-USAGE = """
-import json, resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "kib": used.ru_maxrss}))
-"""
 TURNS = pytest.mark.parametrize("turn", range(int(os.environ.get("FAILOVERS", "1"))))  # how often each kind happens, to measure
 
 
@@ -135,11 +127,12 @@ def test_forms_from_cold_with_a_late_node(cluster):
 
 
 def test_apply_again_changes_nothing(cluster):
-    vm = cluster.vms[cluster.wait_leader()]
+    leader = cluster.wait_leader()
+    vm = cluster.vms[leader]
     units = "webops-etcd.service webops-patroni.service"
     before = vm.root_out(f"systemctl show -p InvocationID --value {units}")
     for command in ("webops apply", "webops apply patroni", "webops install"):
-        used = json.loads(vm.root_out(f"python3 -c {shlex.quote(USAGE)} {command}", timeout=300))
+        used = cluster.usage(leader, command)
         measured(f"processor time of {command}, nothing changed", used["seconds"])
         measured(f"MiB of memory of {command}", used["kib"] / 1024)
     assert vm.root_out(f"systemctl show -p InvocationID --value {units}") == before
@@ -234,8 +227,9 @@ def test_clean_reboot_of_the_leader_switches_over(cluster):
         now.samplers.pop(now.leader).stop()
         vm.root("systemctl --no-block reboot", check=False)
         vm.disconnect()
+        cluster.wait_leader(unlike=now.leader, through=now.client)  # writes went on until then
         now.wait_writes()
-        vm.wait_healthy(since)
+        vm.wait_healthy(since, timeout=1800)
     cluster.wait_complete()
 
 
