@@ -39,8 +39,8 @@ static void one_unit_for_all(void **state) {
     cleanup_stack_session struct stack_session session = {0};
     struct err err = {0};
     for (int i = 0; i < 3; i++)
-        assert_int_equal(run_words(&session, NULL, 5, WORDS("true"), &err), 0);
-    assert_int_equal(run_words(&session, NULL, 5, WORDS("false"), &err), -EIO);
+        assert_int_equal(run_words(&session, NULL, 60, WORDS("true"), &err), 0);
+    assert_int_equal(run_words(&session, NULL, 60, WORDS("false"), &err), -EIO);
     stack_session_done(&session);
     cleanup_free char *log = machine_log(&root);
     assert_int_equal(count_of(log, "systemd-run "), 1);
@@ -55,12 +55,12 @@ static void commands_are_words(void **state) {
     cleanup_free char *out = str_printf("%s/out", root.path);
     struct err err = {0};
     const char *const words[] = {"sh", "-c", "printf '[%s]' \"$@\" >\"$0\"", out, "a b; rm -rf /", "--property=User=root", "", " x ", NULL};
-    assert_int_equal(run_words(&session, NULL, 5, words, &err), 0);
+    assert_int_equal(run_words(&session, NULL, 60, words, &err), 0);
     cleanup_free char *got = support_read(&root, "out");
     assert_string_equal(got, "[a b; rm -rf /][--property=User=root][][ x ]");
-    assert_int_equal(run_words(&session, NULL, 5, WORDS("true", "a\nb"), &err), -EINVAL);
+    assert_int_equal(run_words(&session, NULL, 60, WORDS("true", "a\nb"), &err), -EINVAL);
     assert_string_equal(err.text, "etcd/quorum: word 2 of its command has a line end");
-    assert_int_equal(run_words(&session, NULL, 5, WORDS("true"), &err), 0); // nothing of it was sent
+    assert_int_equal(run_words(&session, NULL, 60, WORDS("true"), &err), 0); // nothing of it was sent
 }
 
 static void user_and_environment(void **state) {
@@ -72,7 +72,7 @@ static void user_and_environment(void **state) {
     struct err err = {0};
     assert_non_null(me);
     setenv("CANARY", "of the caller", 1);
-    assert_int_equal(run_words(&session, me->pw_name, 5, WORDS("sh", "-c", "env | sort >\"$0\"", out), &err), 0);
+    assert_int_equal(run_words(&session, me->pw_name, 60, WORDS("sh", "-c", "env | sort >\"$0\"", out), &err), 0);
     cleanup_free char *log = machine_log(&root), *got = support_read(&root, "out");
     cleanup_free char *told = str_printf("setpriv --reuid=%u --regid=%u --init-groups -- sh -c ", getuid(), getgid());
     cleanup_free char *name = str_printf("USER=%s\n", me->pw_name);
@@ -80,7 +80,7 @@ static void user_and_environment(void **state) {
     assert_non_null(strstr(got, name));
     assert_non_null(strstr(got, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"));
     assert_null(strstr(got, "CANARY"));
-    assert_int_equal(run_words(&session, "nobody-here", 5, WORDS("true"), &err), -ENOENT);
+    assert_int_equal(run_words(&session, "nobody-here", 60, WORDS("true"), &err), -ENOENT);
     assert_string_equal(err.text, "this machine has no user nobody-here");
 }
 
@@ -89,18 +89,19 @@ static void failures_have_a_reason(void **state) {
     static const struct {
         const char *script, *says;
         int code;
+        unsigned seconds;
     } rows[] = {
-        {"echo 'no answer' >&2; exit 1", "sh failed: no answer", -EIO},
-        {"echo one; echo two >&2; exit 2", "sh failed: one | two", -EIO},
-        {"exit 3", "sh failed and said nothing", -EIO},
-        {"sleep 60 & sleep 60", "sh did not end within 1 s", -ETIMEDOUT},
-        {"printf 'red \\033[31m\\n' >&2; exit 1", "sh failed: red  [31m", -EIO},
+        {"echo 'no answer' >&2; exit 1", "sh failed: no answer", -EIO, 60},
+        {"echo one; echo two >&2; exit 2", "sh failed: one | two", -EIO, 60},
+        {"exit 3", "sh failed and said nothing", -EIO, 60},
+        {"sleep 60 & sleep 60", "sh did not end within 1 s", -ETIMEDOUT, 1},
+        {"printf 'red \\033[31m\\n' >&2; exit 1", "sh failed: red  [31m", -EIO, 60},
     };
     cleanup_root struct support_root root = session_machine();
     cleanup_stack_session struct stack_session session = {0};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct err err = {0};
-        assert_int_equal(run_words(&session, NULL, 1, WORDS("sh", "-c", rows[i].script), &err), rows[i].code);
+        assert_int_equal(run_words(&session, NULL, rows[i].seconds, WORDS("sh", "-c", rows[i].script), &err), rows[i].code);
         assert_string_equal(err.text, rows[i].says);
     }
 }
@@ -110,12 +111,12 @@ static void a_unit_that_ended_is_made_again(void **state) {
     cleanup_root struct support_root root = session_machine();
     cleanup_stack_session struct stack_session session = {0};
     struct err err = {0};
-    assert_true(run_words(&session, NULL, 5, WORDS("sh", "-c", "kill -9 $PPID"), &err) < 0); // the other side
+    assert_true(run_words(&session, NULL, 60, WORDS("sh", "-c", "kill -9 $PPID"), &err) < 0); // the other side
     assert_non_null(strstr(err.text, "etcd/quorum: the unit in which it should run ended"));
-    assert_int_equal(run_words(&session, NULL, 5, WORDS("true"), &err), 0);
+    assert_int_equal(run_words(&session, NULL, 60, WORDS("true"), &err), 0);
     stack_session_done(&session);
     machine_program(&root, "systemd-run", "#!/bin/sh\necho 'Failed to connect to bus: no such file' >&2\nexit 1\n");
-    assert_int_equal(run_words(&session, NULL, 5, WORDS("true"), &err), -EPROTO);
+    assert_int_equal(run_words(&session, NULL, 60, WORDS("true"), &err), -EPROTO);
     assert_string_equal(err.text, "etcd/quorum: cannot run it in a unit of its own: Failed to connect to bus: no such file");
 }
 
