@@ -47,11 +47,11 @@ static int start(struct stack_session *session, struct err *err) {
     struct run run = unit;
     run.in = in;
     run.out = run.error = out; // what systemd-run itself has to say takes the place of an answer
-    int r = run_start(&run, &session->pid, err);
+    pid_t pid = 0;
+    int r = run_start(&run, &pid, err);
     if (r < 0)
         return r;
-    session->requests = take_fd(&requests);
-    session->answers = take_fd(&answers);
+    *session = (struct stack_session){pid, take_fd(&requests), take_fd(&answers)};
     return 0;
 }
 
