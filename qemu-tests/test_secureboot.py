@@ -37,6 +37,7 @@ def secured(signed, config, tmp_path_factory):
         vm.wait_console("Enrolling secure boot keys")
         vm.wait_healthy()
         yield vm
+        vm.cut_power()  # its disk is of no use to anybody
 
 
 def esp_file(image, path, to):
