@@ -16,9 +16,10 @@
 // Page-table-based KVM (nested clouds, container sandboxes) aborts on the register that arch-capabilities brings.
 // 256 MiB of translated code instead of 1 GiB: after a restart the firmware overwrites the old kernel, and every write searches the
 // translations of that page, which took it up to 40 s instead of 7 (docs/BENCHMARKS.md). With less, booting translates again and again.
+// A thread per processor is QEMU's own choice, which it can leave to -icount.
 const struct qemu_accel qemu_accels[] = {
     {"KVM", "kvm", "host,-arch-capabilities", false},
-    {"software emulation (TCG)", "tcg,thread=multi,tb-size=256", "max", true},
+    {"software emulation (TCG)", "tcg,tb-size=256", "max", true},
 };
 const size_t qemu_accel_count = ARRAY_SIZE(qemu_accels);
 

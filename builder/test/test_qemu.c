@@ -56,7 +56,7 @@ static void test_plan_uefi(void **state) {
     assert_true(has(argv, "-netdev", "user,id=net,hostfwd=tcp:127.0.0.1:2222-:22"));
     assert_true(has(argv, "-m", "1024"));
     assert_true(has(argv, "-smp", "2"));
-    assert_true(has(argv, "-accel", "tcg,thread=multi,tb-size=256"));
+    assert_true(has(argv, "-accel", "tcg,tb-size=256"));
     assert_true(has(argv, "-cpu", "max"));
     assert_int_equal(count_of(argv, "seed"), 0);
     assert_int_equal(count_of(argv, "-no-reboot"), 0);
