@@ -6,7 +6,7 @@ import struct
 import subprocess
 import time
 
-from vm import CPU, LOGS, ROOT
+from vm import ACCEL, CPU, LOGS, ROOT
 
 MTOOLS = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null", "TZ": "UTC"}
 ENVIRONMENT_BYTES = 1024
@@ -71,7 +71,7 @@ class Loader:
         self.name, self.serial = name, LOGS / f"loader-{name}.log"
         self.serial.write_bytes(b"")
         self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU, "-m", str(memory), "-display", "none", "-net", "none",
+            ["qemu-system-x86_64", "-machine", "q35", "-accel", ACCEL, "-cpu", CPU, "-m", str(memory), "-display", "none", "-net", "none",
              "-monitor", "none", "-serial", f"file:{self.serial}", *firmware,
              "-drive", f"file={disk},format=raw,if=virtio,readonly={'on' if read_only else 'off'}"], stdin=subprocess.DEVNULL)
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from test_tools import cut, tool
-from vm import CPU, LOGS, OUT
+from vm import ACCEL, CPU, LOGS, OUT
 
 STARTED = "starting its init after"
 REFUSED = "webops-init: cannot boot: "
@@ -78,7 +78,7 @@ class Boot:
         initrd.write_bytes(packed + bytes(-len(packed) % 4) + newc("plan", (files.plan if plan is None else plan).encode()))
         drives = [f"file={disk},format=raw,if=virtio,snapshot={'off' if keep else 'on'}" for disk in disks]
         self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", CPU, "-m", "1024", "-display", "none", "-no-reboot", "-net", "none",
+            ["qemu-system-x86_64", "-accel", ACCEL, "-cpu", CPU, "-m", "1024", "-display", "none", "-no-reboot", "-net", "none",
              "-monitor", "stdio", "-serial", f"file:{self.serial}", "-kernel", files.dir / "a.linux", "-initrd", initrd, "-append",
              files.cmdline if cmdline is None else cmdline, *(word for drive in drives for word in ("-drive", drive)), *devices],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)

@@ -20,6 +20,7 @@ OUT = ROOT / "out" / "tests"
 LOGS = ROOT / "out" / "qemu-logs"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # for names that two processes of one run must not share
 CPU = "qemu64,svm=off"  # in software emulation a quarter faster than "max": fewer features to find drivers for, and no vector instructions to emulate
+ACCEL = "tcg,tb-size=256"  # that of `webops-image run`; with QEMU's own 1 GiB the firmware may take minutes after a restart (docs/BENCHMARKS.md)
 BOOT_SECONDS = 420  # a boot takes 25 s on an idle machine without hardware virtualisation; others may be busy beside us
 LOGIN = """\
 OPERATOR_USER=ops
@@ -163,6 +164,10 @@ class VM:
     def mark(self):
         return self.serial.stat().st_size
 
+    def last_words(self, since=0, lines=15):
+        """The console's end, for messages: where scenarios run far away, nobody sees the file."""
+        return f"console in {self.serial}, its end:\n" + "\n".join(self.console(since).splitlines()[-lines:])
+
     def wait_console(self, text, since=0, timeout=BOOT_SECONDS, never=()):
         """Waits until a whole line with `text` stands on the console; returns that line."""
         deadline = time.monotonic() + timeout
@@ -171,9 +176,9 @@ class VM:
                 if text in line and line[-1] in "\r\n":
                     return line.strip()
                 for bad in never:
-                    assert bad not in line, f"{self.name}: {line.strip()}"
-            assert self.process.poll() is None, f"{self.name}: ended while waiting for '{text}'; console in {self.serial}"
-            assert time.monotonic() < deadline, f"{self.name}: no '{text}' within {timeout} s; console in {self.serial}"
+                    assert bad not in line, f"{self.name}: {line.strip()}; {self.last_words(since)}"
+            assert self.process.poll() is None, f"{self.name}: ended while waiting for '{text}'; {self.last_words(since)}"
+            assert time.monotonic() < deadline, f"{self.name}: no '{text}' within {timeout} s; {self.last_words(since)}"
             time.sleep(0.1)
 
     def wait_healthy(self, since=0, timeout=BOOT_SECONDS):

@@ -11,7 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from vm import CPU, LOGS, VM, Access
+from vm import ACCEL, CPU, LOGS, VM, Access
 
 from . import writelog
 
@@ -42,7 +42,7 @@ class Recorded(VM):
         port = free_port()
         self.facts = {"ssh_port": port}
         command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-name", name, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std",
-                   "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU, "-m", str(memory), "-smp", "1" if bios else "2", "-device", "virtio-rng-pci"]
+                   "-machine", "q35", "-accel", ACCEL, "-cpu", CPU, "-m", str(memory), "-smp", "1" if bios else "2", "-device", "virtio-rng-pci"]
         if not bios:
             shutil.copyfile(FIRMWARE / "OVMF_VARS_4M.fd", self.vars)
             command += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd",
