@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from images import good, webops_image
-from vm import BOOT_SECONDS, LOGIN, VM, Access, Link
+from vm import BOOT_SECONDS, LOGIN, OUT, VM, Access, Link
 
 NAMES = ("n1", "n2", "n3")
 INTERFACE = "enp0s6"  # the card on the Link, behind that to the outside
@@ -167,16 +168,26 @@ class Writer(Stream):
         return max((later - earlier for earlier, later in zip(times, times[1:])), default=0.0)
 
 
+def directory(name, needed=12 << 30):
+    """For disks of machines that are a cluster. Each would have a disk of its own, and how soon that has written decides whether etcd elects anew;
+    on one disk they all wait while one of them is updated. So they lie in memory when there is room for `needed` bytes, else with everything else."""
+    memory = Path("/dev/shm")
+    available = next(int(line.split()[1]) * 1024 for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+    if memory.is_dir() and min(available, shutil.disk_usage(memory).free) >= needed:
+        return memory / f"webops-{name}"
+    return OUT / name
+
+
 class Cluster:
-    def __init__(self, image, dir, names=NAMES, link=None, vip="10.97.0.100", memory=1024, prefix="patroni", extra=()):
+    def __init__(self, image, name, names=NAMES, link=None, vip="10.97.0.100", memory=1024, prefix="patroni", extra=()):
         """`extra`: QEMU arguments of every machine."""
-        self.image, self.dir, self.names, self.vip, self.memory, self.prefix, self.extra = image, dir, names, vip, memory, prefix, list(extra)
+        self.image, self.dir, self.names, self.vip, self.memory, self.prefix, self.extra = image, directory(name), names, vip, memory, prefix, list(extra)
         self.link = link or Link()
         self.access, self.vms = {}, {}
-        shutil.rmtree(dir, ignore_errors=True)
-        dir.mkdir(parents=True)
+        shutil.rmtree(self.dir, ignore_errors=True)
+        self.dir.mkdir(parents=True)
         nodes = [word for number, name in enumerate(names, 1) for word in ("--node", f"{name}={Link.address(number)}")]
-        good(webops_image("secrets", "new-cluster", dir / "secrets", "--name", "db", *nodes, "--vip", f"{vip}/24", "--interface", INTERFACE))
+        good(webops_image("secrets", "new-cluster", self.dir / "secrets", "--name", "db", *nodes, "--vip", f"{vip}/24", "--interface", INTERFACE))
 
     def _access(self, name):
         if name not in self.access:

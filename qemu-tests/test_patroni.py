@@ -26,7 +26,7 @@ TURNS = pytest.mark.parametrize("turn", range(int(os.environ.get("FAILOVERS", "1
 def cluster():
     image = images.build(HERE / "profiles" / "cluster.yaml", OUT / "cluster")
     bundles = {kind: generations.bundle(generations.build(kind, sequence, base="cluster", layer=kind)) for sequence, kind in enumerate(("bad-patroni", "next"), 2)}
-    with Cluster(image.raw, OUT / "cluster-state", extra=generations.disk_arguments(bundles)) as cluster:
+    with Cluster(image.raw, "cluster", extra=generations.disk_arguments(bundles)) as cluster:
         yield cluster
     if MEASURED:
         summary = {what: {"runs": len(values), "median": statistics.median(values), "max": max(values)} for what, values in MEASURED.items()}

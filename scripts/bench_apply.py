@@ -14,7 +14,7 @@ from vm import OUT, ROOT
 def bench_apply(bench, runs):
     """Processes that the command waits for are in it; what the service manager does for them is not."""
     image = images.build(ROOT / "qemu-tests" / "profiles" / "cluster.yaml", OUT / "cluster")
-    with Cluster(image.raw, bench.WORK / "apply", names=("n1",), prefix="bench-apply", extra=("-icount", "shift=0")) as cluster:
+    with Cluster(image.raw, "bench-apply", names=("n1",), prefix="bench-apply", extra=("-icount", "shift=0")) as cluster:
         cluster.start("n1")
         cluster.wait_healthy(timeout=1800)
         for command, bar in (("webops apply", "reported"), ("webops apply patroni", "≤ 100 ms"), ("webops install", "reported")):
