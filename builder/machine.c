@@ -148,6 +148,18 @@ static int choose_port(const struct machine_request *request, struct machine *ma
     return port < 0 ? port : 0;
 }
 
+// The best one that works, unless the user names one.
+static const struct qemu_accel *choose_accel(const struct machine_request *request, struct machine *machine) {
+    const char *given = qemu_extra_accel(request->extra);
+    if (!given)
+        return qemu_probe(machine->dir, &machine->accel_note);
+    bool is_kvm = strncmp(given, "kvm", 3) == 0;
+    machine->accel_note = str_dup("");
+    machine->given_accel = qemu_accels[is_kvm ? 0 : qemu_accel_count - 1];
+    machine->given_accel.name = machine->given_accel.accel = given;
+    return &machine->given_accel;
+}
+
 int machine_prepare(const struct machine_request *request, struct machine *machine, struct err *err) {
     static int (*const steps[])(const struct machine_request *, struct machine *, struct err *) = {make_overlay, make_firmware, make_seed,
                                                                                                    choose_port};
@@ -166,7 +178,7 @@ int machine_prepare(const struct machine_request *request, struct machine *machi
     options->memory_mib = request->memory_mib;
     options->cpus = request->cpus;
     options->extra = request->extra;
-    options->accel = qemu_probe(machine->dir, &machine->accel_note);
+    options->accel = choose_accel(request, machine);
     return 0;
 }
 

@@ -18,7 +18,8 @@ struct machine_request { // what the user asked for
 struct machine { // what was made
     char *dir; // 0700
     char *overlay, *vars, *seed, *serial, *qmp, *accel_note;
-    struct qemu_options options; // points into the strings above and into the request
+    struct qemu_accel given_accel; // when the extra arguments name one
+    struct qemu_options options; // points into this, into the strings above and into the request
 };
 
 // Checks the request, makes the files and fills in machine->options. machine_done() must follow whatever the result.

@@ -59,6 +59,13 @@ static void list_add_path(struct argv_list *list, const char *option, const char
     list_add(list, option, buf_str(&value));
 }
 
+const char *qemu_extra_accel(const char *const *extra) {
+    for (const char *const *item = extra; item && item[0] && item[1]; item++)
+        if (strcmp(item[0], "-accel") == 0)
+            return item[1];
+    return NULL;
+}
+
 static void add_machine(struct argv_list *list, const struct qemu_options *options) {
     static const char *const start[] = {"setpriv",  "--pdeathsig", "KILL",        "qemu-system-x86_64",
                                         "-name",    "webops",      "-nodefaults", "-no-user-config",
@@ -70,7 +77,8 @@ static void add_machine(struct argv_list *list, const struct qemu_options *optio
     list_add(list, "-machine", secure ? "q35,smm=on" : "q35");
     if (secure)
         list_add(list, "-global", "driver=cfi.pflash01,property=secure,value=on");
-    list_add(list, "-accel", options->accel->accel);
+    if (!qemu_extra_accel(options->extra)) // QEMU would take the first of two, and the second only when that fails
+        list_add(list, "-accel", options->accel->accel);
     list_add(list, "-cpu", options->accel->cpu);
     list_take(list, str_dup("-m"));
     list_take(list, str_printf("%ld", options->memory_mib));

@@ -25,8 +25,11 @@ struct qemu_options {
     const char *serial, *qmp; // log file; socket
     const char *net; // further settings of the user network, "" = none
     long memory_mib, cpus, ssh_port;
-    const char *const *extra; // further arguments for QEMU, NULL-terminated; NULL = none
+    const char *const *extra; // further arguments for QEMU, NULL-terminated; NULL = none. They win over ours.
 };
+
+// The value of -accel among the extra arguments, which then is the only one; NULL = none.
+const char *qemu_extra_accel(const char *const *extra);
 
 // The whole argv, NULL-terminated, to be freed with qemu_argv_done(). QEMU dies with its parent (setpriv --pdeathsig).
 char **qemu_plan(const struct qemu_options *options) nonnull(1);

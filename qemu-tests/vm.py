@@ -3,8 +3,10 @@
 
 Knows nothing of what a scenario checks. Every wait has a deadline; stopping is by process id and leaves nothing behind.
 """
+import functools
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -30,6 +32,13 @@ SSH_RATE_LIMIT=0
 """  # lines of config.env with which a scenario logs in by its Access, as often as it likes
 PASSWORD = "correct horse battery"
 CANARY = "Canary7Xk29fQz7w"  # salt of the operator's password hash, so part of the secret file's text
+
+
+@functools.cache
+def accelerator(image):
+    """What `webops-image run` chooses. It is asked once and then told, because it tries for two seconds whether hardware virtualisation works."""
+    command = subprocess.run([PROGRAM, "run", image, "--bios", "--print-command"], text=True, capture_output=True, check=True).stdout
+    return re.search(r"-accel (\S+)", command)[1]
 
 
 class Access:
@@ -120,7 +129,7 @@ class Link:
 
 class VM:
     def __init__(self, name, image, *, config=None, bios=False, disk_size="4G", user="ops", extra=(), net=None, keep=None, password=PASSWORD, access=None,
-                 keep_access=False, secure_boot=False, memory=None, cpus=None):
+                 keep_access=False, secure_boot=False, memory=None, cpus=None, accel=None):
         self.name, self.user, self.password, self.keep, self.facts = name, user, password, keep, None
         self.access, self.keep_access = access or Access(), keep_access
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -142,7 +151,7 @@ class VM:
             command += ["--net", net]
         if keep:
             command += ["--keep", keep]
-        command += ["--", "-cpu", CPU, *extra]
+        command += ["--", "-accel", accel or accelerator(image), "-cpu", CPU, *extra]
         self.started = time.monotonic()
         with open(LOGS / f"{name}.run", "wb") as errors:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)

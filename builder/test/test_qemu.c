@@ -99,6 +99,18 @@ static void test_plan_seed_net_extra(void **state) {
     assert_true(has(argv, "-fw_cfg", "name=opt/a,string=b"));
 }
 
+static void test_plan_takes_one_accelerator(void **state) {
+    (void)state;
+    const char *const extra[] = {"-accel", "tcg,tb-size=64", NULL}, *const half[] = {"-accel", NULL};
+    struct qemu_options options = sample();
+    options.extra = extra;
+    cleanup(qemu_argv_done) char **argv = qemu_plan(&options);
+    assert_int_equal(count_of(argv, "-accel"), 1);
+    assert_true(has(argv, "-accel", "tcg,tb-size=64"));
+    assert_null(qemu_extra_accel(NULL));
+    assert_null(qemu_extra_accel(half));
+}
+
 static void test_plan_doubles_commas(void **state) {
     (void)state;
     struct qemu_options options = sample();
@@ -175,6 +187,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan_uefi),           cmocka_unit_test(test_plan_bios_has_no_flash),
         cmocka_unit_test(test_plan_secure_boot),    cmocka_unit_test(test_plan_seed_net_extra),
+        cmocka_unit_test(test_plan_takes_one_accelerator),
         cmocka_unit_test(test_plan_doubles_commas), cmocka_unit_test(test_format),
         cmocka_unit_test(test_sector_is_bootable),  cmocka_unit_test(test_probe_finds_one_and_cleans_up),
         cmocka_unit_test(test_sector_answers),      cmocka_unit_test(test_find_uefi),

@@ -219,6 +219,25 @@ static void test_kept_overlay_is_used_again(void **state) {
     assert_int_equal(first.st_ino, second.st_ino);
 }
 
+// An accelerator behind "--" is taken without asking whether it works.
+static void test_accelerator_of_the_users(void **state) {
+    struct place *p = *state;
+    static const struct {
+        const char *accel, *cpu;
+    } rows[] = {{"tcg,tb-size=64", "max"}, {"kvm", "host,-arch-capabilities"}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *const extra[] = {"-accel", rows[i].accel, NULL};
+        struct machine_request request = {.image = p->image, .memory_mib = 256, .cpus = 1, .bios = true, .extra = extra};
+        struct err err = {0};
+        struct machine machine = {0};
+        assert_int_equal(machine_prepare(&request, &machine, &err), 0);
+        assert_string_equal(machine.options.accel->name, rows[i].accel);
+        assert_string_equal(machine.options.accel->cpu, rows[i].cpu);
+        assert_string_equal(machine.accel_note, "");
+        machine_done(&machine);
+    }
+}
+
 static void test_disk_format(void **state) {
     struct place *p = *state;
     struct err err = {0};
@@ -246,6 +265,7 @@ int main(void) {
         WITH_PLACE(test_disk_size),
         WITH_PLACE(test_failed_preparation_leaves_nothing),
         WITH_PLACE(test_kept_overlay_is_used_again),
+        WITH_PLACE(test_accelerator_of_the_users),
         WITH_PLACE(test_disk_format),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
