@@ -82,12 +82,21 @@ static const char *quote_line(const char *text, size_t size, struct buf *buf) {
     return NULL;
 }
 
+// "50%": where systemd takes a percentage it knows no specifiers, and takes no "50%%"; elsewhere it leaves a '%' at the end alone.
+static bool is_percentage(const char *text, size_t size) {
+    return size > 1 && text[size - 1] == '%' && strspn(text, "0123456789") == size - 1;
+}
+
+static void add_specifiers_escaped(struct buf *buf, const char *text, size_t size) {
+    add_escaped(buf, text, size, is_percentage(text, size) ? "" : "%", '%');
+}
+
 // systemd replaces specifiers ("%H"), too.
 static const char *quote_ini(const char *text, size_t size, struct buf *buf) {
     cleanup_buf struct buf line = {0};
     const char *why = quote_line(text, size, &line);
     if (!why)
-        add_escaped(buf, text, size, "%", '%');
+        add_specifiers_escaped(buf, text, size);
     return why;
 }
 
@@ -155,7 +164,7 @@ static const char *quote_pgpass(const char *text, size_t size, struct buf *buf) 
 static const struct {
     const char *name;
     const char *(*quote)(const char *text, size_t size, struct buf *buf); // NULL: values are words
-    bool doubles_percent;
+    bool has_specifiers;
 } formats[TEMPLATE_FORMATS] = {
     [TEMPLATE_WORD] = {"word", NULL, false},
     [TEMPLATE_YAML] = {"yaml", quote_json, false},
@@ -183,7 +192,10 @@ const char *template_quote_word(enum template_format format, const char *text, s
     for (size_t i = 0; i < size; i++)
         if (text[i] == 0 || !strchr(allowed, text[i]))
             return "only letters, digits and . _ : / % + @ , = - can be written here";
-    add_escaped(buf, text, size, formats[format].doubles_percent ? "%" : "", '%');
+    if (formats[format].has_specifiers)
+        add_specifiers_escaped(buf, text, size);
+    else
+        buf_add(buf, text, size);
     return NULL;
 }
 

@@ -221,6 +221,11 @@ class VM:
     def status(self):
         return json.loads(self.root_out("webops status --json"))
 
+    def ignored(self):
+        """What systemd's programs say they ignore, of files that the image or we gave them."""
+        of = "-t systemd -t systemd-networkd -t systemd-udevd -t systemd-resolved"
+        return self.root_out(f"journalctl -b -q -o cat --no-pager -g ignoring {of}", check=False)
+
     def disconnect(self):
         subprocess.run(self._ssh("-O", "exit"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 

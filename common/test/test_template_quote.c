@@ -62,6 +62,9 @@ static const struct hostile values[] = {
     {"\\n\\x41\\u0041\\'.", BIT(NFT)},
     {"'\\'' '\\", ENDS | BIT(NFT)},
     {"%n %H %% %", 0},
+    {"100%", 0},
+    {"5%%", 0},
+    {"%", 0},
     {"[Service]", 0},
     {"=", 0},
     {"a:b:c", 0},
@@ -209,6 +212,19 @@ static void test_words(void **state) {
     assert_int_equal(buf.size, 0);
 }
 
+// As the limits of slices take it: MemoryMax=50%.
+static void test_percentage(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"50%", "50%"}, {"100%", "100%"}, {"%", "%%"}, {"5%%", "5%%%%"}, {"5%H", "5%%H"}, {"a5%", "a5%%"}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buf struct buf value = {0}, word = {0};
+        assert_null(template_quote(TEMPLATE_INI, rows[i][0], strlen(rows[i][0]), &value));
+        assert_null(template_quote_word(TEMPLATE_INI, rows[i][0], strlen(rows[i][0]), &word));
+        assert_string_equal(buf_str(&value), rows[i][1]);
+        assert_string_equal(buf_str(&word), rows[i][1]);
+    }
+}
+
 static void test_nul(void **state) {
     (void)state;
     for (int format = 0; format < TEMPLATE_FORMATS; format++) {
@@ -232,7 +248,7 @@ int main(void) {
         cmocka_unit_test(test_yaml),   cmocka_unit_test(test_json),  cmocka_unit_test(test_ini),   cmocka_unit_test(test_line),
         cmocka_unit_test(test_env),    cmocka_unit_test(test_shell), cmocka_unit_test(test_nft),   cmocka_unit_test(test_postgresql),
         cmocka_unit_test(test_pgpass), cmocka_unit_test(test_raw),   cmocka_unit_test(test_words), cmocka_unit_test(test_nul),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),  cmocka_unit_test(test_percentage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
