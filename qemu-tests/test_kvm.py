@@ -47,6 +47,14 @@ def test_host_is_prepared(host):
     assert host.root_out("findmnt -no FSTYPE /etc/libvirt") == "ext4"
 
 
+def test_again_changes_nothing(host):
+    units = "systemctl show -p InvocationID --value libvirtd.service virtlogd.service"
+    before = host.root_out(units)
+    host.root("webops install", timeout=400)
+    assert host.root_out(units) == before and host.status()["apply"]["changes"] == 0
+    assert host.ignored() == ""
+
+
 def test_guest_is_where_it_belongs(host):
     virsh(host, "vol-create-as default tiny.qcow2 16M --format qcow2")
     virsh(host, "define /dev/stdin", input=GUEST)
@@ -76,3 +84,19 @@ def test_guest_and_definitions_survive_a_restart(host):
     assert host.root("pidof qemu-system-x86_64 libvirtd", check=False).stdout == ""
     host.root("webops apply kvm", timeout=400)
     assert "tiny" in virsh(host, "list --all --name")
+
+
+def test_purge_deletes_what_it_names_and_nothing_else(host):
+    host.root("echo mine >/srv/mine")
+    data = ("/srv/kvm", "/var/lib/libvirt", "/etc/libvirt")
+    before = host.places()
+    named = host.root_out("webops uninstall kvm --purge --dry-run")
+    assert all(path in named for path in data) and "/srv/mine" not in named, named
+    host.root("webops uninstall kvm --purge", timeout=400)
+    gone = before - host.places()
+    kept = "/var/lib/webops/persist/etc/libvirt"
+    assert {"/srv/kvm", "/var/lib/libvirt"} <= gone and any(place.startswith(kept) for place in gone), gone
+    assert all(place.startswith(("/srv/kvm", "/var/lib/libvirt", kept, "/var/lib/webops/persist/etc/apparmor.d")) for place in gone), gone
+    assert host.root_out("cat /srv/mine") == "mine"
+    host.root("webops apply kvm", timeout=400)
+    assert "tiny" not in virsh(host, "list --all --name") and host.root_out("ls /srv/kvm") == ""

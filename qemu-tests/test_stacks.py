@@ -281,6 +281,22 @@ def test_purge_deletes_what_it_names_and_nothing_else(stacks):
     assert stacks.root_out("ls -A /srv/probe; cat /var/lib/probe/starts /etc/probe-kept/initial").split("\n") == ["started", "as the image brings it"]
 
 
+@REAL_ONLY
+def test_purge_of_a_real_stack_deletes_its_data_only(stacks):
+    data = {"monitoring": "/var/lib/prometheus", "postgresql": "/var/lib/postgresql/standalone", "etcd": "/var/lib/etcd"}
+    for name, path in data.items():
+        before = stacks.places()
+        named = stacks.root_out(f"webops uninstall {name} --purge --dry-run")
+        assert [other for other in data.values() if other in named] == [path], named
+        stacks.root(f"webops uninstall {name} --purge", timeout=300)
+        gone = before - stacks.places()
+        assert path in gone and all(place == path or place.startswith(path + "/") for place in gone), gone
+    for name in reversed(data):
+        stacks.root(f"webops apply {name}", timeout=300)
+    assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
+    assert sql(stacks, "SELECT count(*) FROM pg_tables WHERE tablename = 'kept';") == "0" and etcd(stacks, "get kept") == ""
+
+
 def test_secrets_are_nowhere_else(stacks):
     stacks.root("umask 077; cat >/run/needle", input=CANARY[:12])  # a file, so that the search does not find its own arguments
 

@@ -221,6 +221,10 @@ class VM:
     def status(self):
         return json.loads(self.root_out("webops status --json"))
 
+    def places(self):
+        """What lies on the state partition where stacks keep things, two levels deep."""
+        return set(self.root_out("find /srv /var/lib /var/lib/webops/persist/etc -xdev -mindepth 1 -maxdepth 2").splitlines())
+
     def ignored(self):
         """What systemd's programs say they ignore, of files that the image or we gave them."""
         of = "-t systemd -t systemd-networkd -t systemd-udevd -t systemd-resolved"
