@@ -85,7 +85,7 @@ json_t *health_json(const struct health *health, const struct config *record) {
             json_object_set_new(check, "why", report_text(result->why.text));
         json_array_append_new(checks, check);
     }
-    return json_pack("{s:b, s:s, s:s, s:s, s:s, s:o}", "healthy", !health->failed, "time", now.text, "profile",
+    return json_pack("{s:b, s:s, s:s, s:s, s:s, s:s*, s:o}", "healthy", !health->failed, "time", now.text, "profile",
                      bootrecord_text(record, "PROFILE"), "version", bootrecord_text(record, "VERSION"), "slot",
-                     bootrecord_text(record, "SLOT"), "checks", checks);
+                     bootrecord_text(record, "SLOT"), "failed", health->failed ? health->failed->name : NULL, "checks", checks);
 }

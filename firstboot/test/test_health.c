@@ -59,6 +59,7 @@ static void all_pass(void **state) {
     assert_string_equal(line, "healthy: quickstart 1.0 slot a, 2 checks");
     cleanup_json json_t *json = health_json(&health, &boot);
     assert_true(json_is_true(json_object_get(json, "healthy")));
+    assert_null(json_object_get(json, "failed"));
     assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "checks"), 1), "state")), "not applicable");
 }
 
@@ -91,6 +92,7 @@ static void the_first_failure_is_named(void **state) {
     assert_string_equal(line, "unhealthy: two: it is broken");
     cleanup_json json_t *json = health_json(&health, &boot);
     assert_true(json_is_false(json_object_get(json, "healthy")));
+    assert_string_equal(json_string_value(json_object_get(json, "failed")), "two");
     assert_string_equal(json_string_value(json_object_get(json_array_get(json_object_get(json, "checks"), 1), "why")), "it is broken");
 }
 

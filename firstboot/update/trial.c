@@ -198,10 +198,11 @@ int trial_commit(const struct machine *machine, struct err *err) {
     return TRIAL_DONE;
 }
 
-// The check that failed, and why, from what `webops health` left.
+// The check that failed, of several the one that says most, and why, from what `webops health` left.
 static void read_health(const struct machine *machine, struct rejection *rejection) {
     cleanup_json json_t *health = report_read(machine->root_fd, HEALTH_PATH);
     const json_t *checks = json_object_get(health, "checks");
+    const char *failed = json_string_value(json_object_get(health, "failed"));
     if (json_is_true(json_object_get(health, "healthy"))) { // then the commit has failed
         snprintf(rejection->check, sizeof(rejection->check), "commit");
         snprintf(rejection->reason, sizeof(rejection->reason),
@@ -209,11 +210,11 @@ static void read_health(const struct machine *machine, struct rejection *rejecti
         return;
     }
     snprintf(rejection->reason, sizeof(rejection->reason), "health was not reached or left no result");
-    for (size_t i = 0; i < json_array_size(checks); i++) {
+    for (size_t i = 0; failed && i < json_array_size(checks); i++) {
         const json_t *check = json_array_get(checks, i);
-        if (strcmp(json_string_value(json_object_get(check, "state")) ?: "", "failed") != 0)
+        if (strcmp(json_string_value(json_object_get(check, "name")) ?: "", failed) != 0)
             continue;
-        snprintf(rejection->check, sizeof(rejection->check), "%s", json_string_value(json_object_get(check, "name")) ?: "");
+        snprintf(rejection->check, sizeof(rejection->check), "%s", failed);
         snprintf(rejection->reason, sizeof(rejection->reason), "%s", json_string_value(json_object_get(check, "why")) ?: "");
         return;
     }

@@ -101,9 +101,9 @@ static void assert_rejected(const struct scene *scene, const char *stage, const 
     assert_false(file_exists(scene->tree.root.fd, ATTEMPTS_PATH));
 }
 
-#define HEALTH(state)                                                                                                                      \
-    "{\"healthy\": false, \"checks\": [{\"name\": \"root\", \"state\": \"passed\"}, {\"name\": \"sshd\", \"state\": \"" state              \
-    "\", \"why\": \"cannot connect to port 22\"}]}"
+static const char unhealthy[] = "{\"healthy\": false, \"failed\": \"sshd\", \"checks\": [{\"name\": \"units\", \"state\": \"failed\", "
+                                "\"why\": \"ssh.service has failed\"}, "
+                                "{\"name\": \"sshd\", \"state\": \"failed\", \"why\": \"cannot connect to port 22\"}]}";
 
 static int fail_health(const struct machine *machine, struct err *err) {
     return trial_fail(machine, "health", NULL, NULL, err);
@@ -117,7 +117,7 @@ static void failed_health_rejects(void **state) {
     cleanup_scene struct scene scene;
     scene_make(&scene);
     boot_new(&scene);
-    support_write(&scene.tree.root, "run/webops/health.json", HEALTH("failed"));
+    support_write(&scene.tree.root, "run/webops/health.json", unhealthy);
     assert_int_equal(call(&scene, trial_start), TRIAL_GOES_ON);
     assert_int_equal(call(&scene, fail_health), TRIAL_RESTART);
     assert_rejected(&scene, "health", "cannot connect to port 22");
@@ -357,7 +357,7 @@ static void unwritable_state(void **state) {
     cleanup_scene struct scene scene;
     scene_make(&scene);
     boot_new(&scene);
-    support_write(&scene.tree.root, "run/webops/health.json", HEALTH("failed"));
+    support_write(&scene.tree.root, "run/webops/health.json", unhealthy);
     support_write(&scene.tree.root, "var/lib/webops/update/rejected", "in the way");
     assert_int_equal(call(&scene, fail_health), TRIAL_RESTART);
     assert_true(file_exists(scene.tree.root.fd, "esp/webops/b.why"));
