@@ -185,12 +185,17 @@ static void test_find_uefi(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plan_uefi),           cmocka_unit_test(test_plan_bios_has_no_flash),
-        cmocka_unit_test(test_plan_secure_boot),    cmocka_unit_test(test_plan_seed_net_extra),
+        cmocka_unit_test(test_plan_uefi),
+        cmocka_unit_test(test_plan_bios_has_no_flash),
+        cmocka_unit_test(test_plan_secure_boot),
+        cmocka_unit_test(test_plan_seed_net_extra),
         cmocka_unit_test(test_plan_takes_one_accelerator),
-        cmocka_unit_test(test_plan_doubles_commas), cmocka_unit_test(test_format),
-        cmocka_unit_test(test_sector_is_bootable),  cmocka_unit_test(test_probe_finds_one_and_cleans_up),
-        cmocka_unit_test(test_sector_answers),      cmocka_unit_test(test_find_uefi),
+        cmocka_unit_test(test_plan_doubles_commas),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_sector_is_bootable),
+        cmocka_unit_test(test_probe_finds_one_and_cleans_up),
+        cmocka_unit_test(test_sector_answers),
+        cmocka_unit_test(test_find_uefi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,9 +222,7 @@ static void test_kept_overlay_is_used_again(void **state) {
 // An accelerator behind "--" is taken without asking whether it works.
 static void test_accelerator_of_the_users(void **state) {
     struct place *p = *state;
-    static const struct {
-        const char *accel, *cpu;
-    } rows[] = {{"tcg,tb-size=64", "max"}, {"kvm", "host,-arch-capabilities"}};
+    static const struct { const char *accel, *cpu; } rows[] = {{"tcg,tb-size=64", "max"}, {"kvm", "host,-arch-capabilities"}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         const char *const extra[] = {"-accel", rows[i].accel, NULL};
         struct machine_request request = {.image = p->image, .memory_mib = 256, .cpus = 1, .bios = true, .extra = extra};

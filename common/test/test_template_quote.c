@@ -215,7 +215,8 @@ static void test_words(void **state) {
 // As the limits of slices take it: MemoryMax=50%.
 static void test_percentage(void **state) {
     (void)state;
-    static const char *const rows[][2] = {{"50%", "50%"}, {"100%", "100%"}, {"%", "%%"}, {"5%%", "5%%%%"}, {"5%H", "5%%H"}, {"a5%", "a5%%"}};
+    static const char *const rows[][2] = {{"50%", "50%"},   {"100%", "100%"}, {"%", "%%"},
+                                          {"5%%", "5%%%%"}, {"5%H", "5%%H"},  {"a5%", "a5%%"}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         cleanup_buf struct buf value = {0}, word = {0};
         assert_null(template_quote(TEMPLATE_INI, rows[i][0], strlen(rows[i][0]), &value));
@@ -245,9 +246,9 @@ static void test_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_yaml),   cmocka_unit_test(test_json),  cmocka_unit_test(test_ini),   cmocka_unit_test(test_line),
-        cmocka_unit_test(test_env),    cmocka_unit_test(test_shell), cmocka_unit_test(test_nft),   cmocka_unit_test(test_postgresql),
-        cmocka_unit_test(test_pgpass), cmocka_unit_test(test_raw),   cmocka_unit_test(test_words), cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_yaml),   cmocka_unit_test(test_json),       cmocka_unit_test(test_ini),   cmocka_unit_test(test_line),
+        cmocka_unit_test(test_env),    cmocka_unit_test(test_shell),      cmocka_unit_test(test_nft),   cmocka_unit_test(test_postgresql),
+        cmocka_unit_test(test_pgpass), cmocka_unit_test(test_raw),        cmocka_unit_test(test_words), cmocka_unit_test(test_nul),
         cmocka_unit_test(test_names),  cmocka_unit_test(test_percentage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
