@@ -288,6 +288,7 @@ class Cluster:
 
     def close(self):
         for vm in self.vms.values():
+            vm.keep = None  # its disk goes away now, so it need not shut down first
             vm.stop()
         for access in self.access.values():
             access.close()
