@@ -129,13 +129,20 @@ static void choose_lines(char *log, struct buf *text) {
             text->data[i] = ' ';
 }
 
+// What its own processes said. What the service manager says of it ("Failed with result …") repeats its state, so that counts only when they
+// said nothing.
 void systemd_last_lines(const char *unit, struct buf *text) {
-    struct err err;
-    cleanup_free char *log = NULL, *count = str_printf("--lines=%d", LOG_LINES);
-    const struct run show = {.argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", count, "-u", unit),
-                             .timeout_ms = 20000};
-    if (run_capture(&show, SHOW_MAX_BYTES, &log, NULL, &err) >= 0)
-        choose_lines(log, text);
+    cleanup_free char *count = str_printf("--lines=%d", LOG_LINES), *own = str_printf("_SYSTEMD_UNIT=%s", unit),
+                      *all = str_printf("--unit=%s", unit);
+    const char *const matches[] = {own, all};
+    for (size_t i = 0, begin = text->size; i < ARRAY_SIZE(matches) && text->size == begin; i++) {
+        struct err err;
+        cleanup_free char *log = NULL;
+        const struct run show = {.argv = RUN_ARGV("journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", count, matches[i]),
+                                 .timeout_ms = 20000};
+        if (run_capture(&show, SHOW_MAX_BYTES, &log, NULL, &err) >= 0)
+            choose_lines(log, text);
+    }
 }
 
 char *stack_mount_unit(const char *path) {

@@ -16,6 +16,6 @@ int systemd_parse_show(const char *text, size_t count, struct systemd_unit *ret_
 int systemd_show(const char *const *names, size_t count, struct systemd_unit *ret_units, struct err *err) must_check nonnull(1, 3, 4);
 // `systemctl <verb> <unit>`; without waiting for the job's end unless is_blocking. `unit` NULL: none ("daemon-reload").
 int systemd_act(const char *verb, const char *unit, bool is_blocking, struct err *err) must_check nonnull(1, 4);
-// The unit's last three lines in the journal, and before them the nearest one of the last 30 that tells of a failure, joined by " | ", each cut
-// to 200 bytes, control characters blanked; nothing when there are none.
+// The last three lines in the journal of the unit's own processes (of the service manager about the unit when there are none), and before them the
+// nearest one of the last 30 that tells of a failure, joined by " | ", each cut to 200 bytes, control characters blanked.
 void systemd_last_lines(const char *unit, struct buf *text) nonnull(1, 2);

@@ -92,6 +92,28 @@ static void last_lines_tell_of_a_failure(void **state) {
     }
 }
 
+// Three lines of the service manager's would leave no room for the one that says what to do.
+static void last_lines_are_the_units_own(void **state) {
+    (void)state;
+    static const struct {
+        const char *own, *manager, *shown;
+    } rows[] = {
+        {"no processor 7", "Main process exited\\nFailed with result\\nFailed to start", "no processor 7"},
+        {"", "Dependency failed", "Dependency failed"},
+        {"", "", ""},
+    };
+    cleanup_root struct support_root root = machine_make("");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_buf struct buf text = {0};
+        cleanup_free char *script = str_printf("#!/bin/sh\ncase $* in\n*' _SYSTEMD_UNIT=x.service') printf '%s' ;;\n"
+                                               "*' --unit=x.service') printf '%s' ;;\n*) exit 1 ;;\nesac\n",
+                                               rows[i].own, rows[i].manager);
+        machine_program(&root, "journalctl", script);
+        systemd_last_lines("x.service", &text);
+        assert_string_equal(buf_str(&text), rows[i].shown);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(states_of_units),
@@ -99,6 +121,7 @@ int main(void) {
         cmocka_unit_test(owners),
         cmocka_unit_test(last_lines_are_harmless),
         cmocka_unit_test(last_lines_tell_of_a_failure),
+        cmocka_unit_test(last_lines_are_the_units_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
