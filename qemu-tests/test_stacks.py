@@ -293,7 +293,7 @@ def test_purge_of_a_real_stack_deletes_its_data_only(stacks):
         assert path in gone and all(place == path or place.startswith(path + "/") for place in gone), gone
     for name in reversed(data):
         stacks.root(f"webops apply {name}", timeout=300)
-    assert {stack["state"] for stack in by_name(stacks).values()} == {"running"}
+    assert {by_name(stacks)[name]["state"] for name in data} == {"running"}
     assert sql(stacks, "SELECT count(*) FROM pg_tables WHERE tablename = 'kept';") == "0" and etcd(stacks, "get kept") == ""
 
 
