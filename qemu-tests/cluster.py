@@ -210,7 +210,7 @@ class Cluster:
                 extra=self.link.arguments(self.names.index(name) + 1) + self.extra, net="restrict=on",  # what is for a link that is cut goes nowhere else
                 access=self._access(name), keep_access=True, memory=self.memory, cpus=1,
                 # etcd, Patroni, PostgreSQL and looks at them are more code than 256 MiB of translations hold: QEMU dropped them every 20 s (docs/BENCHMARKS.md).
-                accel=accelerator(self.image).replace("tb-size=256", "tb-size=1024"))
+                accel="tcg,tb-size=1024" if accelerator(self.image).startswith("tcg") else None)
         self.vms[name] = vm
         return vm
 

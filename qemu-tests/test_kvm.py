@@ -52,7 +52,7 @@ def test_again_changes_nothing(host):
     before = host.root_out(units)
     host.root("webops install", timeout=400)
     assert host.root_out(units) == before and host.status()["apply"]["changes"] == 0
-    assert host.ignored() == ""
+    assert host.ignored() == []
 
 
 def test_guest_is_where_it_belongs(host):

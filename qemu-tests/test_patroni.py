@@ -124,7 +124,7 @@ def test_forms_from_cold_with_a_late_node(cluster):
     cluster.wait_holder(leader)
     for vm in cluster.vms.values():
         wait_monitor(vm)
-        assert vm.ignored() == ""
+        assert vm.ignored() == []
 
 
 def test_apply_again_changes_nothing(cluster):

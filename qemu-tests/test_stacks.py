@@ -94,7 +94,7 @@ def test_all_are_healthy(stacks):
     for name in found:
         assert name in stacks.root_out("webops list") and name in stacks.root_out("webops status")
     assert stacks.root_out("systemctl --failed --no-legend --plain") == ""
-    assert stacks.ignored() == ""
+    assert stacks.ignored() == []
     assert stacks.root_out("stat -c '%U:%G %a' /var/lib/probe/notes") == "nobody:nogroup 600"  # as the hook's user, with our umask
 
 
