@@ -28,13 +28,13 @@ def cluster():
     bundles = {kind: generations.bundle(generations.build(kind, sequence, base="cluster", layer=kind)) for sequence, kind in enumerate(("bad-patroni", "next"), 2)}
     with Cluster(image.raw, "cluster", extra=generations.disk_arguments(bundles)) as cluster:
         yield cluster
-    if MEASURED:
-        summary = {what: {"runs": len(values), "median": statistics.median(values), "max": max(values)} for what, values in MEASURED.items()}
-        (LOGS / "patroni.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 
 def measured(what, seconds):
+    """Written each time, so that a run that is cut off has told what it found."""
     MEASURED.setdefault(what, []).append(round(seconds, 2))
+    summary = {what: {"values": values, "median": statistics.median(values), "max": max(values)} for what, values in MEASURED.items()}
+    (LOGS / "patroni.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 
 def follower(cluster, leader):
