@@ -168,6 +168,8 @@ def test_leader_is_partitioned_away(cluster, turn):
         time.sleep(10)
         assert cluster.wait_leader(unlike=now.leader, through=now.client) != now.leader
         assert now.samplers[now.leader].samples[-1].role != "primary"
+        told = cluster.vms[now.leader].root("webops health", check=False, timeout=120)
+        assert told.returncode == 1 and all(f"no answer from {name}, " in told.stdout + told.stderr for name in NAMES if name != now.leader), told
         cluster.vms[now.leader].plug(True)
         cluster.wait_complete()
 

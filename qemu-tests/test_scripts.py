@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scripts of the overlays, run here beside programs that only pretend: no machine is needed for what they do when something fails."""
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -74,6 +76,28 @@ def test_patroni_readiness_names_who_is_silent(place, status, says):
     place.program("curl", f'[ {status} -eq 0 ] || echo "curl: ({status}) SSL certificate problem" >&2\nexit {status}\n')
     told = place.run(script("patroni", "patroni/check"), "readiness")
     assert told.returncode == (1 if status else 0) and told.stderr.startswith(says), told
+
+
+@pytest.mark.parametrize("listening, healthy, silent", [("", True, ""), ("n2 n3", False, ""), ("n2", False, "n3"), ("", False, "n2 n3")])
+def test_etcd_check_names_the_members_out_of_reach(place, listening, healthy, silent):
+    scripts, failure = place.dir / "scripts", "connecting\n127.0.0.1:2379 is unhealthy\n"
+    scripts.mkdir()
+    (place.dir / "etcd").mkdir()
+    shutil.copy(script("etcd", "etcd/check"), scripts)
+    place.program("ctl", f'echo "$*" >{place.dir}/asked\nprintf "{failure}" >&2\nexit {0 if healthy else 1}\n', scripts)
+    with contextlib.ExitStack() as stack:
+        servers = {name: stack.enter_context(socket.socket()) for name in ("n2", "n3")}
+        for name, server in servers.items():
+            server.bind((f"127.0.0.{name[1]}", 0))
+            if name in listening.split():
+                server.listen()
+        addresses = {"n1": "127.0.0.1:1"} | {name: "{}:{}".format(*server.getsockname()) for name, server in servers.items()}
+        members = ",".join(f"{name}=https://{address}" for name, address in addresses.items())
+        (place.dir / "etcd" / "etcd.env").write_text(f"ETCD_NAME=n1\nETCD_INITIAL_CLUSTER={members}\n")
+        told = place.run(scripts / "check")
+    says = "" if healthy else failure + "".join(f"no answer from {name}, {addresses[name]}\n" for name in silent.split())
+    assert (told.returncode, told.stdout, told.stderr) == (0 if healthy else 1, "", says), told
+    assert (place.dir / "asked").read_text() == "endpoint health\n"
 
 
 PSQL = """
