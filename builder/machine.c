@@ -139,7 +139,7 @@ static int make_seed(const struct machine_request *request, struct machine *mach
         return r;
     machine->seed = str_printf("%s/seed.img", machine->dir);
     machine->options.seed = machine->seed;
-    return seed_save(&(struct seed){.config = request->config, .secrets = request->secrets, .image = machine->seed}, err);
+    return seed_save(&(struct seed){.config = request->config, .secrets = request->secrets, .path = machine->seed}, err);
 }
 
 static int choose_port(const struct machine_request *request, struct machine *machine, struct err *err) {

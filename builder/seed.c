@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks config.env and secrets on the workstation and packs them into a NoCloud volume. Knows nothing of QEMU.
+// Checks config.env and secrets on the workstation and packs them into a NoCloud seed: first as a directory, then as what was asked for.
 #include "builder/seed.h"
+#include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/run.h"
 #include "common/schema.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
-#define SECRET_SUFFIX ".secret"
+// Without a directory they may still come another way: on the machine fw_cfg and credentials complete what a seed lacks.
+static void warn_of_files(const struct schema *schema, const struct config *config, const char *path) {
+    cleanup_config_problems struct config_problems missing = {0};
+    if (schema_check_files(schema, config, -1, &missing) < 0)
+        log_warn("%s names %zu secret file%s, and no directory of secrets was given", path, missing.count, missing.count == 1 ? "" : "s");
+}
 
 static int check_files(const struct schema *schema, const struct config *config, const char *secrets, struct config_problems *problems,
                        struct err *err) {
-    if (!secrets)
-        return 0;
     cleanup_fd int fd = file_open(AT_FDCWD, secrets, O_RDONLY | O_DIRECTORY, 0, err);
     if (fd < 0)
         return fd;
@@ -32,70 +37,141 @@ int seed_check(const struct schema *schema, const char *path, const char *secret
     err->text[0] = '\0';
     int parsed = config_parse(text, size, &config, &problems);
     int checked = schema_check(schema, &config, &problems);
-    int files = check_files(schema, &config, secrets, &problems, err);
-    if (parsed == 0 && checked == 0 && files == 0)
+    int files = secrets ? check_files(schema, &config, secrets, &problems, err) : 0;
+    if (parsed == 0 && checked == 0 && files == 0) {
+        if (!secrets)
+            warn_of_files(schema, &config, path);
         return 0;
+    }
     config_problems_log(&problems, path);
     if (err->text[0])
         return files;
     return err_set(err, -EINVAL, "%s: %zu problem%s; docs/CONFIG.md lists every key", path, problems.count, problems.count == 1 ? "" : "s");
 }
 
-static bool is_secret_name(const char *name) {
-    size_t size = strlen(name), suffix = strlen(SECRET_SUFFIX);
-    return name[0] != '.' && name[0] != '-' && size > suffix && strcmp(name + size - suffix, SECRET_SUFFIX) == 0;
+// A copy beside its final name, removed unless it was renamed.
+struct stage {
+    char *dir; // 0700: user-data, meta-data, secrets/
+    char *image; // 0600
+};
+
+static void stage_done(struct stage *stage) {
+    struct err ignored;
+    if (stage->dir)
+        (void)!file_remove_tree(AT_FDCWD, stage->dir, &ignored);
+    if (stage->image)
+        unlink(stage->image);
+    free(stage->dir);
+    free(stage->image);
+    *stage = (struct stage){0};
 }
 
-static void free_strings(char ***list) {
-    for (char **item = *list; item && *item; item++)
-        free(*item);
-    free(*list);
+static int copy_file(int from_fd, const char *name, int to_fd, const char *as, size_t max_bytes, struct err *err) {
+    cleanup_free char *data = NULL;
+    size_t size = 0;
+    int r = file_read(from_fd, name, max_bytes, &data, &size, err);
+    if (r >= 0)
+        r = file_publish(to_fd, as, data, size, 0600, err);
+    if (data)
+        explicit_bzero(data, size);
+    return r;
 }
 
-// The command that copies every secret at once, NULL-terminated; *ret_count tells how many there are.
-static int copy_command(const struct seed *seed, char ***ret_argv, size_t *ret_count, struct err *err) {
+static int copy_secrets(const struct seed *seed, int to_fd, struct err *err) {
     cleanup_dir DIR *dir = opendir(seed->secrets);
     if (!dir)
         return err_sys(err, -errno, "secrets directory %s", seed->secrets);
-    cleanup(free_strings) char **argv = mem_array(SEED_MAX_SECRETS + 5, sizeof(*argv));
-    const char *const head[] = {"mcopy", "-i", seed->image};
-    size_t used = 0, count = 0;
-    for (; used < ARRAY_SIZE(head); used++)
-        argv[used] = str_dup(head[used]);
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        if (!is_secret_name(entry->d_name))
+    size_t count = 0;
+    int r = file_mkdirs(to_fd, "secrets", 0700, err);
+    for (struct dirent *entry; r >= 0 && (entry = readdir(dir));) {
+        if (!schema_is_secret_name(entry->d_name))
             continue;
         if (count++ == SEED_MAX_SECRETS)
             return err_set(err, -E2BIG, "%s: more than %d secrets", seed->secrets, SEED_MAX_SECRETS);
-        argv[used++] = str_printf("%s/%s", seed->secrets, entry->d_name);
+        cleanup_free char *as = str_printf("secrets/%s", entry->d_name);
+        r = copy_file(dirfd(dir), entry->d_name, to_fd, as, SCHEMA_SECRET_MAX_BYTES, err);
+        if (r < 0)
+            return err_prefix(err, r, "%s", seed->secrets);
     }
-    argv[used] = str_dup("::secrets/");
-    *ret_count = count;
-    *ret_argv = take_ptr(argv);
-    return 0;
+    return r;
 }
 
-static int add_secrets(const struct seed *seed, struct err *err) {
-    cleanup(free_strings) char **argv = NULL;
-    size_t count = 0;
-    int r = copy_command(seed, &argv, &count, err);
-    if (r < 0 || count == 0)
-        return r;
-    r = run_quiet(&(struct run){.argv = RUN_ARGV("mmd", "-i", seed->image, "::secrets")}, err);
-    if (r < 0)
-        return r;
-    return run_quiet(&(struct run){.argv = (const char *const *)argv}, err);
+static int fill(const struct seed *seed, const char *dir, struct err *err) {
+    static const char meta_data[] = "instance-id: webops\n";
+    cleanup_fd int fd = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
+    int r = fd < 0 ? fd : copy_file(AT_FDCWD, seed->config, fd, "user-data", CONFIG_MAX_BYTES, err);
+    if (r >= 0)
+        r = file_publish(fd, "meta-data", meta_data, strlen(meta_data), 0600, err);
+    return r < 0 || !seed->secrets ? r : copy_secrets(seed, fd, err);
+}
+
+// Empty and ours alone; the tools write into an existing file, and thereby keep its mode.
+static int make_image(const struct stage *stage, struct err *err) {
+    cleanup_fd int fd = file_open(AT_FDCWD, stage->image, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
+    return fd < 0 ? fd : 0;
+}
+
+static int publish(const char *from, const char *path, struct err *err) {
+    return rename(from, path) < 0 ? err_sys(err, -errno, "replacing %s", path) : 0;
+}
+
+static int save_iso(const struct stage *stage, const char *path, struct err *err) {
+    // The same files, the same bytes: 1980 is the time of all files and, by the variable, of what else xorriso dates or numbers by the clock.
+    cleanup_tool_env char **env = tool_env((const char *const[]){"SOURCE_DATE_EPOCH=315532800", NULL});
+    const char *const argv[] = {
+        "xorriso",          "-as", "mkisofs",    "-quiet",   "-V", "cidata", "-J", "-R", "-uid", "0", "-gid", "0", "--set_all_file_dates",
+        "1980010100000000", "-o",  stage->image, stage->dir, NULL};
+    int r = make_image(stage, err);
+    if (r >= 0)
+        r = run_quiet(&(struct run){.argv = argv, .env = (const char *const *)env}, err);
+    return r < 0 ? r : publish(stage->image, path, err);
+}
+
+// cloud-localds takes user-data and meta-data and nothing else.
+static int save_vfat(const struct stage *stage, const char *path, struct err *err) {
+    cleanup_free char *user_data = str_printf("%s/user-data", stage->dir), *meta_data = str_printf("%s/meta-data", stage->dir),
+                      *secrets = str_printf("%s/secrets", stage->dir);
+    int r = make_image(stage, err);
+    if (r >= 0)
+        r = run_quiet(&(struct run){.argv = RUN_ARGV("cloud-localds", "--filesystem", "vfat", stage->image, user_data, meta_data)}, err);
+    if (r >= 0 && file_exists(AT_FDCWD, secrets))
+        r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-s", "-i", stage->image, secrets, "::")}, err);
+    return r < 0 ? r : publish(stage->image, path, err);
+}
+
+static int save_dir(const struct stage *stage, const char *path, struct err *err) {
+    // rename() would replace an empty directory.
+    if (file_exists(AT_FDCWD, path))
+        return err_set(err, -EEXIST, "it exists; remove it, or choose another name");
+    return publish(stage->dir, path, err);
+}
+
+static const struct {
+    const char *suffix;
+    int (*save)(const struct stage *stage, const char *path, struct err *err);
+} forms[] = {{".iso", save_iso}, {".img", save_vfat}, {"", save_dir}};
+
+static bool ends_with(const char *text, const char *suffix) {
+    size_t size = strlen(text), length = strlen(suffix);
+    return size >= length && strcmp(text + size - length, suffix) == 0;
 }
 
 int seed_save(const struct seed *seed, struct err *err) {
-    // cloud-localds copies onto an existing file and thereby keeps its mode.
-    if (unlink(seed->image) < 0 && errno != ENOENT)
-        return err_sys(err, -errno, "replacing %s", seed->image);
-    cleanup_fd int fd = file_open(AT_FDCWD, seed->image, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
-    if (fd < 0)
-        return fd;
-    int r = run_quiet(&(struct run){.argv = RUN_ARGV("cloud-localds", "--filesystem", "vfat", seed->image, seed->config)}, err);
-    if (r == 0 && seed->secrets)
-        r = add_secrets(seed, err);
-    return r < 0 ? err_prefix(err, r, "making the seed volume %s", seed->image) : 0;
+    cleanup_free char *path = str_dup(seed->path);
+    for (size_t size = strlen(path); size > 1 && path[size - 1] == '/'; size--)
+        path[size - 1] = '\0';
+    cleanup(stage_done) struct stage stage = {.dir = str_printf("%s.XXXXXX", path)};
+    if (!mkdtemp(stage.dir)) {
+        int code = -errno;
+        free(take_ptr(stage.dir));
+        return err_sys(err, code, "making the seed %s", path);
+    }
+    stage.image = str_printf("%s.image", stage.dir);
+    size_t form = 0;
+    while (!ends_with(path, forms[form].suffix))
+        form++;
+    int r = fill(seed, stage.dir, err);
+    if (r >= 0)
+        r = forms[form].save(&stage, path, err);
+    return r < 0 ? err_prefix(err, r, "making the seed %s", path) : 0;
 }

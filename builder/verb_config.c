@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops-image config check|doc: the machine's own parser and schema, on the workstation.
-#include "builder/places.h"
-#include "builder/recipe.h"
+#include "builder/config_schema.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
 #include "common/config_report.h"
@@ -13,45 +12,29 @@ struct config_options {
     bool json;
 };
 
-// Of a profile: the keys of its layers' stacks. Of none: those of every stack that came with this program.
-static int load_schema(const char *profile, struct recipe *recipe, struct stack_set *all, const struct schema **ret_schema,
-                       struct err *err) {
-    cleanup(places_done) struct places places = {0};
-    int r = places_find(&places, err);
-    if (r < 0)
-        return r;
-    r = profile ? recipe_load(profile, &(struct recipe_paths){.data_dir = places.data_dir}, recipe, err)
-                : recipe_load_tree(places.data_dir, all, err);
-    *ret_schema = profile ? &recipe->stacks.schema : &all->schema;
-    return r;
-}
-
 static int config_check(const char *file, const struct config_options *options) {
     struct err err = {0};
-    cleanup(recipe_done) struct recipe recipe = {0};
-    cleanup_stack_set struct stack_set all = {0};
-    const struct schema *schema;
-    int r = load_schema(options->profile, &recipe, &all, &schema, &err);
+    cleanup_config_schema struct config_schema found = {0};
+    int r = config_schema_load(options->profile, NULL, &found, &err);
     if (r < 0)
         return verb_failed(r, &err);
-    cleanup_free char *of_profile = recipe.profile && recipe.profile->config ? recipe_beside(&recipe, recipe.profile->config) : NULL;
+    const struct recipe *recipe = &found.recipe;
+    cleanup_free char *of_profile = recipe->profile && recipe->profile->config ? recipe_beside(recipe, recipe->profile->config) : NULL;
     if (!file && !of_profile) {
         log_error("config check: name a FILE, or a --profile that has a default configuration");
         return EXIT_USAGE;
     }
-    return config_report_with(schema, file ? file : of_profile, options->secrets, options->json);
+    return config_report_with(found.schema, file ? file : of_profile, options->secrets, options->json);
 }
 
 static int config_doc(const char *profile) {
     struct err err = {0};
-    cleanup(recipe_done) struct recipe recipe = {0};
-    cleanup_stack_set struct stack_set all = {0};
+    cleanup_config_schema struct config_schema found = {0};
     cleanup_buf struct buf text = {0};
-    const struct schema *schema;
-    int r = load_schema(profile, &recipe, &all, &schema, &err);
+    int r = config_schema_load(profile, NULL, &found, &err);
     if (r < 0)
         return verb_failed(r, &err);
-    schema_format_markdown(schema, &text);
+    schema_format_markdown(found.schema, &text);
     return fputs(buf_str(&text), stdout) < 0 || fflush(stdout) != 0 ? EXIT_PERMANENT : EXIT_OK;
 }
 

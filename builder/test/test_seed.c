@@ -87,10 +87,96 @@ static void test_seed_carries_both(void **state) {
     assert_non_null(strstr(label, "instance-id"));
 }
 
+// What is in an ISO 9660 image, taken out by another program.
+static void assert_iso(const char *image, const char *dir, const char *name, const char *text) {
+    struct err err = {0};
+    cleanup_free char *from = str_printf("/%s", name), *to = str_printf("%s/taken-out", dir), *found = NULL;
+    const struct run xorriso = {.argv = RUN_ARGV("xorriso", "-osirrox", "on", "-indev", image, "-extract", from, to)};
+    assert_int_equal(run_quiet(&xorriso, &err), 0);
+    assert_int_equal(file_read(AT_FDCWD, to, 65536, &found, NULL, &err), 0);
+    assert_string_equal(found, text);
+    assert_int_equal(unlink(to), 0);
+}
+
+static void test_iso_and_its_bytes(void **state) {
+    struct place *p = *state;
+    static const struct timespec old[2] = {{1000000000, 0}, {1000000000, 0}};
+    struct err err = {0};
+    cleanup_free char *first = str_printf("%s/first.iso", p->dir), *second = str_printf("%s/second.iso", p->dir), *one = NULL, *two = NULL;
+    size_t one_size, two_size;
+    mode_t mask = umask(0);
+    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, first}, &err), 0);
+    umask(mask);
+    assert_int_equal(utimensat(AT_FDCWD, p->secret, old, 0), 0);
+    setenv("TZ", "Asia/Tokyo", 1);
+    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, second}, &err), 0);
+    unsetenv("TZ");
+    assert_int_equal(file_read(AT_FDCWD, first, 1 << 20, &one, &one_size, &err), 0);
+    assert_int_equal(file_read(AT_FDCWD, second, 1 << 20, &two, &two_size, &err), 0);
+    assert_int_equal(one_size, two_size);
+    assert_memory_equal(one, two, one_size);
+    assert_memory_equal(one + 32768 + 40, "cidata ", 7); // the volume's name in the primary volume descriptor
+    assert_iso(first, p->dir, "secrets/keys.secret", SECRET "\n");
+    assert_iso(first, p->dir, "user-data", "HOSTNAME=web1\nSSH_AUTHORIZED_KEYS_FILE=/webops/secrets/keys.secret\n");
+    assert_iso(first, p->dir, "meta-data", "instance-id: webops\n");
+    struct stat st;
+    assert_int_equal(stat(first, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .path = first}, &err), 0); // replaced
+    assert_int_equal(stat(first, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void test_directory(void **state) {
+    struct place *p = *state;
+    struct err err = {0};
+    cleanup_free char *dir = str_printf("%s/dir/", p->dir), *secret = str_printf("%ssecrets/keys.secret", dir);
+    struct stat st;
+    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, dir}, &err), 0);
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(stat(secret, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, dir}, &err), -EEXIST);
+    assert_non_null(strstr(err.text, "remove it"));
+}
+
+static unsigned count_files(const char *path) {
+    DIR *dir = opendir(path);
+    unsigned count = 0;
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+// Whatever fails, nothing of the secrets stays beside the file that was asked for.
+static void test_failure_leaves_nothing(void **state) {
+    struct place *p = *state;
+    static const char *const names[] = {"seed.iso", "seed.img", "seed"};
+    unsigned before = count_files(p->dir);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct err err = {0};
+        cleanup_free char *path = str_printf("%s/%s", p->dir, names[i]), *nowhere = str_printf("%s/none/%s", p->dir, names[i]);
+        assert_int_equal(seed_save(&(struct seed){p->config, "/nonexistent", path}, &err), -ENOENT);
+        assert_non_null(strstr(err.text, "/nonexistent"));
+        assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, nowhere}, &err), -ENOENT);
+        assert_non_null(strstr(err.text, nowhere));
+        if (i < 2) { // a program that fails
+            cleanup_free char *path_before = str_dup(getenv("PATH"));
+            setenv("PATH", "/nonexistent", 1);
+            assert_true(seed_save(&(struct seed){p->config, p->secrets, path}, &err) < 0);
+            setenv("PATH", path_before, 1);
+        }
+        assert_int_equal(count_files(p->dir), before);
+    }
+}
+
 static void test_seed_without_secrets(void **state) {
     struct place *p = *state;
     struct err err = {0};
-    assert_int_equal(seed_save(&(struct seed){.config = p->config, .image = p->seed}, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .path = p->seed}, &err), 0);
     assert_null(type_file(p->seed, "::secrets/keys.secret"));
 }
 
@@ -114,7 +200,8 @@ static void test_secrets_that_do_not_fit(void **state) {
     memset(large, 'k', sizeof(large));
     put(p->secret, large, sizeof(large), 0600);
     assert_true(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err) < 0);
-    assert_non_null(strstr(err.text, "seed volume"));
+    assert_non_null(strstr(err.text, p->seed));
+    assert_false(file_exists(AT_FDCWD, p->seed));
     assert_null(strstr(err.text, "kkkk"));
 }
 
@@ -254,6 +341,9 @@ static void test_disk_format(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_PLACE(test_seed_carries_both),
+        WITH_PLACE(test_iso_and_its_bytes),
+        WITH_PLACE(test_directory),
+        WITH_PLACE(test_failure_leaves_nothing),
         WITH_PLACE(test_seed_without_secrets),
         WITH_PLACE(test_only_secret_names_are_taken),
         WITH_PLACE(test_secrets_that_do_not_fit),

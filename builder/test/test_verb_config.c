@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // `webops-image config`: check and doc as command lines, and the default configuration of every profile we ship.
-#include "builder/verbs.h"
-#include "common/run.h"
-#include "common/test/support.h"
-#include <getopt.h>
+#include "builder/test/verbs.h"
+
+static const struct verb verb = {"config", "check FILE | doc", 1, 2, "help", verb_config};
 
 static int config(const char *const *arguments, char **ret_out, char **ret_said) {
-    static const struct verb verb = {"config", "check FILE | doc", 1, 2, "help", verb_config};
-    char *argv[8] = {(char *)"config"};
-    int argc = 1;
-    struct redirect redirect;
-    for (; *arguments; arguments++)
-        argv[argc++] = (char *)*arguments;
-    optind = 0;
-    redirect_begin(&redirect);
-    int code = verb_config(&verb, argc, argv);
-    redirect_end(&redirect, ret_out, ret_said);
-    return code;
+    return verb_call(&verb, arguments, ret_out, ret_said);
 }
 
 static void doc_is_the_committed_file(void **state) {
@@ -33,11 +22,7 @@ static void checks(void **state) {
     struct err err = {0};
     cleanup_free char *path = str_printf("%s/c.env", scratch->path), *profile = str_printf("%s/none.yaml", scratch->path);
     assert_int_equal(file_publish(AT_FDCWD, path, "HOSTNAME=a\nTIMZONE=UTC\n", 23, 0600, &err), 0);
-    const struct {
-        const char *const *arguments;
-        int code;
-        const char *out, *said;
-    } cases[] = {
+    const struct verb_case cases[] = {
         {RUN_ARGV("check", "examples/config.env"), EXIT_OK, "examples/config.env: ok, ", ""},
         {RUN_ARGV("check", path), EXIT_PERMANENT, "c.env:2: TIMZONE: unknown key; did you mean TIMEZONE?\n", ""},
         {RUN_ARGV("check", "--json", path), EXIT_PERMANENT, "\"line\": 2", ""},
@@ -48,14 +33,7 @@ static void checks(void **state) {
         {RUN_ARGV("nonsense", path), EXIT_USAGE, "", "expected 'check"},
         {RUN_ARGV("doc", path), EXIT_USAGE, "", "expected 'check"},
     };
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        cleanup_free char *out = NULL, *said = NULL;
-        int code = config(cases[i].arguments, &out, &said);
-        if (code != cases[i].code)
-            fail_msg("case %zu: exit code %d: %s%s", i, code, out, said);
-        assert_contains(out, cases[i].out);
-        assert_contains(said, cases[i].said);
-    }
+    verb_check(&verb, cases, ARRAY_SIZE(cases));
 }
 
 // Relations between keys of the shipped stacks.
@@ -93,10 +71,7 @@ static void shipped_profiles(void **state) {
 
 int main(int argc, char **argv) {
     (void)argc;
-    const char *slash = strrchr(argv[0], '/'); // build/builder/test/<this program> → build
-    cleanup_free char *programs = str_printf("%.*s/../..", slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
-    setenv("WEBOPS_DATA", ".", 1); // tests run in the source tree
-    setenv("WEBOPS_PROGRAMS", programs, 1);
+    verb_use_tree(argv[0]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(doc_is_the_committed_file),
         cmocka_unit_test_setup_teardown(checks, scratch_setup, scratch_teardown),
