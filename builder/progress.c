@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/meter.h"
 #include <jansson.h>
 #include <pthread.h>
 #include <string.h>
@@ -11,12 +12,13 @@
 
 #define REDRAW_NS 100000000L
 #define BAR_CELLS 20
+#define EVENT_MS 500
 
 struct progress {
     enum progress_style style;
     unsigned stages, number;
     char label[80];
-    int64_t started_ms;
+    int64_t started_ms, told_ms;
     uint64_t done, total;
     bool running, stopping;
     pthread_t ticker;
@@ -29,16 +31,17 @@ static void clear_line(void) {
 }
 
 static void draw(const struct progress *progress) {
-    char bar[BAR_CELLS + 1] = "";
+    char bar[BAR_CELLS + 1] = "", numbers[METER_BYTES] = "";
+    int64_t ms = clock_ms() - progress->started_ms;
     if (progress->total) {
+        meter_format(progress->done, progress->total, ms > 0 ? progress->done * 1000 / (uint64_t)ms : 0, numbers);
         uint64_t cells = progress->done >= progress->total ? BAR_CELLS : progress->done * BAR_CELLS / progress->total;
         memset(bar, '#', cells);
         memset(bar + cells, '-', BAR_CELLS - cells);
         bar[BAR_CELLS] = 0;
     }
     clear_line();
-    fprintf(stderr, "[%u/%u] %-28s %6.1f s %s", progress->number, progress->stages, progress->label,
-            (double)(clock_ms() - progress->started_ms) / 1000, bar);
+    fprintf(stderr, "[%u/%u] %-28s %6.1f s %s %s", progress->number, progress->stages, progress->label, (double)ms / 1000, bar, numbers);
     fflush(stderr);
 }
 
@@ -118,6 +121,11 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t total) {
     progress->done = done;
     progress->total = total;
     pthread_mutex_unlock(&progress->lock);
+    if (progress->style == PROGRESS_JSON && clock_ms() - progress->told_ms >= EVENT_MS) {
+        progress->told_ms = clock_ms();
+        print_event(json_pack("{s:s, s:s, s:I, s:I}", "event", "progress", "stage", progress->label, "done_bytes", (json_int_t)done,
+                              "total_bytes", (json_int_t)total));
+    }
 }
 
 double progress_end(struct progress *progress, const char *outcome) {

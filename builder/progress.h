@@ -16,7 +16,8 @@ struct progress *progress_new(unsigned stages, bool json);
 void progress_free(struct progress *progress);
 // A stage begins; `label` is copied.
 void progress_start(struct progress *progress, const char *label) nonnull(1, 2);
-// How far the stage is: bytes (or items) of a total that may be 0 = unknown. Cheap; may be called often.
+// How far the stage is: bytes of a total that may be 0 = unknown; on a terminal with rate and remaining time, as JSON twice a second. Cheap;
+// may be called often.
 void progress_update(struct progress *progress, uint64_t done, uint64_t total) nonnull(1);
 // The stage is over; `outcome` is one word or phrase ("built", "cached", "failed"). Returns its seconds.
 double progress_end(struct progress *progress, const char *outcome) nonnull(1, 2);

@@ -96,7 +96,7 @@ static void test_terminal(void **state) {
     read_until(terminal, &shown, "\r\033[K[1/2] base debian-12 "); // without a size there is no bar
     assert_null(strchr(buf_str(&shown), '#'));
     progress_update(progress, 5, 10);
-    read_until(terminal, &shown, " s ##########----------");
+    read_until(terminal, &shown, " s ##########----------  50 %");
     progress_update(progress, 11, 10); // a size was estimated too low
     read_until(terminal, &shown, " s ####################");
     log_warn("in between");
@@ -122,8 +122,14 @@ static void test_terminal(void **state) {
 
 static void test_json(void **state) {
     (void)state;
-    static const char *const events[] = {"start", "end", "start", "end"};
-    static const char *const stages[] = {"base debian-12", "base debian-12", "layer \"odd\"", "layer \"odd\""};
+    static const struct {
+        const char *event, *stage;
+        int number, done; // 0: not in the event
+    } rows[] = {{"start", "base debian-12", 1, 0},
+                {"progress", "base debian-12", 0, 1},
+                {"end", "base debian-12", 0, 0},
+                {"start", "layer \"odd\"", 2, 0},
+                {"end", "layer \"odd\"", 0, 0}};
     cleanup_free char *out = NULL, *error = NULL;
     run_stages(true, &out, &error);
     assert_string_equal(error, "");
@@ -132,16 +138,15 @@ static void test_json(void **state) {
     for (char *line = strtok_r(out, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), count++) {
         json_t *event = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
         assert_non_null(event);
-        assert_true(count < ARRAY_SIZE(events));
-        assert_string_equal(json_string_value(json_object_get(event, "event")), events[count]);
-        assert_string_equal(json_string_value(json_object_get(event, "stage")), stages[count]);
-        if (count % 2)
-            assert_true(json_is_real(json_object_get(event, "seconds")));
-        else
-            assert_int_equal(json_integer_value(json_object_get(event, "number")), count / 2 + 1);
+        assert_true(count < ARRAY_SIZE(rows));
+        assert_string_equal(json_string_value(json_object_get(event, "event")), rows[count].event);
+        assert_string_equal(json_string_value(json_object_get(event, "stage")), rows[count].stage);
+        assert_int_equal(json_integer_value(json_object_get(event, "number")), rows[count].number);
+        assert_int_equal(json_integer_value(json_object_get(event, "done_bytes")), rows[count].done);
+        assert_int_equal(json_is_real(json_object_get(event, "seconds")), strcmp(rows[count].event, "end") == 0);
         json_decref(event);
     }
-    assert_int_equal(count, 4);
+    assert_int_equal(count, ARRAY_SIZE(rows));
 }
 
 int main(void) {

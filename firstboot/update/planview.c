@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Words an update before it happens.
 #include "firstboot/update/planview.h"
+#include "common/meter.h"
 #include "firstboot/update/bootfiles.h"
 #include "firstboot/update/progress.h"
 #include <string.h>
@@ -27,13 +28,13 @@ static const char *layer_word(const struct slot_layer *old, const struct manifes
 
 static void format_layers(const struct plan_view *view, struct buf *text) {
     const char *title = "layers";
-    char size[PROGRESS_SIZE_BYTES];
+    char size[METER_SIZE_BYTES];
     for (uint32_t i = 0; i < view->manifest->layer_count; i++, title = "") {
         const struct manifest_layer *new = &view->manifest->layers[i];
         const struct slot_layer *old = find_layer(view->running, new->name);
         bool is_renumbered = old && strcmp(old->version, new->version) != 0;
         buf_printf(text, "%-12s %-9s %s %s%s%s, %s\n", title, view->running ? layer_word(old, new) : "", new->name,
-                   is_renumbered ? old->version : "", is_renumbered ? " → " : "", new->version, progress_size(new->data.bytes, size));
+                   is_renumbered ? old->version : "", is_renumbered ? " → " : "", new->version, meter_size(new->data.bytes, size));
     }
     for (uint32_t i = 0; view->running && i < view->running->layer_count; i++)
         if (!find_new(view->manifest, view->running->layers[i].name))
@@ -52,16 +53,15 @@ static void format_packages(const struct plan_view *view, struct buf *text) {
 }
 
 static void format_sizes(const struct plan_view *view, struct buf *text) {
-    char first[PROGRESS_SIZE_BYTES], second[PROGRESS_SIZE_BYTES], third[PROGRESS_SIZE_BYTES];
+    char first[METER_SIZE_BYTES], second[METER_SIZE_BYTES], third[METER_SIZE_BYTES];
     const struct delta_estimate *e = view->estimate;
     uint64_t esp = view->manifest->uki.bytes + view->manifest->linux_in_uki.bytes + view->manifest->initrd_in_uki.bytes;
     if (e)
-        buf_printf(text, "%-12s %s of %s (%.1f %%)%s\n", "to fetch", progress_size(e->fetch_bytes, first),
-                   progress_size(e->total_bytes, second), e->total_bytes ? (double)e->fetch_bytes * 100 / (double)e->total_bytes : 0.0,
+        buf_printf(text, "%-12s %s of %s (%.1f %%)%s\n", "to fetch", meter_size(e->fetch_bytes, first), meter_size(e->total_bytes, second),
+                   e->total_bytes ? (double)e->fetch_bytes * 100 / (double)e->total_bytes : 0.0,
                    e->copy_bytes ? "; the rest is here already" : "");
     buf_printf(text, "%-12s slot %s: %s of %s; boot partition: %s\n", "space", boot_slot_name(view->slot),
-               progress_size(update_slot_bytes(view->manifest), first), progress_size(view->facts->slot_bytes, second),
-               progress_size(esp, third));
+               meter_size(update_slot_bytes(view->manifest), first), meter_size(view->facts->slot_bytes, second), meter_size(esp, third));
 }
 
 static void format_verdict(const struct update_verdict *verdict, struct buf *text) {

@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/meter.h"
 #include "firstboot/actionlog.h"
 #include <inttypes.h>
 #include <stdarg.h>
@@ -17,37 +18,14 @@ const char *progress_phase(enum delta_phase phase) {
     return names[phase];
 }
 
-const char *progress_size(uint64_t bytes, char ret_text[PROGRESS_SIZE_BYTES]) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double size = (double)bytes;
-    size_t unit = 0;
-    for (; size >= 1024 && unit + 1 < ARRAY_SIZE(units); unit++)
-        size /= 1024;
-    snprintf(ret_text, PROGRESS_SIZE_BYTES, unit ? "%.1f %s" : "%.0f %s", size, units[unit]);
-    return ret_text;
-}
-
 static unsigned percent(const struct delta_progress *delta) {
-    if (delta->total_bytes == 0)
-        return 0;
-    uint64_t done = delta->done_bytes < delta->total_bytes ? delta->done_bytes : delta->total_bytes;
-    return (unsigned)((double)done * 100 / (double)delta->total_bytes);
-}
-
-// "  37 %  12.3 MiB/s  1:05 left"
-static int format_numbers(const struct delta_progress *delta, char *text, size_t size) {
-    char rate[PROGRESS_SIZE_BYTES];
-    int length = snprintf(text, size, " %3u %%", percent(delta));
-    if (delta->rate_bytes == 0 || delta->done_bytes > delta->total_bytes)
-        return length;
-    uint64_t left = (delta->total_bytes - delta->done_bytes) / delta->rate_bytes;
-    return length + snprintf(text + length, size - (size_t)length, "  %s/s  %" PRIu64 ":%02" PRIu64 " left",
-                             progress_size(delta->rate_bytes, rate), left / 60, left % 60);
+    return meter_percent(delta->done_bytes, delta->total_bytes);
 }
 
 void progress_format(const struct delta_progress *delta, unsigned width, char ret_line[PROGRESS_LINE_BYTES]) {
-    char numbers[96];
-    int used = 10 + format_numbers(delta, numbers, sizeof(numbers));
+    char numbers[METER_BYTES];
+    meter_format(delta->done_bytes, delta->total_bytes, delta->rate_bytes, numbers);
+    int used = 11 + (int)strlen(numbers);
     if (width >= PROGRESS_LINE_BYTES)
         width = PROGRESS_LINE_BYTES - 1;
     int room = (int)width - used - 3;
@@ -59,7 +37,7 @@ void progress_format(const struct delta_progress *delta, unsigned width, char re
             ret_line[length++] = i < full ? '#' : '.';
         ret_line[length++] = ']';
     }
-    snprintf(ret_line + length, PROGRESS_LINE_BYTES - (size_t)length, "%s", numbers);
+    snprintf(ret_line + length, PROGRESS_LINE_BYTES - (size_t)length, " %s", numbers);
     ret_line[width] = 0;
 }
 
@@ -108,13 +86,13 @@ void progress_say(struct progress *progress, const char *fmt, ...) {
 }
 
 static void print_to_file(struct progress *progress, const struct delta_progress *delta) {
-    char done[PROGRESS_SIZE_BYTES], total[PROGRESS_SIZE_BYTES];
+    char done[METER_SIZE_BYTES], total[METER_SIZE_BYTES];
     int tenth = (int)percent(delta) / 10;
     if (delta->total_bytes == 0 || (delta->phase == progress->last_phase && tenth == progress->last_tenth))
         return;
     progress->last_tenth = tenth;
-    printf("%s: %u %%, %s of %s\n", progress_phase(delta->phase), percent(delta), progress_size(delta->done_bytes, done),
-           progress_size(delta->total_bytes, total));
+    printf("%s: %u %%, %s of %s\n", progress_phase(delta->phase), percent(delta), meter_size(delta->done_bytes, done),
+           meter_size(delta->total_bytes, total));
     fflush(stdout);
 }
 

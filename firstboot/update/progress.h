@@ -25,7 +25,4 @@ void progress_end(struct progress *progress) nonnull(1);
 // Pure: one line of at most `width` columns, without line end.
 #define PROGRESS_LINE_BYTES 256
 void progress_format(const struct delta_progress *delta, unsigned width, char ret_line[PROGRESS_LINE_BYTES]) nonnull(1);
-// "812 B", "1.5 KiB", "12.3 MiB"
-#define PROGRESS_SIZE_BYTES 24
-const char *progress_size(uint64_t bytes, char ret_text[PROGRESS_SIZE_BYTES]);
 const char *progress_phase(enum delta_phase phase); // "comparing", "writing", "checking"

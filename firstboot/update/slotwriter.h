@@ -6,7 +6,7 @@
 #include "common/hashtree.h"
 #include "common/slot.h"
 #include "firstboot/update/boot.h"
-#include "firstboot/update/worker.h"
+#include "common/worker.h"
 #include <stdbool.h>
 
 struct slotwriter {

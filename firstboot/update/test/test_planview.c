@@ -168,18 +168,6 @@ static void a_plan_is_an_object(void **state) {
     json_decref(json);
 }
 
-static void sizes_have_units(void **state) {
-    (void)state;
-    static const struct {
-        uint64_t bytes;
-        const char *text;
-    } cases[] = {{0, "0 B"}, {1023, "1023 B"}, {1024, "1.0 KiB"}, {1 << 20, "1.0 MiB"}, {12897484, "12.3 MiB"}, {1ULL << 50, "1024.0 TiB"}};
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        char text[PROGRESS_SIZE_BYTES];
-        assert_string_equal(progress_size(cases[i].bytes, text), cases[i].text);
-    }
-}
-
 static void the_bar_fits_its_terminal(void **state) {
     (void)state;
     struct delta_progress delta = {.phase = DELTA_WRITING, .done_bytes = 25 << 20, .total_bytes = 100 << 20, .rate_bytes = 1 << 20};
@@ -207,7 +195,6 @@ int main(void) {
         cmocka_unit_test(a_plan_says_what_changes),
         cmocka_unit_test(a_plan_says_what_speaks_against_it),
         cmocka_unit_test(a_plan_is_an_object),
-        cmocka_unit_test(sizes_have_units),
         cmocka_unit_test(the_bar_fits_its_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

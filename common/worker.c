@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The thread stays from the first job to the last: one per job would be started, more often than not, on the processor of the one that waits.
-#include "firstboot/update/worker.h"
+#include "common/worker.h"
 #include <assert.h>
 #include <signal.h>
 

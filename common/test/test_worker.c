@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worker: jobs are done beside their owner, one after the other, and where there is no second thread they are done all the same.
-#include "firstboot/update/worker.h"
+#include "common/worker.h"
 #include "common/test/support.h"
 #include <signal.h>
 #include <sys/resource.h>
