@@ -105,6 +105,7 @@ $(O)/$(1)/test/fuzz_%: $(O)/test/$(1)/test/fuzz_%.o $(TEST_SUPPORT) $(call no_ma
 endef
 $(eval $(call unit_room,common,,$(COMMON_LIBS)))
 $(eval $(call unit_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call unit_room,builder/flash,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/stack,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))

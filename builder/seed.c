@@ -156,22 +156,39 @@ static bool ends_with(const char *text, const char *suffix) {
     return size >= length && strcmp(text + size - length, suffix) == 0;
 }
 
+static int stage_make(const struct seed *seed, const char *base, struct stage *ret_stage, struct err *err) {
+    ret_stage->dir = str_printf("%s.XXXXXX", base);
+    if (!mkdtemp(ret_stage->dir)) {
+        int code = -errno;
+        free(take_ptr(ret_stage->dir));
+        return err_sys(err, code, "making a private directory beside %s", base);
+    }
+    ret_stage->image = str_printf("%s.image", ret_stage->dir);
+    return fill(seed, ret_stage->dir, err);
+}
+
 int seed_save(const struct seed *seed, struct err *err) {
     cleanup_free char *path = str_dup(seed->path);
     for (size_t size = strlen(path); size > 1 && path[size - 1] == '/'; size--)
         path[size - 1] = '\0';
-    cleanup(stage_done) struct stage stage = {.dir = str_printf("%s.XXXXXX", path)};
-    if (!mkdtemp(stage.dir)) {
-        int code = -errno;
-        free(take_ptr(stage.dir));
-        return err_sys(err, code, "making the seed %s", path);
-    }
-    stage.image = str_printf("%s.image", stage.dir);
+    cleanup(stage_done) struct stage stage = {0};
     size_t form = 0;
     while (!ends_with(path, forms[form].suffix))
         form++;
-    int r = fill(seed, stage.dir, err);
+    int r = stage_make(seed, path, &stage, err);
     if (r >= 0)
         r = forms[form].save(&stage, path, err);
     return r < 0 ? err_prefix(err, r, "making the seed %s", path) : 0;
+}
+
+int seed_install(const struct seed *seed, const char *volume, struct err *err) {
+    cleanup(stage_done) struct stage stage = {0};
+    cleanup_free char *base = str_printf("%s/webops-seed", getenv("TMPDIR") ?: "/tmp");
+    int r = stage_make(seed, base, &stage, err);
+    cleanup_free char *config = str_printf("%s/user-data", stage.dir), *secrets = str_printf("%s/secrets", stage.dir);
+    if (r >= 0)
+        r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-i", volume, config, "::config.env")}, err);
+    if (r >= 0 && file_exists(AT_FDCWD, secrets))
+        r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-s", "-i", volume, secrets, "::")}, err);
+    return r < 0 ? err_prefix(err, r, "putting the configuration on %s", volume) : 0;
 }

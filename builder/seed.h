@@ -19,3 +19,5 @@ int seed_check(const struct schema *schema, const char *path, const char *secret
 // Writes the seed, for nobody else to read from its first byte. The same files give the same bytes, but for FAT. -ENOENT names a missing tool
 // or file, -EEXIST the directory; -ENOSPC when the files do not fit.
 int seed_save(const struct seed *seed, struct err *err) must_check nonnull(1, 2);
+// Copies config.env and secrets/ into the FAT file system that mtools calls `volume` ("/dev/sdb@@2097152"); seed->path is not read.
+int seed_install(const struct seed *seed, const char *volume, struct err *err) must_check nonnull(1, 2, 3);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Finds the files of an image by their names, as a build writes them.
+#include "builder/flash/image.h"
+#include "builder/flash/flash.h"
+#include "builder/release.h"
+#include "common/buf.h"
+#include "common/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool ends_with(const char *text, const char *end) {
+    size_t size = strlen(text), length = strlen(end);
+    return size > length && strcmp(text + size - length, end) == 0;
+}
+
+static int find_image(const char *path, char **ret_path, struct err *err) {
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return err_sys(err, -errno, "image %s", path);
+    if (!S_ISDIR(st.st_mode) && !ends_with(path, ".build.json")) {
+        *ret_path = str_dup(path);
+        return 0;
+    }
+    cleanup_release struct release release = {0};
+    int r = release_load(path, &release, err);
+    if (r >= 0)
+        *ret_path = file_exists(AT_FDCWD, release.image_path) ? str_dup(release.image_path) : str_printf("%s.zst", release.image_path);
+    return r;
+}
+
+// "web-1.0.raw", "web-1.0.raw.zst" → "web-1.0.bmap"
+static char *map_path(const char *path) {
+    static const char *const suffixes[] = {".raw.zst", ".zst", ".raw"};
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
+        if (ends_with(path, suffixes[i]))
+            return str_printf("%.*s.bmap", (int)(strlen(path) - strlen(suffixes[i])), path);
+    return str_printf("%s.bmap", path);
+}
+
+static int load_map(struct flash_image *image, struct err *err) {
+    cleanup_free char *path = map_path(image->path), *xml = NULL;
+    size_t size = 0;
+    if (!file_exists(AT_FDCWD, path) && image->source.zstd)
+        return err_set(err, -ENOENT, "%s: a compressed image needs its block map, which the build wrote as %s", image->path, path);
+    if (!file_exists(AT_FDCWD, path))
+        return bmap_scan(image->source.fd, image->path, &image->bmap, err);
+    int r = file_read(AT_FDCWD, path, BMAP_MAX_FILE_BYTES, &xml, &size, err);
+    return r < 0 ? r : bmap_parse(xml, size, path, &image->bmap, err);
+}
+
+int flash_image_open(const char *path, struct flash_image *ret_image, struct err *err) {
+    cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
+    struct stat st;
+    int r = find_image(path, &image.path, err);
+    int fd = r < 0 ? r : file_open(AT_FDCWD, image.path, O_RDONLY, 0, err);
+    if (fd < 0)
+        return fd;
+    r = flash_source_open(fd, image.path, &image.source, err);
+    if (r >= 0)
+        r = load_map(&image, err);
+    if (r < 0)
+        return r;
+    if (image.bmap.image_bytes < FLASH_HEAD_BYTES + FLASH_TAIL_BYTES)
+        return err_set(err, -EINVAL, "%s is no disk image: it has %llu bytes", image.path, (unsigned long long)image.bmap.image_bytes);
+    if (!image.source.zstd && (fstat(fd, &st) < 0 || (uint64_t)st.st_size != image.bmap.image_bytes))
+        return err_set(err, -EINVAL, "%s has another size than its block map says; it is cut off, or the map is of another image",
+                       image.path);
+    *ret_image = image;
+    image = (struct flash_image){.source = {.fd = -1}};
+    return 0;
+}
+
+void flash_image_done(struct flash_image *image) {
+    flash_source_done(&image->source);
+    bmap_done(&image->bmap);
+    free(image->path);
+    image->path = NULL;
+}

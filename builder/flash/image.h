@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// A finished disk image on its way to a disk: its bytes and its block map.
+#pragma once
+#include "builder/flash/bmap.h"
+#include "builder/flash/source.h"
+
+struct flash_image {
+    char *path; // of the raw image or its zstd stream
+    struct bmap bmap;
+    struct flash_source source;
+};
+
+// `path`: a raw image, a raw image compressed with zstd, a build.json, or a directory with one build in it. The block map is the .bmap file
+// beside it; a raw image without one is read through for its holes, a compressed one is refused (-ENOENT).
+int flash_image_open(const char *path, struct flash_image *ret_image, struct err *err) must_check nonnull(1, 2, 3);
+void flash_image_done(struct flash_image *image);
+
+#define cleanup_flash_image cleanup(flash_image_done)

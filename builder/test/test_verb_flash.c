@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// `webops-image flash` as a command line, up to where a disk would be written: that is qemu-tests/test_flash.py, with loop devices.
+#include "builder/test/verbs.h"
+
+#define MIB ((size_t)1 << 20)
+
+static const struct verb verb = {"flash", "[IMAGE | BUILD [DISK]]", 0, 2, "help", verb_flash};
+
+static void command_lines(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup_free char *image = str_printf("%s/image.raw", scratch->path), *config = str_printf("%s/bad.env", scratch->path);
+    cleanup_fd int fd = file_open(AT_FDCWD, image, O_RDWR | O_CREAT, 0600, &err);
+    assert_int_equal(ftruncate(fd, 4 * MIB), 0);
+    assert_int_equal(file_publish(AT_FDCWD, config, "TIMZONE=UTC\n", 12, 0600, &err), 0);
+    const struct verb_case cases[] = {
+        {RUN_ARGV(NULL), EXIT_USAGE, "", "name an image, or --list"},
+        {RUN_ARGV(image), EXIT_USAGE, "", "name the disk, by its path or with --serial"},
+        {RUN_ARGV("--list", image), EXIT_USAGE, "", "--list goes with --json only"},
+        {RUN_ARGV("--list", "--yes"), EXIT_USAGE, "", "--list goes with --json only"},
+        {RUN_ARGV(image, "/dev/null", "--secrets", scratch->path), EXIT_USAGE, "", "--secrets go with --config"},
+        {RUN_ARGV(image, "/dev/null", "--verify-only", "--config", config), EXIT_USAGE, "", "--verify-only writes nothing"},
+        {RUN_ARGV(image, "/dev/null", "--yes"), EXIT_PERMANENT, "", "/dev/null is no whole disk"},
+        {RUN_ARGV(image, "--serial", "of no disk", "--yes"), EXIT_PERMANENT, "", "no disk has the serial number of no disk"},
+        {RUN_ARGV(image, "/dev/null", "--config", config, "--yes"), EXIT_PERMANENT, "", "bad.env:1: TIMZONE: unknown key"},
+        {RUN_ARGV(config, "/dev/null", "--yes"), EXIT_PERMANENT, "", "bad.env: 12 bytes are not a multiple"},
+        {RUN_ARGV("/nonexistent", "/dev/null", "--yes"), EXIT_PERMANENT, "", "image /nonexistent: No such file"},
+        {RUN_ARGV("--list"), EXIT_OK, "disk ", ""},
+        {RUN_ARGV("--list", "--json"), EXIT_OK, "[", ""},
+    };
+    verb_check(&verb, cases, ARRAY_SIZE(cases));
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    verb_use_tree(argv[0]);
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(command_lines, scratch_setup, scratch_teardown)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
