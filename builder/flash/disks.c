@@ -159,7 +159,7 @@ int disk_check_size(const struct disk *disk, uint64_t image_bytes, struct err *e
 
 int disk_check(const struct disk *disk, uint64_t image_bytes, struct err *err) {
     if (disk->use)
-        return err_set(err, -EBUSY, "%s is in use: %s", disk->path, disk->use);
+        return err_set(err, -EPERM, "%s is in use: %s", disk->path, disk->use);
     if (disk->is_read_only)
         return err_set(err, -EROFS, "%s is read-only (a switch on its case?)", disk->path);
     if (disk->sector != SECTOR_BYTES)

@@ -28,7 +28,7 @@ void disks_done(struct disks *disks);
 // The one with this path (symbolic links followed) and this serial number, either may be NULL, not both. -ENOENT and -ENOTUNIQ say what there is.
 int disks_choose(const struct disks *disks, const char *path, const char *serial, const struct disk **ret_disk, struct err *err) must_check
     nonnull(1, 4, 5);
-// 0, or why an image of this size cannot go there: -EROFS, -EBUSY, -ENOSPC, -EINVAL.
+// 0, or why an image of this size cannot go there: -EPERM (in use), -EROFS, -ENOSPC, -EINVAL.
 int disk_check(const struct disk *disk, uint64_t image_bytes, struct err *err) must_check nonnull(1, 3);
 // Only whether an image of this size can be on it: -ENOSPC.
 int disk_check_size(const struct disk *disk, uint64_t image_bytes, struct err *err) must_check nonnull(1, 3);

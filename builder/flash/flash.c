@@ -90,7 +90,7 @@ static int begin(struct flash *flash, struct err *err) {
     if (r < 0 || flash->resumed_at > 0)
         return r;
     cleanup_free char *zeros = aligned(FLASH_HEAD_BYTES);
-    format_mark(flash, FLASH_HEAD_BYTES, zeros);
+    format_mark(flash, 0, zeros);
     r = put(flash, zeros, FLASH_HEAD_BYTES, 0, err);
     memset(zeros, 0, FLASH_HEAD_BYTES);
     if (r >= 0)
@@ -280,7 +280,7 @@ int flash_read_back(struct flash *flash, struct err *err) {
     if (r < 0 || !differing)
         return r;
     struct err ignored;
-    uint64_t next = differing->offset > FLASH_HEAD_BYTES ? differing->offset : FLASH_HEAD_BYTES;
+    uint64_t next = differing->offset > FLASH_HEAD_BYTES ? differing->offset : 0;
     (void)!save_mark(flash, next, &ignored);
     return differs(differing, flash->target->name,
                    "were read back otherwise than they were written: the disk, its cable or the memory is bad", -EIO, err);

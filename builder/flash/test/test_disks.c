@@ -83,9 +83,9 @@ static void what_speaks_against_it(void **state) {
         int code;
         const char *says;
     } rows[] = {
-        {"SYSTEM", -EBUSY, "/dev/sda is in use: /dev/sda1 is mounted at /boot"},
-        {"SWAP", -EBUSY, "/dev/sdb2 is swap"},
-        {"RAID", -EBUSY, "/dev/sdc1 is part of /dev/md0 (raid1)"},
+        {"SYSTEM", -EPERM, "/dev/sda is in use: /dev/sda1 is mounted at /boot"},
+        {"SWAP", -EPERM, "/dev/sdb2 is swap"},
+        {"RAID", -EPERM, "/dev/sdc1 is part of /dev/md0 (raid1)"},
         {"LOCKED", -EROFS, "/dev/sdd is read-only"},
         {"SMALL", -ENOSPC, "/dev/sde is too small: it has 999 bytes"},
         {"LARGE", -EINVAL, "sectors of 4096 bytes"},

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`webops-image flash` on loop devices, as an operator types it: what it refuses, what it asks, what an interruption leaves, and other programs'
+opinion of the result. test_boots.py starts such a disk."""
+import contextlib
+import json
+import os
+import pty
+import subprocess
+
+import pytest
+from images import environment, good, webops_image
+from vm import PROGRAM, Access
+
+MIB = 1 << 20
+
+
+@contextlib.contextmanager
+def loop(path, *options):
+    """The loop device of a file, as long as it is needed."""
+    device = subprocess.run(["losetup", "--find", "--show", *options, path], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.fixture
+def disk(image, tmp_path):
+    """A disk with another one's table on it, 1 GiB larger than the image."""
+    path = tmp_path / "disk"
+    with open(path, "wb") as file:
+        file.truncate(image.raw.stat().st_size + 1024 * MIB)
+    subprocess.run(["sgdisk", "--new=1:2048:+100M", "--change-name=1:former", path], check=True, stdout=subprocess.DEVNULL)
+    with loop(path) as device:
+        yield device
+
+
+def table(device):
+    return subprocess.run(["sgdisk", "--verify", "--print", device], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+
+
+def start(device):
+    with open(device, "rb") as file:
+        return file.read(4096)
+
+
+def is_image(image, device):
+    """Compared by bmap-tools' own map with what was written, past our own code."""
+    with open(image.file(".bmap"), encoding="utf-8") as file:
+        ranges = [line.split(">")[1].split("<")[0].strip().split("-") for line in file if "<Range" in line]
+    with open(image.raw, "rb") as wanted, open(device, "rb") as found:
+        for blocks in ranges:
+            first, last = int(blocks[0]), int(blocks[-1])
+            offset, end = max(first * 4096, MIB), (last + 1) * 4096  # the table is another one
+            wanted.seek(offset)
+            found.seek(offset)
+            while offset < end:
+                size = min(end - offset, 4 * MIB)
+                if wanted.read(size) != found.read(size):
+                    return False
+                offset += size
+    return True
+
+
+def test_raw_and_compressed(image, disk):
+    for path in (image.dir / f"{image.raw.name}.zst", image.raw):
+        told = good(webops_image("flash", path, disk, "--yes"))
+        assert "written and read back" in told.stdout
+        assert [line.split()[0] for line in told.stderr.splitlines()] == ["image", "disk", "[1/3]", "[2/3]", "[3/3]"], told.stderr
+        assert "No problems found" in table(disk) and "webops-state" in table(disk) and "former" not in table(disk)
+        assert is_image(image, disk)
+        assert f"{disk} holds the image" in good(webops_image("flash", "--verify-only", path, disk)).stdout
+        subprocess.run(["dd", "if=/dev/zero", f"of={disk}", "bs=1M", "count=300", "conv=notrunc"], check=True, stderr=subprocess.DEVNULL)
+
+
+def test_for_programs(image, disk):
+    events = [json.loads(line) for line in good(webops_image("flash", image.raw, disk, "--yes", "--json")).stdout.splitlines()]
+    assert [event["stage"] for event in events if event["event"] == "end"] == ["writing", "reading back", "partition table"]
+    done = events[-1]
+    assert done["event"] == "flashed" and done["disk"] == disk and done["resumed_at"] == 0 and done["bytes"] > 100 * MIB
+
+
+def test_configuration_goes_onto_the_boot_partition(image, disk):
+    access = Access()
+    try:
+        config = access.config("HOSTNAME=flashed\nOPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret\n")
+        good(webops_image("flash", image.raw, disk, "--yes", "--config", config, "--secrets", access.secrets))
+        esp = next(part for part in image.inspect()["partitions"] if part["name"] == "esp")
+        for name, wanted in (("config.env", config), ("secrets/operator.secret", access.secrets / "operator.secret")):
+            found = subprocess.run(["mtype", "-i", f"{disk}@@{esp['offset']}", f"::{name}"], check=True, stdout=subprocess.PIPE).stdout
+            assert found == wanted.read_bytes()
+        before = start(disk)
+        config.write_text("HOSTNAM=flashed\n")
+        refused = webops_image("flash", image.raw, disk, "--yes", "--config", config)
+        assert refused.returncode == 1 and "config.env:1: HOSTNAM: unknown key" in refused.stderr and start(disk) == before
+    finally:
+        access.close()
+
+
+def test_refusals_touch_nothing(image, disk, tmp_path):
+    before = start(disk)
+
+    def refused(*arguments, says):
+        told = webops_image("flash", *arguments, stdin=subprocess.DEVNULL)
+        assert told.returncode == 1 and says in told.stderr, told
+        assert start(disk) == before
+
+    refused(image.raw, disk, says=f"{disk}: nobody is there to ask; give --yes")
+    refused(image.raw, disk, "--serial", "X", "--yes", says=f"{disk} has the serial number (none), and not X")
+    refused(image.raw, "/dev/null", "--yes", says="/dev/null is no whole disk")
+    refused(tmp_path / "none", disk, "--yes", says="No such file")
+    refused(image.file(".packages"), disk, "--yes", says="not a multiple of 4096")
+    small = tmp_path / "small"
+    with open(small, "wb") as file:
+        file.truncate(100 * MIB)
+    with loop(small) as device:
+        refused(image.raw, device, "--yes", says="is too small: it has 104857600 bytes")
+    with loop(small, "--read-only") as device:
+        refused(image.raw, device, "--yes", says=f"{device} is read-only")
+    with open(small, "wb") as file:
+        file.truncate(image.raw.stat().st_size)
+    subprocess.run(["mkfs.ext4", "-q", small], check=True)
+    with loop(small) as device:
+        mounted = tmp_path / "mounted"
+        mounted.mkdir()
+        subprocess.run(["mount", device, mounted], check=True)
+        try:
+            refused(image.raw, device, "--yes", says=f"{device} is in use: {device} is mounted at {mounted}")
+        finally:
+            subprocess.run(["umount", mounted], check=True)
+
+
+def answer(text, *arguments):
+    """On a terminal, with that answer; returns exit status and what was shown."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([PROGRAM, "flash", *map(str, arguments)], stdin=theirs, stdout=theirs, stderr=theirs, env=environment())
+    os.close(theirs)
+    os.write(ours, text.encode())
+    shown = b""
+    with contextlib.suppress(OSError):  # the last one has closed it
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+    return process.wait(60), shown.decode()
+
+
+def test_asks_on_a_terminal(image, disk):
+    before = start(disk)
+    status, shown = answer("yes\n", image.raw, disk)
+    assert status == 1 and f"Everything on {disk} is lost. Type {disk} to go on: " in shown and f"that is not {disk}: nothing was written" in shown, shown
+    assert start(disk) == before
+    status, shown = answer(f"{disk}\n", image.raw, disk)
+    assert status == 0 and " MiB/s " in shown and "written and read back" in shown, shown
+    assert is_image(image, disk)
+
+
+def injected(image, disk, fault):
+    """With strace in between, which lets one system call fail."""
+    return subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64,fsync", "-e", f"inject={fault}",
+                           PROGRAM, "flash", image.raw, disk, "--yes"], text=True, capture_output=True, env=environment(), timeout=300)
+
+
+def state(image, disk, before):
+    """What somebody sees who finds the disk."""
+    if start(disk) == before:
+        return "untouched"
+    if b"webops-image flash: not finished\n" in start(disk):
+        return "unfinished"
+    return "done" if is_image(image, disk) and "No problems found" in table(disk) else "broken"
+
+
+# strace counts per thread: one writes the pieces, the other everything else; libfdisk flushes its file in memory, too.
+@pytest.mark.parametrize("fault, found", [("pwrite64:signal=KILL:when=1", "untouched"), ("pwrite64:signal=KILL:when=2", "unfinished"),
+                                          ("pwrite64:signal=KILL:when=3", "unfinished"), ("pwrite64:signal=KILL:when=25", "unfinished"),
+                                          ("fsync:signal=KILL:when=1", "unfinished"), ("fsync:signal=KILL:when=3", "unfinished"),
+                                          ("fsync:signal=KILL:when=9", "unfinished"), ("fsync:signal=KILL:when=10", "done")])
+def test_killed_and_continued(image, disk, fault, found):
+    """Whenever it is killed, the disk is either as it was, or recognisably unfinished, or done; and the next run makes it whole."""
+    before = start(disk)
+    told = injected(image, disk, fault)
+    assert told.returncode in (-9, 137), told
+    assert state(image, disk, before) == found
+    assert webops_image("flash", "--verify-only", image.raw, disk).returncode == (found != "done")
+    told = good(webops_image("flash", image.raw, disk, "--yes"))
+    assert ("(an interrupted run was continued)" in told.stdout) == (fault in ("fsync:signal=KILL:when=3", "fsync:signal=KILL:when=9"))
+    assert state(image, disk, before) == "done"
+
+
+def test_a_disk_that_fails(image, disk):
+    for fault, says in (("pwrite64:error=EIO:when=30", "Input/output error"), ("pwrite64:error=ENODEV:when=30", "No such device"),
+                        ("fsync:error=EIO:when=2", "flushing")):
+        told = injected(image, disk, fault)
+        assert told.returncode == 1 and f"{disk}" in told.stderr and says in told.stderr, told
+        assert b"webops-image flash: not finished\n" in start(disk)
+    good(webops_image("flash", image.raw, disk, "--yes"))
+    assert is_image(image, disk)
