@@ -7,7 +7,7 @@ import sys
 
 import images
 import pytest
-from vm import OUT, ROOT, VM, Access
+from vm import OUT, ROOT, VM, Access, loop
 
 DOUBLE = ROOT / "qemu-tests" / "doubles" / "hetzner_metadata.py"
 
@@ -59,15 +59,29 @@ def test_bios_boots_the_same_image_configured_by_hetzner_metadata(image):
         assert answer.returncode == 75 and "resolve" in answer.stderr, answer.stderr
 
 
-def flipped(image, offset, name):
-    """A copy of the image with one bit flipped; sparse, because the empty slot is large."""
-    path = OUT / f"{name}.raw"
-    subprocess.run(["cp", "--sparse=always", image.raw, path], check=True)
+def flip(path, offset):
     with open(path, "r+b") as disk:
         disk.seek(offset)
         byte = disk.read(1)[0]
         disk.seek(offset)
         disk.write(bytes([byte ^ 0x10]))
+    return path
+
+
+def copied(image, name):
+    """Sparse, because the empty slot is large."""
+    path = OUT / f"{name}.raw"
+    subprocess.run(["cp", "--sparse=always", image.raw, path], check=True)
+    return path
+
+
+def flashed(image, name, config, access):
+    """The image on a disk of its own, 1 GiB larger, as `webops-image flash` puts it there with configuration and secrets."""
+    path = OUT / f"{name}.disk"
+    with open(path, "wb") as disk:
+        disk.truncate(image.raw.stat().st_size + (1 << 30))
+    with loop(path) as device:
+        images.good(images.webops_image("flash", image.raw, device, "--yes", "--config", access.config(config), "--secrets", access.secrets))
     return path
 
 
@@ -79,18 +93,17 @@ def slot(image):
 
 
 def test_flipped_bit_in_a_layer_is_not_served(image, config, slot, access):
-    """The machine is configured by what was put on the image's boot partition."""
+    """The machine is one that was flashed, and is configured by what was put on its boot partition then."""
     partition, generation = slot
     layer = generation["layers"][0]
     # Drivers and file systems of the kernel that no virtual machine loads are from a fifth to a third of the base; behind them are libraries
     # without which nobody could log in and look.
-    path = flipped(image, partition["offset"] + layer["offset"] + layer["bytes"] * 3 // 10, "flipped-layer")
+    path = flip(flashed(image, "flipped-layer", config, access), partition["offset"] + layer["offset"] + layer["bytes"] * 3 // 10)
     try:
-        esp = next(part for part in image.inspect()["partitions"] if part["name"] == "esp")
-        access.put(f"{path}@@{esp['offset']}", config)
-        with VM("flipped-layer", path, access=access) as vm:
+        with VM("flipped-layer", path, access=access, disk_size=None) as vm:
             vm.wait_healthy()
             assert "configuration: ESP" in vm.root_out("journalctl -b -u webops-early --no-pager")
+            assert int(vm.root_out("df --output=size -BM /var | tail -n 1").rstrip("M")) > 900  # state grew to the disk's end
             read = vm.root("dd if=/dev/dm-0 of=/dev/null bs=1M", check=False)  # the slot as dm-verity shows it
             assert read.returncode != 0 and "Input/output error" in read.stderr, read.stderr
             verdict = vm.root("webops health", check=False)
@@ -101,7 +114,7 @@ def test_flipped_bit_in_a_layer_is_not_served(image, config, slot, access):
 
 def test_flipped_bit_in_the_header_never_starts(image, config, slot):
     partition, _ = slot
-    path = flipped(image, partition["offset"] + 50, "flipped-header")
+    path = flip(copied(image, "flipped-header"), partition["offset"] + 50)
     try:
         with VM("flipped-header", path, config=config) as vm:
             vm.wait_console("webops-init", never=("webops: healthy",), timeout=120)

@@ -9,19 +9,9 @@ import subprocess
 
 import pytest
 from images import environment, good, webops_image
-from vm import PROGRAM, Access
+from vm import PROGRAM, Access, loop
 
 MIB = 1 << 20
-
-
-@contextlib.contextmanager
-def loop(path, *options):
-    """The loop device of a file, as long as it is needed."""
-    device = subprocess.run(["losetup", "--find", "--show", *options, path], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
-    try:
-        yield device
-    finally:
-        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 @pytest.fixture

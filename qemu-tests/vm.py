@@ -3,6 +3,7 @@
 
 Knows nothing of what a scenario checks. Every wait has a deadline; stopping is by process id and leaves nothing behind.
 """
+import contextlib
 import functools
 import json
 import os
@@ -90,6 +91,12 @@ class Access:
         self.put_secrets(image)
         return ["-drive", f"if=none,id=cidata,format=raw,readonly=on,file={image}", "-device", "virtio-blk-pci,drive=cidata"]
 
+    def cdrom(self, text):
+        """QEMU arguments of a CD-ROM drive with the ISO image that `webops-image seed` makes of both."""
+        image = self.dir / "seed.iso"
+        subprocess.run([PROGRAM, "seed", "--config", self.config(text), "--secrets", self.secrets, "-o", image], check=True, stdout=subprocess.DEVNULL)
+        return ["-drive", f"if=none,id=cdrom,media=cdrom,readonly=on,format=raw,file={image}", "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cdrom"]
+
     def fw_cfg(self, text):
         """QEMU arguments that hand over both by its configuration device."""
         files = {"config": self.config(text), **{f"secrets/{secret.name}": secret for secret in self.secrets.iterdir()}}
@@ -97,6 +104,16 @@ class Access:
 
     def close(self):
         shutil.rmtree(self.dir)
+
+
+@contextlib.contextmanager
+def loop(path, *options):
+    """The loop device of a file, as long as it is needed."""
+    device = subprocess.run(["losetup", "--find", "--show", *options, path], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 class Link:

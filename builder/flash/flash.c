@@ -343,5 +343,11 @@ int flash_compare(struct flash *flash, struct err *err) {
     if (memcmp(head, seen, FLASH_HEAD_BYTES) != 0 || memcmp(tail, wanted, FLASH_TAIL_BYTES) != 0)
         return err_set(err, -EIO, "%s: boot sector or partition table are not the image's", flash->target->name);
     r = read_all(flash, &differing, err);
-    return r < 0 || !differing ? r : differs(differing, flash->target->name, "are not the image's", -EIO, err);
+    if (r < 0 || !differing)
+        return r;
+    char name[GPT_NAME_BYTES];
+    table_name_at(flash->head, flash->bmap->image_bytes, differing->offset, name);
+    return err_set(err, -EIO, "%s: bytes %" PRIu64 " to %" PRIu64 "%s%s%s are not the image's%s", flash->target->name, differing->offset,
+                   differing->offset + differing->size - 1, *name ? " (partition " : "", name, *name ? ")" : "",
+                   strcmp(name, "esp") == 0 ? "; a configuration was put there, or the machine was started" : "");
 }

@@ -2,9 +2,9 @@
 // libfdisk works on files and devices, so it gets a file in memory, as large as the disk and with holes for what nobody looks at.
 #include "builder/flash/table.h"
 #include "builder/flash/flash.h"
-#include "builder/gpt.h"
 #include "common/digest.h"
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -29,15 +29,32 @@ int table_fit(uint8_t *head, uint8_t *tail, uint64_t disk_bytes, struct err *err
     return r < 0 ? r : pread_all(fd, table_name, tail, FLASH_TAIL_BYTES, tail_at, err);
 }
 
+static int load(const uint8_t *head, uint64_t bytes, struct gpt_partition ret_partitions[GPT_MAX_PARTITIONS], unsigned *ret_count,
+                struct err *err) {
+    cleanup_fd int fd = open_table(head, bytes, err);
+    return fd < 0 ? fd : gpt_read(fd, table_name, ret_partitions, GPT_MAX_PARTITIONS, ret_count, err);
+}
+
 int table_find(const uint8_t *head, uint64_t image_bytes, const char *name, uint64_t *ret_offset, struct err *err) {
     struct gpt_partition partitions[GPT_MAX_PARTITIONS];
     unsigned count = 0;
-    cleanup_fd int fd = open_table(head, image_bytes, err);
-    int r = fd < 0 ? fd : gpt_read(fd, table_name, partitions, GPT_MAX_PARTITIONS, &count, err);
+    int r = load(head, image_bytes, partitions, &count, err);
     const struct gpt_partition *found = r < 0 ? NULL : gpt_find(partitions, count, name);
     if (r >= 0 && !found)
         return err_set(err, -ENOENT, "the image has no partition %s", name);
     if (found)
         *ret_offset = found->offset;
     return r;
+}
+
+void table_name_at(const uint8_t *head, uint64_t image_bytes, uint64_t offset, char ret_name[GPT_NAME_BYTES]) {
+    struct gpt_partition partitions[GPT_MAX_PARTITIONS];
+    unsigned count = 0;
+    struct err ignored;
+    ret_name[0] = 0;
+    if (load(head, image_bytes, partitions, &count, &ignored) < 0)
+        return;
+    for (unsigned i = 0; i < count; i++)
+        if (offset >= partitions[i].offset && offset - partitions[i].offset < partitions[i].size)
+            memcpy(ret_name, partitions[i].name, GPT_NAME_BYTES);
 }

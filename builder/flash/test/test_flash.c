@@ -270,7 +270,7 @@ static void changed_disks_are_told_apart(void **state) {
         const char *says;
     } rows[] = {{100, "boot sector or partition table"},
                 {DISK_BYTES - 100, "boot sector or partition table"},
-                {3 * MIB, "bytes 3145728 to 12582911 are not the image's"}};
+                {3 * MIB, "bytes 3145728 to 12582911 (partition esp) are not the image's; a configuration was put there"}};
     struct err err = {0};
     struct run_of_flash run;
     open_run(f->image, f->disk, &run);
@@ -298,6 +298,15 @@ static void tables(void **state) {
     assert_ok(table_find(head, IMAGE_BYTES, "esp", &offset, &err));
     assert_int_equal(offset, ESP_AT);
     assert_int_equal(table_find(head, IMAGE_BYTES, "none", &offset, &err), -ENOENT);
+    static const struct {
+        uint64_t at;
+        const char *name;
+    } rows[] = {{0, ""}, {MIB, "bios"}, {2 * MIB - 1, "bios"}, {20 * MIB, "webops-state"}, {39 * MIB, ""}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char name[GPT_NAME_BYTES];
+        table_name_at(head, IMAGE_BYTES, rows[i].at, name);
+        assert_string_equal(name, rows[i].name);
+    }
     assert_ok(table_fit(head, tail, (uint64_t)8 << 40, &err)); // 8 TiB
     assert_memory_equal(tail + FLASH_TAIL_BYTES - 512, "EFI PART", 8);
     assert_memory_equal(head + 512, "EFI PART", 8);
