@@ -19,9 +19,7 @@ static const struct {
     const char *advice;
 } foreign[] = {
     {"\x1f\x8b", 2, "is compressed with gzip: gzip -d"},
-    {"\xfd"
-     "7zXZ",
-     5, "is compressed with xz: xz -d"},
+    {"\xfd\x37zXZ", 5, "is compressed with xz: xz -d"},
     {"BZh", 3, "is compressed with bzip2: bzip2 -d"},
     {"QFI\xfb", 4, "is a qcow2 image: qemu-img convert -O raw"},
 };

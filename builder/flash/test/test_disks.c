@@ -3,57 +3,13 @@
 #include "builder/flash/disks.h"
 #include "builder/test/support.h"
 
-#define DISK(path, serial, size, rest)                                                                                                     \
-    "{\"path\": \"" path "\", \"type\": \"disk\", \"size\": " size ", \"model\": \"Model \\u0007X  \", \"serial\": " serial                \
-    ", \"tran\": \"usb\", \"rm\": true, \"log-sec\": 512, " rest "}"
-#define FREE "\"ro\": false, \"mountpoints\": [null]"
-#define LIST(...) "{\"blockdevices\": [" __VA_ARGS__ "]}"
-
-static const char computer[] = LIST(DISK(
-    "/dev/sda", "\"SYSTEM\"", "1000000",
-    "\"ro\": false, \"mountpoints\": [null], \"children\": [{\"path\": \"/dev/sda1\", \"type\": \"part\", \"mountpoints\": [null, "
-    "\"/boot\"]}]") "," DISK("/dev/sdb", "\"SWAP\"", "1000000",
-                             "\"ro\": false, \"mountpoints\": [null], \"children\": [{\"path\": \"/dev/sdb2\", \"type\": "
-                             "\"part\", \"mountpoints\": [\"[SWAP]\"]}]") "," DISK("/dev/sdc", "\"RAID\"", "1000000",
-                                                                                   "\"ro\": false, \"mountpoints\": [null], "
-                                                                                   "\"children\": [{\"path\": \"/dev/sdc1\", "
-                                                                                   "\"type\": \"part\", \"mountpoints\": [null],"
-                                                                                   "\"children\": [{\"path\": \"/dev/md0\", "
-                                                                                   "\"type\": \"raid1\", \"mountpoints\": "
-                                                                                   "[null]}]}]") "," DISK("/dev/sdd", "\"LOCKED\"",
-                                                                                                          "1000000",
-                                                                                                          "\"ro\": true, "
-                                                                                                          "\"mountpoints\": "
-                                                                                                          "[null]") "," DISK("/dev"
-                                                                                                                             "/sd"
-                                                                                                                             "e",
-                                                                                                                             "\" "
-                                                                                                                             "SMAL"
-                                                                                                                             "L "
-                                                                                                                             "\"",
-                                                                                                                             "999",
-                                                                                                                             FREE) "," DISK("/dev/sdf",
-                                                                                                                                            "\"GOOD\"",
-                                                                                                                                            "1000",
-                                                                                                                                            FREE) "," DISK("/dev/sdg",
-                                                                                                                                                           "\"TWIN\"",
-                                                                                                                                                           "1000000",
-                                                                                                                                                           FREE) "," DISK("/dev/sdh",
-                                                                                                                                                                          "\"TWIN\"",
-                                                                                                                                                                          "1000000",
-                                                                                                                                                                          FREE) "," DISK("/dev/vda",
-                                                                                                                                                                                         "null",
-                                                                                                                                                                                         "1000000",
-                                                                                                                                                                                         FREE) ","
-                                                                                                                                                                                               "{\"path\": \"/dev/nvme0n1\", \"type\": \"disk\", \"size\": 1000000, \"model\": null, \"serial\": \"LARGE\", \"tran\": \"nvme\", \"ro\": false,"
-                                                                                                                                                                                               "\"rm\": false, \"log-sec\": 4096, \"mountpoints\": [null]},"
-                                                                                                                                                                                               "{\"path\": \"/dev/sr0\", \"type\": \"rom\", \"size\": 1000000, \"log-sec\": 2048, \"mountpoints\": [null]},"
-                                                                                                                                                                                               "{\"path\": \"/dev/zram0\", \"type\": \"disk\", \"size\": 0, \"log-sec\": 4096, \"mountpoints\": [null]},"
-                                                                                                                                                                                               "{\"path\": \"/dev/loop0\", \"type\": \"loop\", \"size\": 1000000, \"log-sec\": 512, \"mountpoints\": [null]}");
+#define FREE "\"type\": \"disk\", \"size\": 1000, \"log-sec\": 512, \"mountpoints\": [null]"
 
 static void load(struct disks *disks) {
     struct err err = {0};
-    assert_ok(disks_parse(computer, disks, &err));
+    cleanup_free char *json = NULL;
+    assert_ok(file_read(AT_FDCWD, "builder/flash/test/lsblk.json", 1 << 20, &json, NULL, &err));
+    assert_ok(disks_parse(json, disks, &err));
 }
 
 static void whole_disks_are_found(void **state) {
@@ -105,11 +61,12 @@ static void what_speaks_against_it(void **state) {
 static void one_disk_is_meant(void **state) {
     struct scratch *scratch = *state;
     cleanup_free char *link = scratch_file(scratch, "by-id"), *real = scratch_file(scratch, "sdx"), *gone = scratch_file(scratch, "gone");
-    cleanup_free char *json = str_printf(
-        LIST(DISK("%s", "\"ONE\"", "1000", FREE) "," DISK("/dev/sdy", "\"TWIN\"", "1000", FREE) "," DISK(
-            "/dev/sdz", "\"TWIN\"", "1000", FREE) ",{\"path\": \"/dev/loop0\", \"type\": \"loop\","
-                                                  "\"size\": 1000, \"log-sec\": 512, \"serial\": \"LOOP\", \"mountpoints\": [null]}"),
-        real);
+    cleanup_free char *json =
+        str_printf("{\"blockdevices\": [{\"path\": \"%s\"," FREE ", \"serial\": \"ONE\"},"
+                   "{\"path\": \"/dev/sdy\"," FREE ", \"serial\": \"TWIN\"},"
+                   "{\"path\": \"/dev/sdz\"," FREE ", \"serial\": \"TWIN\"},"
+                   "{\"path\": \"/dev/loop0\", \"type\": \"loop\", \"size\": 1, \"log-sec\": 512, \"serial\": \"LOOP\"}]}",
+                   real);
     const struct {
         const char *path, *serial;
         int code;
@@ -150,7 +107,7 @@ static void nonsense_is_refused(void **state) {
     }
     cleanup_disks struct disks empty = {0};
     struct err err = {0};
-    assert_ok(disks_parse(LIST("{\"path\": 5}, 7, {\"type\": \"disk\", \"size\": -1}"), &empty, &err));
+    assert_ok(disks_parse("{\"blockdevices\": [{\"path\": 5}, 7, {\"type\": \"disk\", \"size\": -1}]}", &empty, &err));
     assert_int_equal(empty.count, 0);
 }
 

@@ -90,9 +90,7 @@ static void others_are_named(void **state) {
         size_t size;
         const char *says;
     } rows[] = {{"\x1f\x8b\x08", 3, "gzip -d"},
-                {"\xfd"
-                 "7zXZ",
-                 6, "xz -d"},
+                {"\xfd\x37zXZ", 6, "xz -d"},
                 {"BZh9", 4, "bzip2 -d"},
                 {"QFI\xfb", 4, "qemu-img convert"},
                 {"", 0, "is empty"}};
