@@ -34,7 +34,7 @@ include common/module.mk builder/module.mk firstboot/module.mk
 # $(call objects,dir,flavour,sources)
 objects = $(patsubst %.c,$(O)/$(1)/%.o,$(2))
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/webops-http $(O)/init
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/webops-unseal $(O)/webops-http $(O)/init
 programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
@@ -65,6 +65,9 @@ $(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
 $(O)/webops-verify: $(call objects,plain,$(VERIFY_SOURCES) $(COMMON_SOURCES))
 	$(call say,link $@)
 	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(VERIFY_LIBS)
+$(O)/webops-unseal: $(call objects,plain,$(UNSEAL_SOURCES) $(COMMON_SOURCES))
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(UNSEAL_LIBS)
 $(O)/webops-http: $(call objects,plain,$(HTTP_SOURCES) $(HTTP_COMMON_SOURCES))
 	$(call say,link $@)
 	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(HTTP_LIBS)
@@ -111,6 +114,7 @@ $(eval $(call unit_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS))
 $(eval $(call unit_room,firstboot/stack,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))
 $(eval $(call unit_room,firstboot/verify,$(VERIFY_SOURCES),$(VERIFY_LIBS)))
+$(eval $(call unit_room,firstboot/unseal,$(UNSEAL_SOURCES),$(UNSEAL_LIBS)))
 $(eval $(call unit_room,firstboot/http,$(HTTP_SOURCES),$(HTTP_LIBS)))
 $(eval $(call unit_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 

@@ -3,10 +3,12 @@
 #include "builder/seed.h"
 #include "builder/tool_log.h"
 #include "common/buf.h"
+#include "common/envelope.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/run.h"
 #include "common/schema.h"
+#include "common/secretpack.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -77,23 +79,70 @@ static int copy_file(int from_fd, const char *name, int to_fd, const char *as, s
     return r;
 }
 
-static int copy_secrets(const struct seed *seed, int to_fd, struct err *err) {
+// Each secret of the directory, in any order; `take` gets its bytes.
+static int each_secret(const struct seed *seed,
+                       int (*take)(void *context, const char *name, const char *data, size_t size, struct err *err), void *context,
+                       struct err *err) {
     cleanup_dir DIR *dir = opendir(seed->secrets);
     if (!dir)
         return err_sys(err, -errno, "secrets directory %s", seed->secrets);
     size_t count = 0;
-    int r = file_mkdirs(to_fd, "secrets", 0700, err);
+    int r = 0;
     for (struct dirent *entry; r >= 0 && (entry = readdir(dir));) {
+        char *data = NULL;
+        size_t size = 0;
         if (!schema_is_secret_name(entry->d_name))
             continue;
-        if (count++ == SEED_MAX_SECRETS)
-            return err_set(err, -E2BIG, "%s: more than %d secrets", seed->secrets, SEED_MAX_SECRETS);
-        cleanup_free char *as = str_printf("secrets/%s", entry->d_name);
-        r = copy_file(dirfd(dir), entry->d_name, to_fd, as, SCHEMA_SECRET_MAX_BYTES, err);
+        if (count++ == SECRETPACK_MAX_SECRETS)
+            return err_set(err, -E2BIG, "%s: more than %d secrets", seed->secrets, SECRETPACK_MAX_SECRETS);
+        r = file_read(dirfd(dir), entry->d_name, SCHEMA_SECRET_MAX_BYTES, &data, &size, err);
+        if (r >= 0)
+            r = size ? take(context, entry->d_name, data, size, err) : err_set(err, -EINVAL, "%s is empty", entry->d_name);
+        if (data)
+            explicit_bzero(data, size);
+        free(data);
         if (r < 0)
             return err_prefix(err, r, "%s", seed->secrets);
     }
     return r;
+}
+
+static int copy_secret(void *context, const char *name, const char *data, size_t size, struct err *err) {
+    cleanup_free char *as = str_printf("secrets/%s", name);
+    return file_publish(*(int *)context, as, data, size, 0600, err);
+}
+
+static int pack_secret(void *context, const char *name, const char *data, size_t size, struct err *err) {
+    (void)err;
+    secretpack_add(context, name, data, size);
+    return 0;
+}
+
+static void wipe(struct buf *buf) {
+    if (buf->data)
+        explicit_bzero(buf->data, buf->size);
+    buf_done(buf);
+}
+
+static int seal_secrets(const struct seed *seed, int to_fd, struct err *err) {
+    cleanup_free char *certificates = NULL;
+    cleanup(wipe) struct buf pack = {0};
+    cleanup_buf struct buf der = {0};
+    secretpack_begin(&pack);
+    int r = file_read(AT_FDCWD, seed->encrypt_to, ENVELOPE_MAX_KEY_BYTES, &certificates, NULL, err);
+    if (r >= 0)
+        r = each_secret(seed, pack_secret, &pack, err);
+    if (r < 0)
+        return r;
+    r = envelope_seal(certificates, pack.data, pack.size, &der, err);
+    return r < 0 ? err_prefix(err, r, "%s", seed->encrypt_to) : file_publish(to_fd, "secrets.cms", der.data, der.size, 0600, err);
+}
+
+static int add_secrets(const struct seed *seed, int to_fd, struct err *err) {
+    if (seed->encrypt_to)
+        return seal_secrets(seed, to_fd, err);
+    int r = file_mkdirs(to_fd, "secrets", 0700, err);
+    return r < 0 ? r : each_secret(seed, copy_secret, &to_fd, err);
 }
 
 static int fill(const struct seed *seed, const char *dir, struct err *err) {
@@ -102,7 +151,7 @@ static int fill(const struct seed *seed, const char *dir, struct err *err) {
     int r = fd < 0 ? fd : copy_file(AT_FDCWD, seed->config, fd, "user-data", CONFIG_MAX_BYTES, err);
     if (r >= 0)
         r = file_publish(fd, "meta-data", meta_data, strlen(meta_data), 0600, err);
-    return r < 0 || !seed->secrets ? r : copy_secrets(seed, fd, err);
+    return r < 0 || !seed->secrets ? r : add_secrets(seed, fd, err);
 }
 
 // Empty and ours alone; the tools write into an existing file, and thereby keep its mode.
@@ -127,14 +176,25 @@ static int save_iso(const struct stage *stage, const char *path, struct err *err
     return r < 0 ? r : publish(stage->image, path, err);
 }
 
+// The directory of secrets, or the envelope; NULL when there are none.
+static char *secrets_of(const struct stage *stage) {
+    static const char *const names[] = {"secrets", "secrets.cms"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        cleanup_free char *path = str_printf("%s/%s", stage->dir, names[i]);
+        if (file_exists(AT_FDCWD, path))
+            return take_ptr(path);
+    }
+    return NULL;
+}
+
 // cloud-localds takes user-data and meta-data and nothing else.
 static int save_vfat(const struct stage *stage, const char *path, struct err *err) {
     cleanup_free char *user_data = str_printf("%s/user-data", stage->dir), *meta_data = str_printf("%s/meta-data", stage->dir),
-                      *secrets = str_printf("%s/secrets", stage->dir);
+                      *secrets = secrets_of(stage);
     int r = make_image(stage, err);
     if (r >= 0)
         r = run_quiet(&(struct run){.argv = RUN_ARGV("cloud-localds", "--filesystem", "vfat", stage->image, user_data, meta_data)}, err);
-    if (r >= 0 && file_exists(AT_FDCWD, secrets))
+    if (r >= 0 && secrets)
         r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-s", "-i", stage->image, secrets, "::")}, err);
     return r < 0 ? r : publish(stage->image, path, err);
 }
@@ -185,10 +245,10 @@ int seed_install(const struct seed *seed, const char *volume, struct err *err) {
     cleanup(stage_done) struct stage stage = {0};
     cleanup_free char *base = str_printf("%s/webops-seed", getenv("TMPDIR") ?: "/tmp");
     int r = stage_make(seed, base, &stage, err);
-    cleanup_free char *config = str_printf("%s/user-data", stage.dir), *secrets = str_printf("%s/secrets", stage.dir);
+    cleanup_free char *config = str_printf("%s/user-data", stage.dir), *secrets = secrets_of(&stage);
     if (r >= 0)
         r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-i", volume, config, "::config.env")}, err);
-    if (r >= 0 && file_exists(AT_FDCWD, secrets))
+    if (r >= 0 && secrets)
         r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-s", "-i", volume, secrets, "::")}, err);
     return r < 0 ? err_prefix(err, r, "putting the configuration on %s", volume) : 0;
 }

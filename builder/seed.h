@@ -3,11 +3,10 @@
 #pragma once
 #include "common/schema.h"
 
-#define SEED_MAX_SECRETS 64
-
 struct seed {
     const char *config; // path of config.env, becomes `user-data`
     const char *secrets; // directory of *.secret files, become `secrets/…`; NULL = none
+    const char *encrypt_to; // PEM file of certificates: the secrets go into one envelope, `secrets.cms`, for their keys; NULL = plain files
     // What to write. "….iso": ISO 9660 with Joliet and Rock Ridge, made with xorriso; "….img": FAT, made with cloud-localds; both labelled
     // `cidata`, and replaced when they exist. Any other name: a directory, which must not exist.
     const char *path;
@@ -16,7 +15,7 @@ struct seed {
 // Parses and checks config.env with the machine's own parser and the schema of its image, and the secret files it names when `secrets` is given. All
 // problems are logged with file and line; the result is then -EINVAL.
 int seed_check(const struct schema *schema, const char *path, const char *secrets, struct err *err) must_check nonnull(1, 2, 4);
-// Writes the seed, for nobody else to read from its first byte. The same files give the same bytes, but for FAT. -ENOENT names a missing tool
+// Writes the seed, for nobody else to read from its first byte. The same files give the same bytes, but for FAT and envelopes. -ENOENT names a missing tool
 // or file, -EEXIST the directory; -ENOSPC when the files do not fit.
 int seed_save(const struct seed *seed, struct err *err) must_check nonnull(1, 2);
 // Copies config.env and secrets/ into the FAT file system that mtools calls `volume` ("/dev/sdb@@2097152"); seed->path is not read.

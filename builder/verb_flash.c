@@ -200,6 +200,8 @@ static int check_usage(const struct flash_options *options, int count, struct er
         return err_set(err, -EINVAL, "name the disk, by its path or with --serial; --list shows them");
     if (options->seed.secrets && !options->seed.config)
         return err_set(err, -EINVAL, "--secrets go with --config");
+    if (options->seed.encrypt_to && !options->seed.secrets)
+        return err_set(err, -EINVAL, "--encrypt-to goes with --secrets");
     if (options->verify_only && (options->seed.config || options->yes))
         return err_set(err, -EINVAL, "--verify-only writes nothing: it takes neither --config nor --yes");
     return 0;
@@ -212,6 +214,8 @@ int verb_flash(const struct verb *self, int argc, char **argv) {
         {"serial", 's', OPT_TEXT, &values.serial, "SERIAL", "the disk with this serial number, and no other"},
         {"yes", 'y', OPT_FLAG, &values.yes, NULL, "do not ask; needs --serial when the disk has a serial number"},
         {"config", 'c', OPT_TEXT, &values.seed.config, "FILE", "config.env for the machine, put on its boot partition"},
+        {"encrypt-to", 0, OPT_TEXT, &values.seed.encrypt_to, "CERT",
+         "put the secrets into an envelope for the keys of these certificates (PEM)"},
         {"secrets", 0, OPT_TEXT, &values.seed.secrets, "DIR", "directory of *.secret files (0600), put there, too"},
         {"verify-only", 0, OPT_FLAG, &values.verify_only, NULL, "only compare the disk with the image"},
         {"json", 0, OPT_FLAG, &values.json, NULL, "print the list, or progress and result, as JSON"},

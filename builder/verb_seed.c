@@ -32,6 +32,8 @@ int verb_seed(const struct verb *self, int argc, char **argv) {
         {"output", 'o', OPT_TEXT, &values.seed.path, "FILE|DIR",
          "what to make: NAME.iso, NAME.img (FAT), or a directory to copy or to serve"},
         {"config", 'c', OPT_TEXT, &values.seed.config, "FILE", "config.env for the machine"},
+        {"encrypt-to", 0, OPT_TEXT, &values.seed.encrypt_to, "CERT",
+         "put the secrets into an envelope for the keys of these certificates (PEM)"},
         {"secrets", 0, OPT_TEXT, &values.seed.secrets, "DIR", "directory of *.secret files (0600)"},
         {"profile", 'p', OPT_TEXT, &values.profile, "PROFILE", "check by the keys of this profile's stacks only"},
         {"image", 'i', OPT_TEXT, &values.image, "IMAGE", "check by the keys of the stacks in this image"},
@@ -44,6 +46,10 @@ int verb_seed(const struct verb *self, int argc, char **argv) {
         return code;
     if (!values.seed.config || !values.seed.path) {
         log_error("seed: --config FILE and --output FILE|DIR are needed");
+        return EXIT_USAGE;
+    }
+    if (values.seed.encrypt_to && !values.seed.secrets) {
+        log_error("seed: --encrypt-to goes with --secrets");
         return EXIT_USAGE;
     }
     if (values.profile && values.image) {

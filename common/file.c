@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 int file_open(int dir_fd, const char *path, int flags, mode_t mode, struct err *err) {
@@ -204,4 +205,14 @@ int file_copy_fd(int from, int to, const char *name, uint64_t *ret_bytes, struct
     if (ret_bytes)
         *ret_bytes = bytes;
     return 0;
+}
+
+int file_in_memory(const char *name, const void *data, size_t size, struct err *err) {
+    cleanup_fd int fd = memfd_create(name, MFD_CLOEXEC);
+    if (fd < 0)
+        return err_sys(err, -errno, "%s: cannot make a file in memory", name);
+    int r = file_write_all(fd, name, data, size, err);
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = err_sys(err, -errno, "%s: cannot rewind a file in memory", name);
+    return r < 0 ? r : take_fd(&fd);
 }

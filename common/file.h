@@ -25,6 +25,8 @@ int file_publish(int dir_fd, const char *path, const void *data, size_t size, mo
 int file_mkdirs(int dir_fd, const char *path, mode_t mode, struct err *err) must_check nonnull(2, 4);
 // rm -rf without following symlinks and without crossing into other mounts' names specially; a missing path is success.
 int file_remove_tree(int dir_fd, const char *path, struct err *err) must_check nonnull(2, 3);
+// A file without a name that holds `data`, opened for reading from its start: for a child's standard input, where a pipe may not hold it all.
+int file_in_memory(const char *name, const void *data, size_t size, struct err *err) must_check nonnull(1, 4);
 bool file_exists(int dir_fd, const char *path) nonnull(2);
 // Copies the rest of `from` to `to` (copy_file_range, else read/write), holes not preserved. Returns bytes copied in *ret_bytes.
 int file_copy_fd(int from, int to, const char *name, uint64_t *ret_bytes, struct err *err) must_check nonnull(3, 5);

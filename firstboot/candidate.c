@@ -24,6 +24,7 @@ void candidate_done(struct candidate *candidate) {
         free(candidate->secrets[i].name);
     }
     free(candidate->secrets);
+    free(candidate->sealed);
     config_problems_done(&candidate->problems);
     *candidate = (struct candidate){0};
 }

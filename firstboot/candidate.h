@@ -18,6 +18,8 @@ struct candidate {
     struct buf text; // config.env
     struct secret *secrets;
     size_t secret_count;
+    char *sealed; // an envelope of further secrets; NULL = none
+    size_t sealed_size;
     struct config_problems problems;
 };
 

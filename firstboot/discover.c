@@ -135,6 +135,7 @@ static int try_candidate(const struct discover *discover, struct candidate *cand
     if (!candidate->is_present)
         return 0;
     discover_add_shared_secrets(discover, candidate);
+    discover_unseal(discover, candidate);
     if (candidate_check(candidate, discover->schema, discover->root_fd, &config) < 0) {
         refuse(ret, candidate);
         return 0;

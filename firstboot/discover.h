@@ -17,6 +17,8 @@ struct discover_io {
     int (*open_volume)(int root_fd, const char *device, const char *type, struct err *err);
     // GET; at most `max_bytes`. The caller frees *ret_text.
     int (*fetch)(const char *url, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err);
+    // Opens an envelope with a private key; the caller wipes and frees *ret_text.
+    int (*unseal)(const char *key, size_t key_size, const char *envelope, size_t size, char **ret_text, size_t *ret_size, struct err *err);
     // Waits, for seconds at most, until devices that are known to the kernel have their drivers. May be NULL.
     void (*settle)(int root_fd);
 };
@@ -26,7 +28,7 @@ struct discover {
     const struct schema *schema;
     bool late; // the network is up: metadata services may be asked; else, if nothing is found, devices are waited for and asked again
     bool is_dry_run; // a configuration that is found is not remembered
-    const struct discover_io *io; // NULL: mount and webops-fetch
+    const struct discover_io *io; // NULL: mount, webops-fetch, webops-unseal
 };
 
 struct discover_refusal {

@@ -3,6 +3,7 @@
 #include "firstboot/discover_sources.h"
 #include "common/file.h"
 #include "common/run.h"
+#include "common/secretpack.h"
 #include "firstboot/seed.h"
 #include "firstboot/volumes.h"
 #include <errno.h>
@@ -13,6 +14,7 @@
 #define CREDENTIALS "run/credentials/@system"
 #define CREDENTIAL_SECRET "webops.secret."
 #define FETCH_PROGRAM "/usr/lib/webops/webops-fetch"
+#define UNSEAL_PROGRAM "/usr/lib/webops/webops-unseal"
 #define HETZNER "http://169.254.169.254/hetzner/v1"
 #define HETZNER_NAME_BYTES 512
 
@@ -33,7 +35,22 @@ static void real_settle(int root_fd) {
         (void)!run_quiet(&run, &ignored);
 }
 
-static const struct discover_io real_io = {.open_volume = volume_open, .fetch = real_fetch, .settle = real_settle};
+static int real_unseal(const char *key, size_t key_size, const char *envelope, size_t size, char **ret_text, size_t *ret_size,
+                       struct err *err) {
+    static const char *const no_environment[] = {NULL};
+    cleanup_buf struct buf input = {0};
+    buf_printf(&input, "%zu\n", key_size);
+    buf_add(&input, key, key_size);
+    buf_add(&input, envelope, size);
+    cleanup_fd int fd = file_in_memory("envelope", input.data, input.size, err);
+    explicit_bzero(input.data, input.size);
+    if (fd < 0)
+        return fd;
+    const struct run run = {.argv = RUN_ARGV(UNSEAL_PROGRAM), .env = no_environment, .in = fd, .timeout_ms = 60000};
+    return run_capture(&run, SECRETPACK_MAX_BYTES, ret_text, ret_size, err);
+}
+
+static const struct discover_io real_io = {.open_volume = volume_open, .fetch = real_fetch, .unseal = real_unseal, .settle = real_settle};
 
 const struct discover_io *discover_io_of(const struct discover *discover) {
     return discover->io ? discover->io : &real_io;

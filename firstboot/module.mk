@@ -8,6 +8,8 @@ FETCH_SOURCES = $(wildcard firstboot/fetch/*.c) $(SANDBOX_SOURCES)
 FETCH_LIBS = -lcurl -ljansson -lcrypto -lseccomp
 VERIFY_SOURCES = $(wildcard firstboot/verify/*.c) $(SANDBOX_SOURCES)
 VERIFY_LIBS = -ljansson -lcrypto -lseccomp
+UNSEAL_SOURCES = $(wildcard firstboot/unseal/*.c) $(SANDBOX_SOURCES)
+UNSEAL_LIBS = -ljansson -lcrypto -lseccomp
 # It needs little of common/, and is linked with nothing else.
 HTTP_SOURCES = $(wildcard firstboot/http/*.c) $(SANDBOX_SOURCES)
 HTTP_COMMON_SOURCES = common/buf.c common/err.c common/file.c common/log.c common/opt.c

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What webops-fetch and webops-verify give up before they read a byte that comes from outside.
+// What webops-fetch, webops-verify and their like give up before they read a byte that comes from outside.
 #pragma once
 #include "common/err.h"
 #include <stddef.h>
@@ -19,5 +19,8 @@ struct sandbox_call {
 };
 // For good, after sandbox_enter(): any system call that no entry allows kills the process (SIGSYS). An entry per way a call may be used.
 int sandbox_filter(const struct sandbox_call *calls, size_t count, struct err *err) must_check nonnull(1, 3);
+// sandbox_enter() and a filter for a program that only computes: it reads standard input, writes standard output and error, and gets memory that is
+// never executable.
+int sandbox_compute(unsigned timeout_seconds, struct err *err) must_check nonnull(2);
 // The same, but what is not allowed fails with ENOSYS: for a program whose libraries call what the next version of a library likes.
 int sandbox_filter_refusing(const struct sandbox_call *calls, size_t count, struct err *err) must_check nonnull(1, 3);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A seed volume's files. Everything that is wrong becomes a problem of the candidate; nothing here decides whether it is taken.
 #include "firstboot/seed.h"
+#include "common/envelope.h"
 #include "firstboot/seed_network.h"
 #include "firstboot/seed_yaml.h"
 #include <errno.h>
@@ -117,6 +118,9 @@ void seed_read(int dir_fd, bool is_nocloud, const struct schema *schema, struct 
         read_extra(dir_fd, "meta-data", seed_meta_data, schema, candidate);
         read_extra(dir_fd, "network-config", seed_network_config, schema, candidate);
     }
-    if (candidate->is_present)
-        candidate_add_secrets(candidate, dir_fd, "secrets");
+    if (!candidate->is_present)
+        return;
+    candidate_add_secrets(candidate, dir_fd, "secrets");
+    if (!candidate->sealed)
+        (void)read_part(dir_fd, SEED_ENVELOPE, ENVELOPE_MAX_BYTES, candidate, &candidate->sealed, &candidate->sealed_size);
 }

@@ -3,7 +3,10 @@
 #pragma once
 #include "firstboot/candidate.h"
 
-// Takes config.env and secrets/ below dir_fd; with `is_nocloud` also user-data in place of config.env, and what meta-data and
+#define SEED_ENVELOPE "secrets.cms" // an envelope of secrets, beside or in place of secrets/
+#define SEED_KEY "secrets.key" // on another medium: the private key that opens it
+
+// Takes config.env, secrets/ and the envelope below dir_fd; with `is_nocloud` also user-data in place of config.env, and what meta-data and
 // network-config say about keys that are not set. candidate->is_present tells whether there was anything.
 void seed_read(int dir_fd, bool is_nocloud, const struct schema *schema, struct candidate *candidate) nonnull(3, 4);
 // user-data as config.env: text is taken, the other kinds that cloud-init knows are named and refused.

@@ -3,6 +3,7 @@
 #include "builder/machine.h"
 #include "builder/seed.h"
 #include "common/buf.h"
+#include "common/envelope.h"
 #include "common/file.h"
 #include "common/run.h"
 #include <errno.h>
@@ -72,7 +73,7 @@ static void test_seed_carries_both(void **state) {
     struct err err = {0};
     mode_t mask = umask(0); // the most careless caller
     assert_int_equal(seed_check(&schema_base, p->config, p->secrets, &err), 0);
-    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = p->seed}, &err), 0);
     umask(mask);
     struct stat st;
     assert_int_equal(stat(p->seed, &st), 0);
@@ -105,11 +106,11 @@ static void test_iso_and_its_bytes(void **state) {
     cleanup_free char *first = str_printf("%s/first.iso", p->dir), *second = str_printf("%s/second.iso", p->dir), *one = NULL, *two = NULL;
     size_t one_size, two_size;
     mode_t mask = umask(0);
-    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, first}, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = first}, &err), 0);
     umask(mask);
     assert_int_equal(utimensat(AT_FDCWD, p->secret, old, 0), 0);
     setenv("TZ", "Asia/Tokyo", 1);
-    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, second}, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = second}, &err), 0);
     unsetenv("TZ");
     assert_int_equal(file_read(AT_FDCWD, first, 1 << 20, &one, &one_size, &err), 0);
     assert_int_equal(file_read(AT_FDCWD, second, 1 << 20, &two, &two_size, &err), 0);
@@ -132,12 +133,12 @@ static void test_directory(void **state) {
     struct err err = {0};
     cleanup_free char *dir = str_printf("%s/dir/", p->dir), *secret = str_printf("%ssecrets/keys.secret", dir);
     struct stat st;
-    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, dir}, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = dir}, &err), 0);
     assert_int_equal(stat(dir, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
     assert_int_equal(stat(secret, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
-    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, dir}, &err), -EEXIST);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = dir}, &err), -EEXIST);
     assert_non_null(strstr(err.text, "remove it"));
 }
 
@@ -159,18 +160,58 @@ static void test_failure_leaves_nothing(void **state) {
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         struct err err = {0};
         cleanup_free char *path = str_printf("%s/%s", p->dir, names[i]), *nowhere = str_printf("%s/none/%s", p->dir, names[i]);
-        assert_int_equal(seed_save(&(struct seed){p->config, "/nonexistent", path}, &err), -ENOENT);
+        assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = "/nonexistent", .path = path}, &err), -ENOENT);
         assert_non_null(strstr(err.text, "/nonexistent"));
-        assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, nowhere}, &err), -ENOENT);
+        assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = nowhere}, &err), -ENOENT);
         assert_non_null(strstr(err.text, nowhere));
         if (i < 2) { // a program that fails
             cleanup_free char *path_before = str_dup(getenv("PATH"));
             setenv("PATH", "/nonexistent", 1);
-            assert_true(seed_save(&(struct seed){p->config, p->secrets, path}, &err) < 0);
+            assert_true(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = path}, &err) < 0);
             setenv("PATH", path_before, 1);
         }
         assert_int_equal(count_files(p->dir), before);
     }
+}
+
+// With a certificate the secrets are in no form of the seed to be seen, and the key opens them.
+static void test_envelope(void **state) {
+    struct place *p = *state;
+    static const char *const names[] = {"seed.iso", "seed.img", "seed"};
+    struct err err = {0};
+    cleanup_free char *key = str_printf("%s/key.pem", p->dir), *certificate = str_printf("%s/cert.pem", p->dir), *pem = NULL;
+    const struct run openssl = {.argv = RUN_ARGV("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                                                 certificate, "-subj", "/CN=machine")};
+    assert_int_equal(run_quiet(&openssl, &err), 0);
+    assert_int_equal(file_read(AT_FDCWD, key, 65536, &pem, NULL, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        cleanup_free char *path = str_printf("%s/%s", p->dir, names[i]), *out = str_printf("%s/out.cms", p->dir), *der = NULL, *all = NULL;
+        cleanup_buf struct buf pack = {0};
+        size_t size, all_size;
+        const struct seed seed = {.config = p->config, .secrets = p->secrets, .encrypt_to = certificate, .path = path};
+        assert_int_equal(seed_save(&seed, &err), 0);
+        if (i == 0)
+            assert_int_equal(
+                run_quiet(&(struct run){.argv = RUN_ARGV("xorriso", "-osirrox", "on", "-indev", path, "-extract", "/secrets.cms", out)},
+                          &err),
+                0);
+        if (i == 1)
+            assert_int_equal(run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-i", path, "::secrets.cms", out)}, &err), 0);
+        if (i < 2) {
+            assert_int_equal(file_read(AT_FDCWD, path, 1 << 20, &all, &all_size, &err), 0);
+            assert_null(memmem(all, all_size, "canary", 6));
+        }
+        cleanup_free char *in_dir = str_printf("%s/secrets.cms", path);
+        assert_int_equal(file_read(AT_FDCWD, i < 2 ? out : in_dir, 65536, &der, &size, &err), 0);
+        assert_int_equal(envelope_open(pem, der, size, &pack, &err), 0);
+        assert_string_equal(buf_str(&pack), "webops-secrets 1\nkeys.secret 88\n" SECRET "\n");
+        unlink(out);
+    }
+    cleanup_free char *refused = str_printf("%s/refused.iso", p->dir);
+    const struct seed seed = {.config = p->config, .secrets = p->secrets, .encrypt_to = key, .path = refused};
+    assert_int_equal(seed_save(&seed, &err), -EINVAL); // a key is no certificate
+    assert_non_null(strstr(err.text, "key.pem: no certificate"));
+    assert_false(file_exists(AT_FDCWD, refused));
 }
 
 static void test_seed_without_secrets(void **state) {
@@ -186,7 +227,7 @@ static void test_only_secret_names_are_taken(void **state) {
     cleanup_free char *note = str_printf("%s/README", p->secrets), *dash = str_printf("%s/-x.secret", p->secrets);
     put(note, "x", 1, 0600);
     put(dash, "x", 1, 0600);
-    assert_int_equal(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = p->seed}, &err), 0);
     assert_null(type_file(p->seed, "::secrets/README"));
     assert_null(type_file(p->seed, "::secrets/-x.secret"));
     cleanup_free char *secret = type_file(p->seed, "::secrets/keys.secret");
@@ -199,7 +240,7 @@ static void test_secrets_that_do_not_fit(void **state) {
     static char large[200 << 10];
     memset(large, 'k', sizeof(large));
     put(p->secret, large, sizeof(large), 0600);
-    assert_true(seed_save(&(struct seed){p->config, p->secrets, p->seed}, &err) < 0);
+    assert_true(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = p->seed}, &err) < 0);
     assert_non_null(strstr(err.text, p->seed));
     assert_false(file_exists(AT_FDCWD, p->seed));
     assert_null(strstr(err.text, "kkkk"));
@@ -344,6 +385,7 @@ int main(void) {
         WITH_PLACE(test_iso_and_its_bytes),
         WITH_PLACE(test_directory),
         WITH_PLACE(test_failure_leaves_nothing),
+        WITH_PLACE(test_envelope),
         WITH_PLACE(test_seed_without_secrets),
         WITH_PLACE(test_only_secret_names_are_taken),
         WITH_PLACE(test_secrets_that_do_not_fit),

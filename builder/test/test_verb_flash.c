@@ -19,6 +19,7 @@ static void command_lines(void **state) {
         {RUN_ARGV("--list", image), EXIT_USAGE, "", "--list goes with --json only"},
         {RUN_ARGV("--list", "--yes"), EXIT_USAGE, "", "--list goes with --json only"},
         {RUN_ARGV(image, "/dev/null", "--secrets", scratch->path), EXIT_USAGE, "", "--secrets go with --config"},
+        {RUN_ARGV(image, "/dev/null", "--config", config, "--encrypt-to", config), EXIT_USAGE, "", "--encrypt-to goes with --secrets"},
         {RUN_ARGV(image, "/dev/null", "--verify-only", "--config", config), EXIT_USAGE, "", "--verify-only writes nothing"},
         {RUN_ARGV(image, "/dev/null", "--yes"), EXIT_PERMANENT, "", "/dev/null is no whole disk"},
         {RUN_ARGV(image, "--serial", "of no disk", "--yes"), EXIT_PERMANENT, "", "no disk has the serial number of no disk"},

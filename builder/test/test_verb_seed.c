@@ -19,6 +19,7 @@ static void command_lines(void **state) {
         {RUN_ARGV("-c", good), EXIT_USAGE, "", "--output FILE|DIR are needed"},
         {RUN_ARGV("-o", output), EXIT_USAGE, "", "--config FILE and"},
         {RUN_ARGV("-o", output, "-c", good, "-p", "quickstart", "-i", image), EXIT_USAGE, "", "exclude each other"},
+        {RUN_ARGV("-o", output, "-c", good, "--encrypt-to", good), EXIT_USAGE, "", "--encrypt-to goes with --secrets"},
         {RUN_ARGV("-o", output, "-c", bad), EXIT_PERMANENT, "", "bad.env:1: TIMZONE: unknown key; did you mean TIMEZONE?"},
         {RUN_ARGV("-o", output, "-c", etcd, "-i", image), EXIT_PERMANENT, "", "etcd.env:1: ETCD_ENABLED"},
         {RUN_ARGV("-o", output, "-c", good, "--secrets", scratch->path), EXIT_PERMANENT, "", "OPERATOR_PASSWORD_FILE: its file"},

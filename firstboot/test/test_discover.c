@@ -1,163 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Discovery on a tree of our own: order of the sources, what is remembered with which modes, what is refused and why. Volumes are
-// directories below media/, "mounted" by a fake that opens them; their superblocks are files below dev/.
-#include "common/buf.h"
-#include "common/file.h"
-#include "firstboot/candidate.h"
-#include "firstboot/discover.h"
-// cmocka.h wants these first.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
-#include <sys/sysmacros.h>
-
-#define FW "sys/firmware/qemu_fw_cfg/by_name/opt/org.webops"
-#define HASH "$6$saltsalt$0123456789abcdef./ABCDEFGHIJKLMNOPQRSTUV\n"
-#define NEEDS_SECRET "OPERATOR_PASSWORD_FILE=/webops/secrets/op.secret\n"
-
-static struct {
-    char path[64];
-    int fd;
-    unsigned opened, fetched, settled; // calls of the fakes
-    bool is_slow; // a source that comes only while devices are waited for
-    const char *userdata; // what the fake metadata service answers; NULL: it fails
-} tree;
-
-static void put(const char *path, const char *text) {
-    struct err err = {0};
-    cleanup_free char *dir = str_dup(path);
-    *strrchr(dir, '/') = 0;
-    if (file_mkdirs(tree.fd, dir, 0755, &err) < 0 || file_publish(tree.fd, path, text, strlen(text), 0644, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static char *get(const char *path) {
-    struct err err = {0};
-    char *text = NULL;
-    size_t size;
-    return file_read(tree.fd, path, 1 << 20, &text, &size, &err) < 0 ? str_dup("(missing)") : text;
-}
-
-static void assert_file(const char *path, const char *text) {
-    cleanup_free char *found = get(path);
-    assert_string_equal(found, text);
-}
-
-static unsigned mode_of(const char *path) {
-    struct stat st;
-    return fstatat(tree.fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_mode & 07777;
-}
-
-static int set_up(void **state) {
-    (void)state;
-    strcpy(tree.path, "/tmp/webops-discover-XXXXXX");
-    if (!mkdtemp(tree.path))
-        return -1;
-    tree.fd = open(tree.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    tree.opened = tree.fetched = tree.settled = 0;
-    tree.is_slow = false;
-    tree.userdata = NULL;
-    put("usr/lib/webops/default.env", "HOSTNAME=from-default\n");
-    put("sys/class/block/.keep", "");
-    return tree.fd < 0 ? -1 : 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    struct err err;
-    close(tree.fd);
-    return file_remove_tree(AT_FDCWD, tree.path, &err);
-}
-
-// Superblocks: just the bytes that are looked at.
-static void add_device(const char *name, const char *partition, const char *type, const char *label) {
-    cleanup_buf struct buf bytes = {0};
-    cleanup_free char *zeros = mem_array(40960, 1);
-    buf_add(&bytes, zeros, 40960);
-    if (strcmp(type, "vfat") == 0) {
-        memcpy(bytes.data, "\xeb\x3c\x90mkfs.fat\x00\x02\x04\x01\x00\x02\x00\x02", 19);
-        memcpy(bytes.data + 22, "\x01\x00", 2);
-        memset(bytes.data + 43, ' ', 11);
-        memcpy(bytes.data + 43, label, strlen(label));
-        memcpy(bytes.data + 54, "FAT12   ", 8);
-        memcpy(bytes.data + 510, "\x55\xaa", 2);
-    } else if (strcmp(type, "iso9660") == 0) {
-        memcpy(bytes.data + 32768, "\1CD001\1", 7);
-        memset(bytes.data + 32768 + 40, ' ', 32);
-        memcpy(bytes.data + 32768 + 40, label, strlen(label));
-    }
-    struct err err = {0};
-    size_t disk_size = strcspn(name, "0123456789");
-    cleanup_free char *dev = str_printf("dev/%s", name), *link = str_printf("sys/class/block/%s", name);
-    cleanup_free char *device = name[disk_size] ? str_printf("sys/devices/pci0/block/%.*s/%s", (int)disk_size, name, name)
-                                                : str_printf("sys/devices/pci0/block/%s", name);
-    cleanup_free char *target = str_printf("../../devices%s", device + strlen("sys/devices"));
-    cleanup_free char *uevent = str_printf("%s/uevent", device), *marker = str_printf("%s/partition", device);
-    cleanup_free char *uevent_text =
-        *partition ? str_printf("DEVNAME=%s\nPARTNAME=%s\n", name, partition) : str_printf("DEVNAME=%s\n", name);
-    put("dev/.keep", "");
-    assert_int_equal(file_publish(tree.fd, dev, bytes.data, bytes.size, 0600, &err), 0);
-    put(uevent, uevent_text);
-    if (name[disk_size])
-        put(marker, "1\n");
-    assert_int_equal(symlinkat(target, tree.fd, link), 0);
-}
-
-static int fake_open(int root_fd, const char *device, const char *type, struct err *err) {
-    cleanup_free char *path = str_printf("media/%s", strrchr(device, '/') + 1);
-    tree.opened++;
-    assert_true(strcmp(type, "vfat") == 0 || strcmp(type, "iso9660") == 0);
-    return file_open(root_fd, path, O_RDONLY | O_DIRECTORY, 0, err);
-}
-
-static int fake_fetch(const char *url, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err) {
-    tree.fetched++;
-    assert_true(max_bytes > 0);
-    if (!tree.userdata)
-        return err_set(err, -EIO, "no answer");
-    *ret_text = str_dup(strstr(url, "/metadata/hostname") ? "from-hetzner\n" : tree.userdata);
-    *ret_size = strlen(*ret_text);
-    return 0;
-}
-
-static void fake_settle(int root_fd) {
-    assert_int_equal(root_fd, tree.fd);
-    tree.settled++;
-    if (tree.is_slow)
-        put(FW "/secrets/op.secret/raw", HASH);
-}
-
-static void discover(bool late, struct discovered *ret) {
-    static const struct discover_io io = {fake_open, fake_fetch, fake_settle};
-    const struct discover settings = {.root_fd = tree.fd, .schema = &schema_base, .late = late, .io = &io};
-    struct err err = {0};
-    discovered_done(ret);
-    if (discover_config(&settings, ret, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static void assert_found(const struct discovered *found, const char *source, const char *hostname) {
-    const struct config_entry *entry = config_find(&found->config, "HOSTNAME");
-    if (strcmp(found->source, source) != 0)
-        fail_msg("from %s, not from %s; %s", found->source, source,
-                 found->refusal_count ? found->refusals[found->refusal_count - 1].problems.items[0].text : "nothing refused");
-    assert_string_equal(entry ? entry->value : "(none)", hostname);
-}
-
-static void assert_refused(const struct discovered *found, size_t index, const char *source, unsigned line, const char *problem) {
-    assert_true(index < found->refusal_count);
-    assert_string_equal(found->refusals[index].source, source);
-    for (size_t i = 0; i < found->refusals[index].problems.count; i++) {
-        const struct config_problem *item = &found->refusals[index].problems.items[i];
-        if (item->line == line && strstr(item->text, problem))
-            return;
-    }
-    fail_msg("%s: no problem '%s' in line %u, but '%s'", source, problem, line, found->refusals[index].problems.items[0].text);
-}
+// Discovery: order of the sources, what is remembered with which modes, what an edit or a full state does.
+#include "firstboot/test/discover.h"
 
 static void nothing_but_the_default(void **state) {
     (void)state;
@@ -430,134 +273,6 @@ static void state_that_is_no_file(void **state) {
     assert_refused(&found, 0, "state", 0, "not a regular file");
 }
 
-static void links_on_a_volume_are_not_followed(void **state) {
-    (void)state;
-    cleanup_discovered struct discovered found = {0};
-    add_device("sdb", "", "vfat", "WEBOPS");
-    put("media/private", "HOSTNAME=stolen\n");
-    put("media/sdb/.keep", "");
-    assert_int_equal(symlinkat("../private", tree.fd, "media/sdb/config.env"), 0);
-    discover(false, &found);
-    assert_refused(&found, 0, "volume WEBOPS on sdb", 0, "config.env");
-    assert_int_equal(unlinkat(tree.fd, "media/sdb/config.env", 0), 0);
-    put("media/sdb/config.env", "HOSTNAME=a\n");
-    put("media/sdb/secrets/.keep", "");
-    assert_int_equal(symlinkat("../../private", tree.fd, "media/sdb/secrets/a.secret"), 0);
-    discover(false, &found);
-    assert_refused(&found, 0, "volume WEBOPS on sdb", 0, "a.secret");
-    assert_false(file_exists(tree.fd, "webops/secrets"));
-}
-
-static void nocloud_seed_merges_what_is_not_set(void **state) {
-    (void)state;
-    cleanup_discovered struct discovered found = {0};
-    add_device("sr", "", "iso9660", "cidata");
-    put("media/sr/user-data", "TIMEZONE=Europe/Berlin"); // without a final newline
-    put("media/sr/meta-data", "{\n\"instance-id\": \"iid-local01\",\n\"local-hostname\": \"web7\"\n}\n"); // as cloud-localds writes it
-    put("media/sr/network-config", "version: 2\nethernets:\n  eth0:\n    addresses: [192.0.2.7/24]\n    gateway4: 192.0.2.1\n");
-    discover(false, &found);
-    assert_found(&found, "seed cidata on sr", "web7");
-    assert_file("webops/config.env", "TIMEZONE=Europe/Berlin\n# from meta-data\nHOSTNAME=web7\n# from network-config\n"
-                                     "NET0_INTERFACE=eth0\nNET0_DHCP=false\nNET0_ADDRESS=192.0.2.7/24\nNET0_GATEWAY=192.0.2.1\n");
-    assert_int_equal(unlinkat(tree.fd, "webops/config.env", 0), 0);
-    put("media/sr/user-data", "HOSTNAME=own\nNET3_INTERFACE=eth5\n");
-    discover(false, &found);
-    assert_file("webops/config.env", "HOSTNAME=own\nNET3_INTERFACE=eth5\n");
-}
-
-static void nocloud_seed_problems_name_their_file(void **state) {
-    (void)state;
-    cleanup_discovered struct discovered found = {0};
-    add_device("sr", "", "iso9660", "cidata");
-    put("media/sr/meta-data", "instance-id: x\nlocal-hostname: not_a_name\n");
-    put("media/sr/network-config", "version: 2\nethernets:\n  eth0:\n    addresses: [192.0.2.7]\nbonds:\n  b0: {}\n");
-    discover(false, &found);
-    assert_found(&found, "default", "from-default");
-    assert_refused(&found, 0, "seed cidata on sr", 0, "meta-data:2: HOSTNAME: expected a host name");
-    assert_refused(&found, 0, "seed cidata on sr", 0, "network-config:5: unknown section");
-    put("media/sr/meta-data", "instance-id: x\nlocal-hostname: fine\n");
-    put("media/sr/network-config", "version: 2\nethernets:\n  eth0:\n    addresses: [192.0.2.7]\n");
-    discover(false, &found);
-    assert_refused(&found, 0, "seed cidata on sr", 0, "network-config:3: NET0_ADDRESS: expected addresses with their prefix");
-}
-
-static void foreign_user_data_is_named(void **state) {
-    (void)state;
-    static const struct {
-        const char *data, *name;
-    } cases[] = {
-        {"#cloud-config\nx: y\n", "a cloud-config"},
-        {"#!/bin/bash\n", "a script"},
-        {"#include\nhttp://x/\n", "an include list"},
-        {"Content-Type: multipart/mixed\n", "a MIME"},
-        {"## template: jinja\n", "a template"},
-        {"{\"a\": 1}", "JSON"},
-        {"\x1f\x8b\x08", "compressed"},
-    };
-    add_device("sr", "", "iso9660", "cidata");
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        cleanup_discovered struct discovered found = {0};
-        put("media/sr/user-data", cases[i].data);
-        discover(false, &found);
-        assert_refused(&found, 0, "seed cidata on sr", 1, cases[i].name);
-        assert_found(&found, "default", "from-default");
-    }
-    cleanup_discovered struct discovered found = {0};
-    put("media/sr/config.env", "HOSTNAME=beside\n"); // stands beside a cloud-config: ours wins
-    discover(false, &found);
-    assert_found(&found, "seed cidata on sr", "beside");
-}
-
-static void secrets_from_the_hypervisor_complete_any_source(void **state) {
-    (void)state;
-    cleanup_discovered struct discovered found = {0};
-    add_device("sr", "", "iso9660", "cidata");
-    put("media/sr/user-data", NEEDS_SECRET "SSH_AUTHORIZED_KEYS_FILE=/webops/secrets/keys.secret\n");
-    put(FW "/secrets/op.secret/raw", HASH);
-    put("run/credentials/@system/webops.secret.keys", "ssh-ed25519 x\n");
-    put("run/credentials/@system/webops.secret.op.secret", "second, loses");
-    put("run/credentials/@system/other.credential", "not ours");
-    discover(false, &found);
-    assert_string_equal(found.source, "seed cidata on sr");
-    assert_file("webops/secrets/op.secret", HASH);
-    assert_file("webops/secrets/keys.secret", "ssh-ed25519 x\n");
-    assert_int_equal(mode_of("webops/secrets/keys.secret"), 0600);
-}
-
-static void bad_secrets_refuse_their_source(void **state) {
-    (void)state;
-    cleanup_free char *large = mem_array(SCHEMA_SECRET_MAX_BYTES + 2, 1);
-    memset(large, 'x', SCHEMA_SECRET_MAX_BYTES + 1);
-    const struct {
-        const char *name, *content, *problem;
-    } cases[] = {
-        {"a b.secret", "x", "has a name"},
-        {"-a.secret", "x", "has a name"},
-        {"empty.secret", "", "is empty"},
-        {"large.secret", large, "large.secret"},
-    };
-    add_device("sdb", "", "vfat", "WEBOPS");
-    put("media/sdb/config.env", "HOSTNAME=a\n");
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        cleanup_discovered struct discovered found = {0};
-        cleanup_free char *path = str_printf("media/sdb/secrets/%s", cases[i].name);
-        put(path, cases[i].content);
-        discover(false, &found);
-        assert_refused(&found, 0, "volume WEBOPS on sdb", 0, cases[i].problem);
-        assert_false(file_exists(tree.fd, DISCOVER_CONFIG));
-        assert_int_equal(unlinkat(tree.fd, path, 0), 0);
-    }
-    struct err err;
-    for (int i = 0; i <= CANDIDATE_MAX_SECRETS; i++) {
-        cleanup_free char *path = str_printf("media/sdb/secrets/s%d.secret", i);
-        put(path, "x");
-    }
-    cleanup_discovered struct discovered found = {0};
-    discover(false, &found);
-    assert_refused(&found, 0, "volume WEBOPS on sdb", 0, "one too many");
-    assert_int_equal(file_remove_tree(tree.fd, "media/sdb/secrets", &err), 0);
-}
-
 // A driver that comes late: the second look finds what the first one missed, and its complaints are forgotten.
 static void devices_are_waited_for_once(void **state) {
     (void)state;
@@ -594,28 +309,21 @@ static void state_that_cannot_be_written(void **state) {
 }
 
 int main(void) {
-#define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        test(nothing_but_the_default),
-        test(order_of_sources),
-        test(metadata_only_late_and_only_there),
-        test(esp_of_another_disk_is_not_ours),
-        test(esp_beside_the_mounted_state),
-        test(remembered_with_exact_modes),
-        test(secrets_directory_made_by_hand_becomes_private),
-        test(invalid_sources_are_passed_over),
-        test(a_volume_that_cannot_be_opened),
-        test(keys_of_another_generation),
-        test(broken_edit_keeps_the_last_good),
-        test(state_that_is_no_file),
-        test(links_on_a_volume_are_not_followed),
-        test(nocloud_seed_merges_what_is_not_set),
-        test(nocloud_seed_problems_name_their_file),
-        test(foreign_user_data_is_named),
-        test(secrets_from_the_hypervisor_complete_any_source),
-        test(bad_secrets_refuse_their_source),
-        test(devices_are_waited_for_once),
-        test(state_that_cannot_be_written),
+        TEST(nothing_but_the_default),
+        TEST(order_of_sources),
+        TEST(metadata_only_late_and_only_there),
+        TEST(esp_of_another_disk_is_not_ours),
+        TEST(esp_beside_the_mounted_state),
+        TEST(remembered_with_exact_modes),
+        TEST(secrets_directory_made_by_hand_becomes_private),
+        TEST(invalid_sources_are_passed_over),
+        TEST(a_volume_that_cannot_be_opened),
+        TEST(keys_of_another_generation),
+        TEST(broken_edit_keeps_the_last_good),
+        TEST(state_that_is_no_file),
+        TEST(devices_are_waited_for_once),
+        TEST(state_that_cannot_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

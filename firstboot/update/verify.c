@@ -8,21 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define TIMEOUT_MS 60000
 #define SIGNER_LINE "SIGNER="
-
-// An anonymous file, because a pipe may not hold all of a head.
-static int head_file(const void *head, size_t size, struct err *err) {
-    cleanup_fd int fd = memfd_create("head", MFD_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, -errno, "cannot make a file in memory");
-    int r = file_write_all(fd, "a file in memory", head, size, err);
-    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
-        r = err_sys(err, -errno, "cannot rewind a file in memory");
-    return r < 0 ? r : take_fd(&fd);
-}
 
 // The child gets paths, not descriptors: where the root is by its name.
 static int root_path(int root_fd, char **ret_path, struct err *err) {
@@ -40,7 +28,7 @@ static int judge(int root_fd, const void *head, size_t size, int64_t time, char 
     int r = root_path(root_fd, &root, err);
     if (r < 0)
         return r;
-    cleanup_fd int input = head_file(head, size, err);
+    cleanup_fd int input = file_in_memory("head", head, size, err);
     if (input < 0)
         return input;
     cleanup_free char *program = str_printf("%s/" VERIFY_PROGRAM, root), *trust = str_printf("--trust=%s/" VERIFY_TRUST, root),

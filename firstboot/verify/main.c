@@ -11,31 +11,9 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
-#include <seccomp.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #define TIMEOUT_SECONDS 20
-
-// Reading standard input, writing standard output and error, memory that is never executable, and the end.
-static const struct sandbox_call calls[] = {
-    {SCMP_SYS(read), 0, UINT32_MAX, STDIN_FILENO},
-    {SCMP_SYS(write), 0, UINT32_MAX, STDOUT_FILENO},
-    {SCMP_SYS(write), 0, UINT32_MAX, STDERR_FILENO},
-    {SCMP_SYS(mmap), 2, PROT_EXEC, 0},
-    {.number = SCMP_SYS(munmap)},
-    {.number = SCMP_SYS(mremap)},
-    {.number = SCMP_SYS(brk)},
-    {.number = SCMP_SYS(madvise)},
-    {.number = SCMP_SYS(futex)},
-    {.number = SCMP_SYS(clock_gettime)},
-    {.number = SCMP_SYS(gettimeofday)},
-    {.number = SCMP_SYS(getrandom)},
-    {.number = SCMP_SYS(getpid)}, // OpenSSL asks whether it was forked
-    {.number = SCMP_SYS(rt_sigreturn)},
-    {.number = SCMP_SYS(exit)},
-    {.number = SCMP_SYS(exit_group)},
-};
 
 // Whatever a library would open later.
 static int prepare_libraries(struct err *err) {
@@ -66,9 +44,7 @@ static int judge(const char *trust_path, const struct check *check, struct err *
     if (r == 0)
         r = prepare_libraries(err);
     if (r == 0)
-        r = sandbox_enter(TIMEOUT_SECONDS, err);
-    if (r == 0)
-        r = sandbox_filter(calls, ARRAY_SIZE(calls), err);
+        r = sandbox_compute(TIMEOUT_SECONDS, err);
     if (r == 0)
         r = file_read_fd(STDIN_FILENO, "the head", BUNDLE_MAX_HEAD_BYTES, &head, &size, err);
     if (r == 0)
