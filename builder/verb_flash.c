@@ -21,7 +21,7 @@
 
 struct flash_options {
     const char *image, *path; // of the disk
-    const char *serial;
+    const char *serial, *bmap;
     struct seed seed;
     bool list, yes, verify_only, json;
 };
@@ -63,7 +63,7 @@ static int confirm(const struct flash_options *options, const struct disk *disk,
         return 0;
     if (options->yes)
         return err_set(err, -EPERM, "%s: --yes needs the disk's serial number, too: --serial=%s", disk->path, disk->serial);
-    if (!isatty(STDIN_FILENO))
+    if (!isatty(STDIN_FILENO) || strcmp(options->image, "-") == 0)
         return err_set(err, -EPERM, "%s: nobody is there to ask; give --yes%s%s", disk->path, *disk->serial ? " --serial=" : "",
                        disk->serial);
     fprintf(stderr, "Everything on %s is lost. Type %s to go on: ", disk->path, wanted);
@@ -173,7 +173,7 @@ static int flash_image(const struct flash_options *options, struct err *err) {
     cleanup_disks struct disks disks = {0};
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     const struct disk *disk = NULL;
-    int r = flash_image_open(options->image, &image, err);
+    int r = flash_image_open(options->image, options->bmap, &image, err);
     if (r >= 0 && options->seed.config)
         r = check_seed(options, image.path, err);
     if (r >= 0)
@@ -213,6 +213,7 @@ int verb_flash(const struct verb *self, int argc, char **argv) {
         {"list", 'l', OPT_FLAG, &values.list, NULL, "only show the disks of this computer"},
         {"serial", 's', OPT_TEXT, &values.serial, "SERIAL", "the disk with this serial number, and no other"},
         {"yes", 'y', OPT_FLAG, &values.yes, NULL, "do not ask; needs --serial when the disk has a serial number"},
+        {"bmap", 0, OPT_TEXT, &values.bmap, "FILE", "the block map (the .bmap file beside the image)"},
         {"config", 'c', OPT_TEXT, &values.seed.config, "FILE", "config.env for the machine, put on its boot partition"},
         {"encrypt-to", 0, OPT_TEXT, &values.seed.encrypt_to, "CERT",
          "put the secrets into an envelope for the keys of these certificates (PEM)"},

@@ -63,6 +63,13 @@ def test_raw_and_compressed(image, disk):
         subprocess.run(["dd", "if=/dev/zero", f"of={disk}", "bs=1M", "count=300", "conv=notrunc"], check=True, stderr=subprocess.DEVNULL)
 
 
+def test_through_a_pipe(image, disk):
+    with subprocess.Popen(["cat", f"{image.raw}.zst"], stdout=subprocess.PIPE) as cat:
+        good(webops_image("flash", "-", disk, "--bmap", image.file(".bmap"), "--yes", stdin=cat.stdout))
+        cat.stdout.close()
+    assert is_image(image, disk) and "No problems found" in table(disk)
+
+
 def test_for_programs(image, disk):
     events = [json.loads(line) for line in good(webops_image("flash", image.raw, disk, "--yes", "--json")).stdout.splitlines()]
     assert [event["stage"] for event in events if event["event"] == "end"] == ["writing", "reading back", "partition table"]

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define STANDARD_INPUT "-"
+
 static bool ends_with(const char *text, const char *end) {
     size_t size = strlen(text), length = strlen(end);
     return size > length && strcmp(text + size - length, end) == 0;
@@ -17,6 +19,10 @@ static bool ends_with(const char *text, const char *end) {
 
 static int find_image(const char *path, char **ret_path, struct err *err) {
     struct stat st;
+    if (strcmp(path, STANDARD_INPUT) == 0) {
+        *ret_path = str_dup("standard input");
+        return 0;
+    }
     if (stat(path, &st) < 0)
         return err_sys(err, -errno, "image %s", path);
     if (!S_ISDIR(st.st_mode) && !ends_with(path, ".build.json")) {
@@ -39,32 +45,42 @@ static char *map_path(const char *path) {
     return str_printf("%s.bmap", path);
 }
 
-static int load_map(struct flash_image *image, struct err *err) {
-    cleanup_free char *path = map_path(image->path), *xml = NULL;
+static int load_map(const char *map, struct flash_image *image, struct err *err) {
+    cleanup_free char *path = map ? str_dup(map) : map_path(image->path), *xml = NULL;
     size_t size = 0;
-    if (!file_exists(AT_FDCWD, path) && image->source.zstd)
-        return err_set(err, -ENOENT, "%s: a compressed image needs its block map, which the build wrote as %s", image->path, path);
-    if (!file_exists(AT_FDCWD, path))
+    bool is_there = map || file_exists(AT_FDCWD, path);
+    if (!is_there && image->source.is_seekable)
         return bmap_scan(image->source.fd, image->path, &image->bmap, err);
+    if (!is_there)
+        return err_set(err, -ENOENT,
+                       "%s: such an image needs its block map, which the build wrote as NAME.bmap: put it beside the image, or give --bmap",
+                       image->path);
     int r = file_read(AT_FDCWD, path, BMAP_MAX_FILE_BYTES, &xml, &size, err);
     return r < 0 ? r : bmap_parse(xml, size, path, &image->bmap, err);
 }
 
-int flash_image_open(const char *path, struct flash_image *ret_image, struct err *err) {
+static int open_image(const char *path, const struct flash_image *image, struct err *err) {
+    if (strcmp(path, STANDARD_INPUT) != 0)
+        return file_open(AT_FDCWD, image->path, O_RDONLY, 0, err);
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? err_sys(err, -errno, "standard input") : fd;
+}
+
+int flash_image_open(const char *path, const char *map, struct flash_image *ret_image, struct err *err) {
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     struct stat st;
     int r = find_image(path, &image.path, err);
-    int fd = r < 0 ? r : file_open(AT_FDCWD, image.path, O_RDONLY, 0, err);
+    int fd = r < 0 ? r : open_image(path, &image, err);
     if (fd < 0)
         return fd;
     r = flash_source_open(fd, image.path, &image.source, err);
     if (r >= 0)
-        r = load_map(&image, err);
+        r = load_map(map, &image, err);
     if (r < 0)
         return r;
     if (image.bmap.image_bytes < FLASH_HEAD_BYTES + FLASH_TAIL_BYTES)
         return err_set(err, -EINVAL, "%s is no disk image: it has %llu bytes", image.path, (unsigned long long)image.bmap.image_bytes);
-    if (!image.source.zstd && (fstat(fd, &st) < 0 || (uint64_t)st.st_size != image.bmap.image_bytes))
+    if (image.source.is_seekable && (fstat(fd, &st) < 0 || (uint64_t)st.st_size != image.bmap.image_bytes))
         return err_set(err, -EINVAL, "%s has another size than its block map says; it is cut off, or the map is of another image",
                        image.path);
     *ret_image = image;

@@ -10,9 +10,9 @@ struct flash_image {
     struct flash_source source;
 };
 
-// `path`: a raw image, a raw image compressed with zstd, a build.json, or a directory with one build in it. The block map is the .bmap file
-// beside it; a raw image without one is read through for its holes, a compressed one is refused (-ENOENT).
-int flash_image_open(const char *path, struct flash_image *ret_image, struct err *err) must_check nonnull(1, 2, 3);
+// `path`: a raw image, a raw image compressed with zstd, a build.json, a directory with one build in it, or "-": standard input. The block map is
+// `map`; if that is NULL, the .bmap file beside the image. Without one a raw file is read through for its holes, anything else is refused (-ENOENT).
+int flash_image_open(const char *path, const char *map, struct flash_image *ret_image, struct err *err) must_check nonnull(1, 3, 4);
 void flash_image_done(struct flash_image *image);
 
 #define cleanup_flash_image cleanup(flash_image_done)

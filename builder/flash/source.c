@@ -26,7 +26,9 @@ static const struct {
 static const char zstd_magic[] = "\x28\xb5\x2f\xfd";
 
 static ssize_t fill(struct flash_source *source, struct err *err) {
-    ssize_t got = read(source->fd, source->in, ZSTD_DStreamInSize());
+    ssize_t got;
+    while ((got = read(source->fd, source->in, ZSTD_DStreamInSize())) < 0 && errno == EINTR)
+        ;
     if (got < 0)
         return err_sys(err, -errno, "reading %s", source->name);
     source->in_size = (size_t)got;
@@ -51,6 +53,7 @@ int flash_source_open(int fd, const char *name, struct flash_source *ret_source,
             r = err_set(err, -EINVAL, "%s %s", name, foreign[i].advice);
     if (r >= 0 && (size_t)got >= strlen(zstd_magic) && memcmp(source.in, zstd_magic, strlen(zstd_magic)) == 0)
         r = begin_zstd(&source, err);
+    source.is_seekable = !source.zstd && lseek(fd, 0, SEEK_CUR) >= 0;
     if (r < 0)
         flash_source_done(&source);
     else
@@ -58,19 +61,24 @@ int flash_source_open(int fd, const char *name, struct flash_source *ret_source,
     return r;
 }
 
+// At the end of what was read: more, or why there is none.
+static int need_more(struct flash_source *source, struct err *err) {
+    if (source->in_at < source->in_size)
+        return 0;
+    ssize_t got = fill(source, err);
+    if (got != 0)
+        return got < 0 ? (int)got : 0;
+    return source->is_frame_open ? err_set(err, -EBADMSG, "%s is cut off: the compressed stream ends in the middle", source->name)
+                                 : err_set(err, -ENODATA, "%s ends before its block map does", source->name);
+}
+
 // What a frame ends with is followed by the next frame, or by nothing.
 static int decompress(struct flash_source *source, void *data, size_t size, struct err *err) {
     ZSTD_outBuffer out = {data, size, 0};
     while (out.pos < out.size) {
-        if (source->in_at == source->in_size) {
-            ssize_t got = fill(source, err);
-            if (got < 0)
-                return (int)got;
-            if (got == 0)
-                return source->is_frame_open
-                           ? err_set(err, -EBADMSG, "%s is cut off: the compressed stream ends in the middle", source->name)
-                           : err_set(err, -ENODATA, "%s ends before its block map does", source->name);
-        }
+        int r = need_more(source, err);
+        if (r < 0)
+            return r;
         ZSTD_inBuffer in = {source->in, source->in_size, source->in_at};
         size_t hint = ZSTD_decompressStream(source->zstd, &out, &in);
         source->in_at = in.pos;
@@ -78,22 +86,39 @@ static int decompress(struct flash_source *source, void *data, size_t size, stru
             return err_set(err, -EBADMSG, "%s is damaged: %s", source->name, ZSTD_getErrorName(hint));
         source->is_frame_open = hint != 0;
     }
-    source->at += size;
     return 0;
 }
 
+static int copy(struct flash_source *source, void *data, size_t size, struct err *err) {
+    for (size_t done = 0, part; done < size; done += part) {
+        int r = need_more(source, err);
+        if (r < 0)
+            return r;
+        size_t there = source->in_size - source->in_at;
+        part = there < size - done ? there : size - done;
+        memcpy((char *)data + done, source->in + source->in_at, part);
+        source->in_at += part;
+    }
+    return 0;
+}
+
+static int read_next(struct flash_source *source, void *data, size_t size, struct err *err) {
+    source->at += size;
+    return (source->zstd ? decompress : copy)(source, data, size, err);
+}
+
 int flash_source_read(struct flash_source *source, uint64_t offset, void *data, size_t size, struct err *err) {
-    if (!source->zstd)
+    if (source->is_seekable)
         return pread_all(source->fd, source->name, data, size, offset, err);
     assert(offset >= source->at);
     // What is skipped goes through the same buffer.
     while (source->at < offset) {
         uint64_t gap = offset - source->at;
-        int r = decompress(source, data, gap < size ? (size_t)gap : size, err);
+        int r = read_next(source, data, gap < size ? (size_t)gap : size, err);
         if (r < 0)
             return r;
     }
-    return decompress(source, data, size, err);
+    return read_next(source, data, size, err);
 }
 
 void flash_source_done(struct flash_source *source) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A disk image as bytes at ascending offsets, from a raw file or a zstd stream.
+// A disk image as bytes at ascending offsets, from a raw file, a zstd stream, or either of them through a pipe.
 #pragma once
 #include "common/err.h"
 #include <stdbool.h>
@@ -10,7 +10,8 @@ struct flash_source {
     const char *name; // for messages; the caller's
     int fd;
     struct ZSTD_DCtx_s *zstd; // NULL: raw
-    uint8_t *in; // compressed bytes that were read and not yet used
+    bool is_seekable; // a raw file, whose bytes are where they are
+    uint8_t *in; // bytes that were read and not yet used
     size_t in_size, in_at;
     uint64_t at; // next offset that the stream gives
     bool is_frame_open; // the stream must not end here
@@ -19,7 +20,7 @@ struct flash_source {
 // Takes over `fd`, which is left open by nobody after flash_source_done(); `name` must live as long. The kind is told by the first bytes;
 // other compressions are refused by name (-EINVAL).
 int flash_source_open(int fd, const char *name, struct flash_source *ret_source, struct err *err) must_check nonnull(2, 3, 4);
-// Exactly `size` bytes from `offset`, which never goes back behind what was read of a compressed image. -ENODATA: the image ends before;
+// Exactly `size` bytes from `offset`, which never goes back behind what was read of an image that is no raw file. -ENODATA: the image ends before;
 // -EBADMSG: the stream is damaged.
 int flash_source_read(struct flash_source *source, uint64_t offset, void *data, size_t size, struct err *err) must_check nonnull(1, 3, 5);
 void flash_source_done(struct flash_source *source);

@@ -26,6 +26,8 @@ static void command_lines(void **state) {
         {RUN_ARGV(image, "/dev/null", "--config", config, "--yes"), EXIT_PERMANENT, "", "bad.env:1: TIMZONE: unknown key"},
         {RUN_ARGV(config, "/dev/null", "--yes"), EXIT_PERMANENT, "", "bad.env: 12 bytes are not a multiple"},
         {RUN_ARGV("/nonexistent", "/dev/null", "--yes"), EXIT_PERMANENT, "", "image /nonexistent: No such file"},
+        {RUN_ARGV("-", "/dev/null", "--yes"), EXIT_PERMANENT, "", "standard input"},
+        {RUN_ARGV(image, "/dev/null", "--bmap", config, "--yes"), EXIT_PERMANENT, "", "bad.env is no block map"},
         {RUN_ARGV("--list"), EXIT_OK, "disk ", ""},
         {RUN_ARGV("--list", "--json"), EXIT_OK, "[", ""},
     };

@@ -64,11 +64,11 @@ struct run_of_flash {
     struct flash flash;
 };
 
-static void open_run(const char *image, const char *disk, struct run_of_flash *run) {
+static void open_run(const char *image, const char *map, const char *disk, struct run_of_flash *run) {
     struct err err = {0};
     struct stat st;
     *run = (struct run_of_flash){.image.source.fd = -1};
-    assert_ok(flash_image_open(image, &run->image, &err));
+    assert_ok(flash_image_open(image, map, &run->image, &err));
     int fd = open(disk, O_RDWR | O_CLOEXEC | O_DIRECT);
     if (fd < 0)
         fd = open(disk, O_RDWR | O_CLOEXEC); // a tmpfs
@@ -122,14 +122,42 @@ static void an_image_is_written(void **state) {
         struct err err = {0};
         struct run_of_flash run;
         put_random(f->disk, DISK_BYTES, 99);
-        open_run(images[i], f->disk, &run);
+        open_run(images[i], NULL, f->disk, &run);
         assert_ok(write_disk(&run, &err));
         assert_int_equal(run.flash.resumed_at, 0);
         close_run(&run);
         assert_flashed(f);
-        open_run(images[i], f->disk, &run);
+        open_run(images[i], NULL, f->disk, &run);
         assert_ok(flash_compare(&run.flash, &err));
         close_run(&run);
+    }
+}
+
+// Raw or compressed, through a pipe that is slow.
+static void an_image_comes_through_a_pipe(void **state) {
+    const struct fixture *f = *state;
+    const char *const images[] = {f->image, f->zst};
+    for (size_t i = 0; i < ARRAY_SIZE(images); i++) {
+        struct err err = {0};
+        struct run_of_flash run;
+        int ends[2], kept = dup(STDIN_FILENO);
+        pid_t pid;
+        put_random(f->disk, DISK_BYTES, 99);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        const struct run cat = {
+            .argv = RUN_ARGV("dd", "bs=12345", "status=none"), .in = open(images[i], O_RDONLY | O_CLOEXEC), .out = ends[1]};
+        assert_ok(run_start(&cat, &pid, &err));
+        close(ends[1]);
+        dup2(ends[0], STDIN_FILENO);
+        close(ends[0]);
+        open_run("-", f->map, f->disk, &run);
+        dup2(kept, STDIN_FILENO);
+        close(kept);
+        assert_ok(write_disk(&run, &err));
+        close_run(&run);
+        assert_ok(run_wait(&cat, pid, &err));
+        close(cat.in);
+        assert_flashed(f);
     }
 }
 
@@ -150,7 +178,7 @@ static bool flash_and_die(const struct fixture *f, const char *image, int pieces
     if (pid == 0) {
         struct err err = {0};
         struct run_of_flash run;
-        open_run(image, f->disk, &run);
+        open_run(image, NULL, f->disk, &run);
         run.flash.progress = die_at;
         run.flash.context = &pieces;
         _exit(write_disk(&run, &err) < 0);
@@ -184,11 +212,11 @@ static void a_killed_run_goes_on(void **state) {
         cleanup_fd int fd = open(f->disk, O_RDONLY | O_CLOEXEC);
         assert_ok(pread_all(fd, f->disk, block, sizeof(block) - 1, 0, &err));
         assert_contains(block, "webops-image flash: not finished\n");
-        open_run(image, f->disk, &run);
+        open_run(image, NULL, f->disk, &run);
         assert_int_equal(flash_compare(&run.flash, &err), -EIO);
         assert_contains(err.text, "not finished");
         close_run(&run);
-        open_run(images[(pieces + 1) % 2], f->disk, &run); // the other form of the same image
+        open_run(images[(pieces + 1) % 2], NULL, f->disk, &run); // the other form of the same image
         assert_ok(write_disk(&run, &err));
         continued += run.flash.resumed_at > FLASH_HEAD_BYTES;
         close_run(&run);
@@ -205,7 +233,7 @@ static void another_image_begins_anew(void **state) {
     assert_true(flash_and_die(f, f->image, 6));
     flip_bit(f->image, 3 * MIB + 5);
     assert_ok(output_bmap(f->image, f->map, &err));
-    open_run(f->image, f->disk, &run);
+    open_run(f->image, NULL, f->disk, &run);
     assert_ok(write_disk(&run, &err));
     assert_int_equal(run.flash.resumed_at, 0);
     close_run(&run);
@@ -217,16 +245,16 @@ static void a_damaged_image_is_refused(void **state) {
     struct err err = {0};
     struct run_of_flash run;
     flip_bit(f->image, 4 * MIB);
-    open_run(f->image, f->disk, &run);
+    open_run(f->image, NULL, f->disk, &run);
     assert_int_equal(flash_write(&run.flash, &err), -EBADMSG);
     assert_contains(err.text, "web-1.raw: bytes 3145728 to 12582911 are not what the block map says");
     close_run(&run);
     assert_false(has_table(f->disk));
     assert_int_equal(truncate(f->image, 39 * MIB), 0);
-    assert_int_equal(flash_image_open(f->image, &run.image, &err), -EINVAL);
+    assert_int_equal(flash_image_open(f->image, NULL, &run.image, &err), -EINVAL);
     assert_contains(err.text, "cut off");
     assert_int_equal(truncate(f->zst, 5 * MIB), 0);
-    open_run(f->zst, f->disk, &run);
+    open_run(f->zst, NULL, f->disk, &run);
     assert_int_equal(flash_write(&run.flash, &err), -EBADMSG);
     assert_contains(err.text, "web-1.raw.zst is cut off");
     close_run(&run);
@@ -237,14 +265,14 @@ static void a_bad_disk_is_noticed(void **state) {
     const struct fixture *f = *state;
     struct err err = {0};
     struct run_of_flash run;
-    open_run(f->image, f->disk, &run);
+    open_run(f->image, NULL, f->disk, &run);
     assert_ok(flash_write(&run.flash, &err));
     flip_bit(f->disk, 20 * MIB + 19999);
     assert_int_equal(flash_read_back(&run.flash, &err), -EIO);
     assert_contains(err.text, "disk: bytes 20971520 to 20991999 were read back");
     close_run(&run);
     assert_false(has_table(f->disk));
-    open_run(f->image, f->disk, &run);
+    open_run(f->image, NULL, f->disk, &run);
     assert_ok(write_disk(&run, &err)); // from the range that was wrong
     assert_int_equal(run.flash.resumed_at, 20 * MIB);
     close_run(&run);
@@ -256,7 +284,7 @@ static void a_full_disk(void **state) {
     const struct fixture *f = *state;
     struct err err = {0};
     struct run_of_flash run;
-    open_run(f->image, f->disk, &run);
+    open_run(f->image, NULL, f->disk, &run);
     run.target.fd = dup3(open("/dev/full", O_RDWR | O_CLOEXEC), run.target.fd, O_CLOEXEC);
     assert_int_equal(flash_write(&run.flash, &err), -ENOSPC);
     assert_contains(err.text, f->disk);
@@ -273,12 +301,12 @@ static void changed_disks_are_told_apart(void **state) {
                 {3 * MIB, "bytes 3145728 to 12582911 (partition esp) are not the image's; a configuration was put there"}};
     struct err err = {0};
     struct run_of_flash run;
-    open_run(f->image, f->disk, &run);
+    open_run(f->image, NULL, f->disk, &run);
     assert_ok(write_disk(&run, &err));
     close_run(&run);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         flip_bit(f->disk, rows[i].at);
-        open_run(f->zst, f->disk, &run);
+        open_run(f->zst, NULL, f->disk, &run);
         assert_int_equal(flash_compare(&run.flash, &err), -EIO);
         assert_contains(err.text, rows[i].says);
         close_run(&run);
@@ -318,16 +346,16 @@ static void maps_and_images(void **state) {
     struct flash_image image = {.source = {.fd = -1}};
     cleanup_free char *small = scratch_file(f->scratch, "small.raw");
     assert_int_equal(unlink(f->map), 0);
-    assert_ok(flash_image_open(f->image, &image, &err)); // by its holes
+    assert_ok(flash_image_open(f->image, NULL, &image, &err)); // by its holes
     assert_true(image.bmap.mapped_bytes < 11 * MIB && image.bmap.mapped_bytes > 9 * MIB);
     flash_image_done(&image);
-    assert_int_equal(flash_image_open(f->zst, &image, &err), -ENOENT);
-    assert_contains(err.text, "web-1.bmap");
+    assert_int_equal(flash_image_open(f->zst, NULL, &image, &err), -ENOENT);
+    assert_contains(err.text, "web-1.raw.zst: such an image needs its block map");
     put_random(small, 8192, 1);
-    assert_int_equal(flash_image_open(small, &image, &err), -EINVAL);
+    assert_int_equal(flash_image_open(small, NULL, &image, &err), -EINVAL);
     assert_contains(err.text, "no disk image");
-    assert_int_equal(flash_image_open(f->scratch->path, &image, &err), -ENOENT); // no build in it
-    assert_int_equal(flash_image_open("/nonexistent", &image, &err), -ENOENT);
+    assert_int_equal(flash_image_open(f->scratch->path, NULL, &image, &err), -ENOENT); // no build in it
+    assert_int_equal(flash_image_open("/nonexistent", NULL, &image, &err), -ENOENT);
 }
 
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -335,6 +363,7 @@ static void maps_and_images(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(an_image_is_written),
+        WITH_FIXTURE(an_image_comes_through_a_pipe),
         WITH_FIXTURE(a_killed_run_goes_on),
         WITH_FIXTURE(another_image_begins_anew),
         WITH_FIXTURE(a_damaged_image_is_refused),
