@@ -255,6 +255,28 @@ static int take_in(const struct apt_dirs *dirs, int packages_fd, const char *tem
     return 0;
 }
 
+#define NAMED_MISSING 8 // more would not fit into a message
+
+// A set that was resolved earlier may name versions that have left the archive since.
+static int explain_missing(const struct apt_root *root, char **specifications, size_t count, int code, struct err *err) {
+    cleanup_buf struct buf names = {0};
+    size_t missing = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct err ignored;
+        char *text = NULL;
+        bool is_offered = run_apt(root, RUN_ARGV("apt-cache", "show", specifications[i]), &text, &ignored) >= 0 && *text;
+        if (!is_offered && missing++ < NAMED_MISSING)
+            buf_printf(&names, "%s%s", names.size ? ", " : "", specifications[i]);
+        free(text);
+    }
+    if (!missing)
+        return code;
+    if (missing > NAMED_MISSING)
+        buf_printf(&names, " and %zu more", missing - NAMED_MISSING);
+    return err_set(err, -ENOENT, "the mirrors do not offer (any more): %s; name a snapshot mirror in images/, or make the lock file anew",
+                   buf_str(&names));
+}
+
 static int fetch(const struct recipe_image *image, const struct apt_dirs *dirs, char **specifications, size_t count, const char *temporary,
                  struct err *err) {
     cleanup_root struct apt_root root = {.lock_fd = -1};
@@ -267,7 +289,8 @@ static int fetch(const struct recipe_image *image, const struct apt_dirs *dirs, 
     memcpy(argv, start, sizeof(start));
     for (size_t i = 0; i < count; i++)
         argv[ARRAY_SIZE(start) + i] = specifications[i];
-    return run_apt(&root, argv, NULL, err);
+    r = run_apt(&root, argv, NULL, err);
+    return r < 0 ? explain_missing(&root, specifications, count, r, err) : r;
 }
 
 int apt_download(const struct recipe_image *image, const struct apt_dirs *dirs, const struct apt_set *set, unsigned *ret_fetched,

@@ -53,7 +53,8 @@ static int add_source(const struct recipe_image *image, const struct recipe_sour
         return err_set(err, -EINVAL, "image %s: mirror of %s must be an http, https or file address, and its keyring an absolute path",
                        image->id, source->archive);
     for (unsigned i = 0; i < source->suites.count; i++) {
-        buf_printf(text, "deb [arch=%s signed-by=%s] %s %s", image->architecture, source->keyring, uri, source->suites.items[i]);
+        buf_printf(text, "deb [arch=%s signed-by=%s%s] %s %s", image->architecture, source->keyring,
+                   source->snapshot ? " check-valid-until=no" : "", uri, source->suites.items[i]);
         for (unsigned j = 0; j < source->components.count; j++)
             buf_printf(text, " %s", source->components.items[j]);
         buf_add_str(text, "\n");

@@ -167,7 +167,45 @@ static int resolve(struct build *build, unsigned index, const char *fingerprint,
     return cache_commit(&build->cache, &entry, &inputs, err);
 }
 
+static const struct strings *wanted_packages(const struct build *build, unsigned index) {
+    const struct recipe_layer *layer = build_layer(build, index);
+    return layer ? &layer->apt_packages : &build->recipe.image->packages;
+}
+
+static const char *part_name(const struct build *build, unsigned index) {
+    const struct recipe_layer *layer = build_layer(build, index);
+    return layer ? layer->name : build->recipe.image->id;
+}
+
+static int take_locked(struct build *build, struct err *err) {
+    cleanup_free char *path = build->options.lock ? str_dup(build->options.lock) : recipe_lock_path(&build->recipe);
+    const struct recipe_image *image = build->recipe.image;
+    cleanup_free char *text = NULL;
+    cleanup_lockfile struct lockfile lockfile = {0};
+    size_t size = 0;
+    int r = file_read(AT_FDCWD, path, LOCKFILE_MAX_BYTES, &text, &size, err);
+    if (r >= 0)
+        r = lockfile_parse(text, size, path, &lockfile, err);
+    if (r >= 0 && (strcmp(lockfile.image, image->id) != 0 || strcmp(lockfile.architecture, image->architecture) != 0))
+        r = err_set(err, -ESTALE, "%s is of %s on %s, the profile is of %s on %s", path, lockfile.image, lockfile.architecture, image->id,
+                    image->architecture);
+    for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)
+        if (wanted_packages(build, i)->count)
+            r = lockfile_take(&lockfile, part_name(build, i), wanted_packages(build, i), &build->sets[i], err);
+    return r == -ESTALE ? err_prefix(err, r, "%s does not fit the recipes; make it anew with `webops-image lock`", path) : r;
+}
+
+void build_lock(const struct build *build, struct lockfile *ret_lockfile) {
+    const struct recipe_image *image = build->recipe.image;
+    *ret_lockfile = (struct lockfile){.image = str_dup(image->id), .architecture = str_dup(image->architecture)};
+    for (unsigned i = 0; i < build->layer_count; i++)
+        if (wanted_packages(build, i)->count)
+            lockfile_add(ret_lockfile, part_name(build, i), wanted_packages(build, i), &build->sets[i]);
+}
+
 static int resolve_all(struct build *build, struct err *err) {
+    if (build->options.is_locked)
+        return take_locked(build, err);
     char fingerprint[APT_DIGEST_HEX_BYTES];
     int r = apt_fingerprint(build->recipe.image, &build->apt_dirs, build->options.offline ? -1 : METADATA_MAX_AGE_S, fingerprint, err);
     for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)

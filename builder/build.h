@@ -5,6 +5,7 @@
 #include "builder/generation.h"
 #include "builder/graph.h"
 #include "builder/layer_files.h"
+#include "builder/lockfile.h"
 #include "builder/places.h"
 #include "builder/recipe.h"
 #include "builder/secureboot.h"
@@ -16,6 +17,8 @@ struct build_options {
     const char *out_dir;
     const char *trust; // root certificates instead of the profile's; NULL = those
     const char *secure_boot_key, *secure_boot_cert; // NULL = boot programs are not signed
+    bool is_locked; // take the packages of a lock file instead of what the mirrors offer now
+    const char *lock; // that file; NULL = the one beside the profile
     bool offline; // ask no mirror; use what is in the cache
     bool json;
 };
@@ -59,6 +62,8 @@ struct build {
 
 // Loads the recipe, resolves packages and computes every key. Nothing is built. build_done() must follow whatever the result.
 int build_plan(const struct build_options *options, struct build *build, struct err *err) must_check nonnull(1, 2, 3);
+// The packages of the plan, for a file that `options.lock` takes. lockfile_done() frees it.
+void build_lock(const struct build *build, struct lockfile *ret_lockfile) nonnull(1, 2);
 void build_done(struct build *build);
 // True when every node is cached and every output in place.
 bool build_is_current(const struct build *build) nonnull(1);

@@ -23,6 +23,13 @@ static int find_profile(const char *profile, const struct recipe_paths *paths, c
     return 0;
 }
 
+char *recipe_lock_path(const struct recipe *recipe) {
+    static const char suffix[] = ".yaml";
+    size_t size = strlen(recipe->profile_path), length = strlen(suffix);
+    bool has_suffix = size > length && strcmp(recipe->profile_path + size - length, suffix) == 0;
+    return str_printf("%.*s.lock", (int)(has_suffix ? size - length : size), recipe->profile_path);
+}
+
 char *recipe_beside(const struct recipe *recipe, const char *name) {
     const char *slash = strrchr(recipe->profile_path, '/');
     return name[0] == '/' || !slash ? str_dup(name)

@@ -17,6 +17,7 @@ struct recipe_source { // one line of an apt sources.list
     char *mirror; // address; NULL = from the build host's configuration
     struct strings suites, components;
     char *keyring; // absolute path on the build host
+    bool snapshot; // the mirror is of a day in the past: its release file may have expired
 };
 struct recipe_image {
     char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt"
@@ -98,6 +99,8 @@ struct recipe_paths {
 void recipe_done(struct recipe *recipe);
 // Path of a file that the profile names, relative to the profile's own directory; the caller frees.
 char *recipe_beside(const struct recipe *recipe, const char *name) nonnull(1, 2);
+// PROFILE.lock in the profile's place; the caller frees.
+char *recipe_lock_path(const struct recipe *recipe) nonnull(1);
 // `profile` is a path to a YAML file, or a name looked up as profiles/<name>.yaml in the working directory and in paths->data_dir.
 // Errors are FILE:LINE: what was expected. -ENOENT names the places that were searched.
 int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) must_check

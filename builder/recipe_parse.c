@@ -19,9 +19,13 @@ static const cyaml_schema_value_t text_value = {CYAML_VALUE_STRING(CYAML_FLAG_PO
     CYAML_FIELD_SEQUENCE_COUNT(key, LIST, struct_, member.items, member.count, &text_value, 0, MAX_ITEMS)
 
 static const cyaml_schema_field_t source_fields[] = {
-    TEXT_FIELD("archive", struct recipe_source, archive), OPTIONAL_TEXT_FIELD("mirror", struct recipe_source, mirror),
-    TEXTS_FIELD("suites", struct recipe_source, suites),  TEXTS_FIELD("components", struct recipe_source, components),
-    TEXT_FIELD("keyring", struct recipe_source, keyring), CYAML_FIELD_END,
+    TEXT_FIELD("archive", struct recipe_source, archive),
+    OPTIONAL_TEXT_FIELD("mirror", struct recipe_source, mirror),
+    TEXTS_FIELD("suites", struct recipe_source, suites),
+    TEXTS_FIELD("components", struct recipe_source, components),
+    TEXT_FIELD("keyring", struct recipe_source, keyring),
+    CYAML_FIELD_BOOL("snapshot", CYAML_FLAG_OPTIONAL, struct recipe_source, snapshot),
+    CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t source_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_source, source_fields)};
 

@@ -36,6 +36,8 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
         {"secure-boot-key", 0, OPT_TEXT, &chosen.secure_boot_key, "KEY", "Sign what the firmware starts: a file (0600) or a pkcs11: URI."},
         {"secure-boot-cert", 0, OPT_TEXT, &chosen.secure_boot_cert, "FILE",
          "Its certificate; PK.auth, KEK.auth and db.auth beside it make machines in setup mode enrol."},
+        {"locked", 0, OPT_FLAG, &chosen.is_locked, NULL, "Take exactly the packages of PROFILE.lock (see webops-image lock)."},
+        {"lock", 0, OPT_TEXT, &chosen.lock, "FILE", "The same, of this file."},
         {"offline", 0, OPT_FLAG, &chosen.offline, NULL, "Ask no mirror: use package lists and packages in the cache."},
         {"json", 0, OPT_FLAG, &chosen.json, NULL, "Print JSON: progress and result as one event per line, or the plan."},
         {0},
@@ -46,6 +48,7 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
     if (code >= 0)
         return code;
     chosen.profile = args[0];
+    chosen.is_locked = chosen.is_locked || chosen.lock;
     struct err err = {0};
     int r = build_plan(&chosen, build, &err);
     return r < 0 ? verb_failed(r, &err) : -1;

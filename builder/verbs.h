@@ -9,6 +9,7 @@ int verb_build(const struct verb *self, int argc, char **argv);
 // Parses the options that build and plan share, and plans. Returns -1 to go on, else an exit code.
 int build_verb_start(const struct verb *self, int argc, char **argv, struct build *build) must_check;
 int verb_plan(const struct verb *self, int argc, char **argv);
+int verb_lock(const struct verb *self, int argc, char **argv);
 int verb_inspect(const struct verb *self, int argc, char **argv);
 int verb_keygen(const struct verb *self, int argc, char **argv);
 int verb_secrets(const struct verb *self, int argc, char **argv);

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -232,6 +233,26 @@ def test_missing_modules_are_named(tmp_path, small):
     assert len(missing) == 1 and missing[0][-2:] == [driver, "kernel/drivers/none/*"], words
     assert "virtio_blk" not in missing[0] and "squashfs" not in missing[0]
     assert driver not in good(build(profile, tmp_path / "out")).stderr  # it was said when the initramfs was made
+
+
+def test_locked_packages(tmp_path, small):
+    """A lock gives the same bytes; one that the recipes have left behind, or the mirrors, is refused by name."""
+    profile, image = small
+    lock = tmp_path / "small.lock"
+    told = good(webops_image("lock", profile, "-o", lock, env=env_for(profile)))
+    assert f"{lock}: " in told.stdout and " packages of debian-12 in 2 parts" in told.stdout
+    good(webops_image("build", profile, "--lock", lock, "-o", tmp_path / "out", env=env_for(profile), timeout=900))
+    assert digests(image.dir) == digests(tmp_path / "out")
+    good(webops_image("lock", profile, env=env_for(profile)))
+    assert profile.with_suffix(".lock").read_text() == lock.read_text()
+    good(webops_image("plan", profile, "--locked", env=env_for(profile)))
+
+    text = lock.read_text()
+    lock.write_text(re.sub(r"^tzdata\t[^\t]+\t(\w+)\t[^\t]+", r"tzdata\t0.1-1\t\1\ttzdata_0.1-1_\1.deb", text, flags=re.M))
+    refused(webops_image("build", profile, "--lock", lock, "-o", tmp_path / "never", env=env_for(profile)), "the mirrors do not offer (any more): tzdata=0.1-1;")
+    lock.write_text(text.replace("part base ", "part other "))
+    refused(webops_image("build", profile, "--lock", lock, "-o", tmp_path / "never", env=env_for(profile)), "the lock has no part base", "webops-image lock")
+    assert not final_names(tmp_path / "never")
 
 
 def test_two_builds_at_once(tmp_path, small):

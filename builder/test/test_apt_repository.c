@@ -228,6 +228,36 @@ static void test_stand_in(void **state) {
     assert_string_equal(first, second);
 }
 
+// A mirror of a day in the past says until when it was meant to be used.
+static void test_snapshot(void **state) {
+    struct archive_fixture *f = *state;
+    struct err err = {0};
+    cleanup_free char *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release"), *text = NULL;
+    cleanup_apt_set struct apt_set base = {0};
+    assert_ok(file_read(AT_FDCWD, release, 1 << 16, &text, NULL, &err));
+    cleanup_free char *expired = str_printf("Valid-Until: Sat, 03 Jan 2015 00:00:00 UTC\n%s", text);
+    put_file(release, expired, strlen(expired));
+    archive_sign(f->scratch, "good@test.invalid");
+    expect_unresolved(f, "web", -EIO, "is expired");
+    f->source.snapshot = true;
+    resolve_base(f, &base);
+    assert_true(base.count > 0);
+}
+
+// What a lock file names and the archive has lost.
+static void test_version_that_left(void **state) {
+    struct archive_fixture *f = *state;
+    struct err err = {0};
+    cleanup_apt_set struct apt_set base = {0};
+    resolve_base(f, &base);
+    free(base.packages[0].version);
+    base.packages[0].version = str_dup("0.1");
+    base.packages[0].sha256[0] = base.packages[0].sha256[0] == 'a' ? 'b' : 'a';
+    cleanup_free char *says = str_printf("the mirrors do not offer (any more): %s=0.1; name a snapshot mirror", base.packages[0].name);
+    assert_int_equal(apt_download(&f->image, &f->dirs, &base, NULL, &err), -ENOENT);
+    assert_contains(err.text, says);
+}
+
 static void test_not_a_package(void **state) {
     struct archive_fixture *f = *state;
     cleanup_free char *path = scratch_file(f->scratch, "x.deb");
@@ -250,6 +280,7 @@ int main(void) {
         with_archive(test_missing_package), with_archive(test_wrong_key),          with_archive(test_unsigned),
         with_archive(test_conflict_below),  with_archive(test_damaged_archive),    with_archive(test_fingerprint),
         with_archive(test_unreachable),     with_archive(test_stand_in),           with_archive(test_not_a_package),
+        with_archive(test_snapshot),        with_archive(test_version_that_left),
     };
     return cmocka_run_group_tests_name("apt_repository", tests, begin, archive_end);
 }
