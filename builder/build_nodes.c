@@ -16,7 +16,7 @@
 #include <string.h>
 
 // Raise a number when the code behind a kind of node changes its output for the same inputs.
-enum { FORMAT_LAYER = 1, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
+enum { FORMAT_LAYER = 2, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
 
 #define SLOT_WAIT_S 60 // how long the init waits for its partition: slow RAID controllers take half a minute
 

@@ -2,6 +2,7 @@
 // The findings of inspect as a text for people and as JSON. Pure.
 #include "builder/inspect.h"
 #include "common/buf.h"
+#include "common/meter.h"
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
@@ -14,25 +15,12 @@ static const char *const state_names[] = {
     [INSPECT_BAD] = "BAD",
 };
 
-// "123.4 MiB" into `text`.
-static const char *format_size(uint64_t bytes, char text[24]) {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double value = (double)bytes;
-    unsigned unit = 0;
-    while (value >= 1024 && unit + 1 < ARRAY_SIZE(units)) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(text, 24, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
-    return text;
-}
-
 // One line with a bar: the share of `of_bytes`; anything at all shows at least one mark.
 static void add_share(struct buf *text, const char *name, const char *version, uint64_t bytes, uint64_t of_bytes, char mark) {
-    char size[24], bar[BAR_COLUMNS + 1] = {0};
+    char size[METER_SIZE_BYTES], bar[BAR_COLUMNS + 1] = {0};
     size_t columns = of_bytes ? (size_t)(bytes * BAR_COLUMNS / of_bytes) : 0;
     memset(bar, mark, columns == 0 && bytes ? 1 : columns);
-    buf_printf(text, "    %-20s %-20s %10s  |%-*s|\n", name, version, format_size(bytes, size), BAR_COLUMNS, bar);
+    buf_printf(text, "    %-20s %-20s %10s  |%-*s|\n", name, version, meter_size(bytes, size), BAR_COLUMNS, bar);
 }
 
 static uint64_t tree_bytes(const struct inspect_slot *slot) {
@@ -69,13 +57,13 @@ static void add_slot(const struct inspect_slot *slot, struct buf *text) {
 }
 
 void inspect_format_text(const struct inspect *inspect, const char *path, bool packages, struct buf *text) {
-    char disk[24], used[24];
-    buf_printf(text, "%s: %s, %s, %s on disk\n", path, inspect->format, format_size(inspect->disk_bytes, disk),
-               format_size(inspect->file_bytes, used));
+    char disk[METER_SIZE_BYTES], used[METER_SIZE_BYTES];
+    buf_printf(text, "%s: %s, %s, %s on disk\n", path, inspect->format, meter_size(inspect->disk_bytes, disk),
+               meter_size(inspect->file_bytes, used));
     for (unsigned i = 0; i < inspect->partition_count; i++) {
         const struct gpt_partition *partition = &inspect->partitions[i];
-        buf_printf(text, "  %2u  %-16s %10s  at %s\n", i + 1, partition->name, format_size(partition->size, disk),
-                   format_size(partition->offset, used));
+        buf_printf(text, "  %2u  %-16s %10s  at %s\n", i + 1, partition->name, meter_size(partition->size, disk),
+                   meter_size(partition->offset, used));
     }
     for (unsigned i = 0; i < inspect->slot_count; i++)
         add_slot(&inspect->slots[i], text);

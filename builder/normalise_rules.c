@@ -173,6 +173,9 @@ int normalise_clean_path(char *path, struct err *err) {
 }
 
 char *normalise_rename(const char *path) {
+    static const char config[] = "boot/config-";
+    if (strncmp(path, config, strlen(config)) == 0 && !strchr(path + strlen(config), '/'))
+        return str_printf("usr/lib/modules/%s/config", path + strlen(config)); // where other distributions have it
     for (size_t i = 0; i < ARRAY_SIZE(renames); i++) {
         size_t size = strlen(renames[i].from);
         if (strncmp(path, renames[i].from, size) == 0 && (path[size] == 0 || path[size] == '/'))

@@ -17,7 +17,8 @@ enum normalise_action {
 // Checks a path from outside and strips "./" and trailing slashes in place. -EINVAL for absolute paths, "..", control characters, invalid
 // UTF-8, names over 255 and paths over 4000 bytes; "" is the root.
 int normalise_clean_path(char *path, struct err *err) must_check nonnull(1, 2);
-// The final place of a cleaned path: var → usr/share/factory/var, var/lib/dpkg → usr/lib/sysimage/dpkg. The caller frees.
+// The final place of a cleaned path: var → usr/share/factory/var, var/lib/dpkg → usr/lib/sysimage/dpkg, boot/config-X →
+// usr/lib/modules/X/config. The caller frees.
 char *normalise_rename(const char *path) nonnull(1);
 // What happens to an entry at its final place. `mode` is its file type.
 enum normalise_action normalise_rule(const char *path, mode_t mode, const struct strings *exclude) nonnull(1);

@@ -10,6 +10,7 @@ int verb_build(const struct verb *self, int argc, char **argv);
 int build_verb_start(const struct verb *self, int argc, char **argv, struct build *build) must_check;
 int verb_plan(const struct verb *self, int argc, char **argv);
 int verb_lock(const struct verb *self, int argc, char **argv);
+int verb_diff(const struct verb *self, int argc, char **argv);
 int verb_inspect(const struct verb *self, int argc, char **argv);
 int verb_keygen(const struct verb *self, int argc, char **argv);
 int verb_secrets(const struct verb *self, int argc, char **argv);

@@ -235,6 +235,30 @@ def test_missing_modules_are_named(tmp_path, small):
     assert driver not in good(build(profile, tmp_path / "out")).stderr  # it was said when the initramfs was made
 
 
+def test_diff_of_two_builds(tmp_path, small):
+    """Layers, packages, words for the kernel and files; of a layer that is the same nothing is said."""
+    _, image = small
+    profile = project(tmp_path / "project", extra_layer="packages: {apt: [tree]}\nenable: []\n")
+    profile.write_text(profile.read_text().replace("cmdline: [console=ttyS0]", "cmdline: [console=ttyS0, quiet]"))
+    good(build(profile, tmp_path / "out"))
+    found = json.loads(good(webops_image("diff", "--json", image.dir, tmp_path / "out")).stdout)
+    assert [change["key"] for change in found["layers"]] == ["extra"] and found["layers"][0]["before"] is None
+    assert [change["key"] for change in found["packages"]] == ["tree:amd64"]
+    assert found["cmdline"] == [{"key": "quiet", "before": None, "after": ""}]
+    assert found["kernel_options"] == [] and found["after_bytes"] > found["before_bytes"]
+    files = {change["key"]: change for change in found["files"]}
+    digest = hashlib.sha256(b"extra\n").hexdigest()[:12]
+    assert files["extra: etc/extra.conf"] == {"key": "extra: etc/extra.conf", "before": None, "after": f"0644 0:0 6 {digest}"}
+    assert files["extra: usr/bin/tree"]["after"].startswith("0755 0:0 ") and all(key.startswith("extra: ") for key in files), files
+    text = good(webops_image("diff", tmp_path / "out", image.raw)).stdout
+    assert "\nlayers\n  - extra  1, " in text and "\n  - tree:amd64  " in text and "\nkernel command line\n  - quiet\nfiles\n" in text, text
+    assert good(webops_image("diff", image.raw, image.raw)).stdout.endswith("\nno difference\n")
+    kernel = "usr/lib/modules/*/config"
+    listing = subprocess.run(["unsquashfs", "-l", "-n", "-o", str(image.inspect()["slots"][0]["offset"] + 4096), image.raw, kernel], check=True, text=True,
+                             stdout=subprocess.PIPE).stdout
+    assert "/config" in listing  # so that kernel options of two kernels can be told
+
+
 def test_locked_packages(tmp_path, small):
     """A lock gives the same bytes; one that the recipes have left behind, or the mirrors, is refused by name."""
     profile, image = small

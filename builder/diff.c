@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sorted lists, walked side by side.
+#include "builder/diff.h"
+#include "common/buf.h"
+#include <string.h>
+
+void diff_add(struct diff_list *list, const char *key, const char *value) {
+    if ((list->count & (list->count - 1)) == 0) // room for twice as many, at 0, 1, 2, 4 …
+        list->items = mem_resize(list->items, list->count ? 2 * list->count : 1, sizeof(*list->items));
+    list->items[list->count++] = (struct diff_item){str_dup(key), str_dup(value)};
+}
+
+void diff_list_done(struct diff_list *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].key);
+        free(list->items[i].value);
+    }
+    free(list->items);
+    *list = (struct diff_list){0};
+}
+
+static int by_key(const void *a, const void *b) {
+    const struct diff_item *left = a, *right = b;
+    int order = strcmp(left->key, right->key);
+    return order ? order : strcmp(left->value, right->value);
+}
+
+static void sort(struct diff_list *list) {
+    if (list->count)
+        qsort(list->items, list->count, sizeof(*list->items), by_key);
+}
+
+size_t diff_compare(struct diff_list *before, struct diff_list *after, struct diff_change **ret_changes) {
+    struct diff_change *changes = mem_array(before->count + after->count + 1, sizeof(*changes));
+    size_t count = 0, i = 0, k = 0;
+    sort(before);
+    sort(after);
+    while (i < before->count || k < after->count) {
+        const struct diff_item *old = i < before->count ? &before->items[i] : NULL, *new = k < after->count ? &after->items[k] : NULL;
+        int order = !old ? 1 : !new ? -1 : strcmp(old->key, new->key);
+        if (order < 0)
+            changes[count++] = (struct diff_change){old->key, old->value, NULL};
+        else if (order > 0)
+            changes[count++] = (struct diff_change){new->key, NULL, new->value};
+        else if (strcmp(old->value, new->value) != 0)
+            changes[count++] = (struct diff_change){old->key, old->value, new->value};
+        i += order <= 0;
+        k += order >= 0;
+    }
+    *ret_changes = changes;
+    return count;
+}
+
+void diff_format(const char *title, const struct diff_change *changes, size_t count, struct buf *text) {
+    if (count)
+        buf_printf(text, "%s\n", title);
+    for (size_t i = 0; i < count; i++) {
+        const struct diff_change *change = &changes[i];
+        const char *only = change->before ?: change->after;
+        if (change->before && change->after)
+            buf_printf(text, "  ~ %s  %s → %s\n", change->key, change->before, change->after);
+        else
+            buf_printf(text, "  %c %s%s%s\n", change->before ? '-' : '+', change->key, *only ? "  " : "", only);
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads images through inspect, and the files of layers through unsquashfs, which tells all it knows of them in one pass (pseudo files).
+#include "builder/diff_image.h"
+#include "builder/release.h"
+#include "common/buf.h"
+#include "common/digest.h"
+#include "common/file.h"
+#include "common/meter.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DATA_MARK "#\n# START OF DATA - DO NOT MODIFY\n#\n"
+#define MAX_LISTING_BYTES (256 << 20)
+#define HASH_DIGITS 12
+#define MAX_CONFIG_BYTES (4 << 20)
+
+const char *const diff_section_names[DIFF_SECTIONS] = {"layers", "packages", "kernel command line", "kernel options", "files"};
+const char *const diff_section_keys[DIFF_SECTIONS] = {"layers", "packages", "cmdline", "kernel_options", "files"};
+
+void diff_image_done(struct diff_image *image) {
+    for (size_t i = 0; i < DIFF_SECTIONS; i++)
+        diff_list_done(&image->lists[i]);
+    inspect_done(&image->inspect);
+    free(image->path);
+    image->path = NULL;
+}
+
+static int find_path(const char *path, char **ret_path, struct err *err) {
+    struct stat st;
+    cleanup_release struct release release = {0};
+    size_t size = strlen(path);
+    if (stat(path, &st) < 0)
+        return err_sys(err, -errno, "image %s", path);
+    if (!S_ISDIR(st.st_mode) && (size < 11 || strcmp(path + size - 11, ".build.json") != 0)) {
+        *ret_path = str_dup(path);
+        return 0;
+    }
+    int r = release_load(path, &release, err);
+    if (r >= 0)
+        *ret_path = take_ptr(release.image_path);
+    return r;
+}
+
+static void add_layers(struct diff_image *image) {
+    for (unsigned i = 0; i < image->slot->header.layer_count; i++) {
+        const struct slot_layer *layer = &image->slot->header.layers[i];
+        char size[METER_SIZE_BYTES], hex[2 * DIGEST_BYTES + 1];
+        hex_format(layer->sha256, sizeof(layer->sha256), hex);
+        cleanup_free char *value = str_printf("%s, %s, %.*s", layer->version, meter_size(layer->length, size), HASH_DIGITS, hex);
+        diff_add(&image->lists[DIFF_LAYERS], layer->name, value);
+    }
+}
+
+static void add_packages(struct diff_image *image) {
+    for (size_t i = 0; i < image->inspect.packages.count; i++) {
+        const struct dpkg_package *package = &image->inspect.packages.packages[i];
+        cleanup_free char *key = str_printf("%s:%s", package->name, package->architecture);
+        if (package->installed)
+            diff_add(&image->lists[DIFF_PACKAGES], key, package->version);
+    }
+}
+
+// webops.slot= is another one in every generation, and says nothing.
+static void add_cmdline(struct diff_image *image) {
+    cleanup_free char *words = str_dup(image->slot->cmdline ?: "");
+    char *rest = NULL;
+    for (char *word = strtok_r(words, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        if (strncmp(word, "webops.slot=", 12) == 0)
+            continue;
+        char *value = strchr(word, '=');
+        if (value)
+            *value++ = 0;
+        diff_add(&image->lists[DIFF_CMDLINE], word, value ?: "");
+    }
+}
+
+int diff_image_load(const char *path, struct diff_image *ret_image, struct err *err) {
+    cleanup_diff_image struct diff_image image = {0};
+    int r = find_path(path, &image.path, err);
+    if (r >= 0)
+        r = inspect_load(image.path, &image.inspect, err);
+    if (r < 0)
+        return r;
+    if (!inspect_is_good(&image.inspect) || strcmp(image.inspect.format, "raw") != 0)
+        return err_set(err, -EBADMSG, "%s: is no raw image that verifies; `webops-image inspect` says more", image.path);
+    *ret_image = image;
+    for (unsigned i = 0; !ret_image->slot; i++) // a good image has one
+        ret_image->slot = ret_image->inspect.slots[i].has_header ? &ret_image->inspect.slots[i] : NULL;
+    image = (struct diff_image){0};
+    add_layers(ret_image);
+    add_packages(ret_image);
+    add_cmdline(ret_image);
+    return 0;
+}
+
+struct listing {
+    struct diff_image *image;
+    const char *layer;
+    int fd; // of the pseudo file
+    uint64_t data_at; // where the contents begin in it
+};
+
+static void add_option(struct diff_list *list, char *line) {
+    static const char off[] = " is not set";
+    char *value = strchr(line, '=');
+    size_t size = strlen(line), tail = strlen(off);
+    if (strncmp(line, "CONFIG_", 7) == 0 && value) {
+        *value++ = 0;
+        diff_add(list, line, value);
+    } else if (strncmp(line, "# CONFIG_", 9) == 0 && size > tail && strcmp(line + size - tail, off) == 0) {
+        line[size - tail] = 0;
+        diff_add(list, line + 2, "n");
+    }
+}
+
+static int add_kernel(const struct listing *listing, uint64_t offset, uint64_t size, struct err *err) {
+    cleanup_free char *text = mem_array((size_t)size + 1, 1);
+    char *rest = NULL;
+    int r = pread_all(listing->fd, listing->layer, text, (size_t)size, listing->data_at + offset, err);
+    for (char *line = r < 0 ? NULL : strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        add_option(&listing->image->lists[DIFF_KERNEL], line);
+    return r;
+}
+
+static void add_entry(const struct listing *listing, const char *path, const char *suffix, const char *value) {
+    cleanup_free char *key = str_printf("%s: %s%s", listing->layer, path, suffix);
+    diff_add(&listing->image->lists[DIFF_FILES], key, value);
+}
+
+// "size offset …", behind what all files have.
+static int add_regular(const struct listing *listing, const char *path, const char *attributes, const char *rest, struct err *err) {
+    uint64_t size = 0, offset = 0;
+    uint8_t sha256[DIGEST_BYTES];
+    char hex[2 * DIGEST_BYTES + 1];
+    if (sscanf(rest, "%" SCNu64 " %" SCNu64, &size, &offset) != 2 || size > SLOT_MAX_BYTES || offset > SLOT_MAX_BYTES)
+        return err_set(err, -EINVAL, "layer %s: %.200s has no size", listing->layer, path);
+    int r = digest_range(listing->fd, path, listing->data_at + offset, size, sha256, err);
+    if (r < 0)
+        return r;
+    hex_format(sha256, sizeof(sha256), hex);
+    cleanup_free char *value = str_printf("%s %" PRIu64 " %.*s", attributes, size, HASH_DIGITS, hex);
+    add_entry(listing, path, "", value);
+    bool is_config = fnmatch("usr/lib/modules/*/config", path, FNM_PATHNAME) == 0 && size <= MAX_CONFIG_BYTES;
+    return is_config ? add_kernel(listing, offset, size, err) : 0;
+}
+
+// "path TYPE time mode uid gid …", "path L target" for another name of a file, "path x name=value" for an extended attribute: how unsquashfs
+// describes files; blanks in the path have a backslash before them.
+static int add_file(const struct listing *listing, char *line, struct err *err) {
+    char *end = line, type = 0;
+    unsigned mode, uid, gid;
+    int words = 0;
+    while (*end && *end != ' ')
+        end += end[0] == '\\' && end[1] ? 2 : 1;
+    if (sscanf(end, " %c %n", &type, &words) == 1 && (type == 'L' || type == 'x')) {
+        const char *rest = end + words;
+        *end = 0;
+        add_entry(listing, line, type == 'x' ? " (attribute)" : " (link)", rest);
+        return 0;
+    }
+    if (sscanf(end, " %c %*s %o %u %u %n", &type, &mode, &uid, &gid, &words) != 4)
+        return err_set(err, -EINVAL, "layer %s: unsquashfs describes a file in a way that is not known: %.200s", listing->layer, line);
+    const char *rest = end + words;
+    *end = 0;
+    cleanup_free char *attributes = str_printf("%04o %u:%u", mode, uid, gid);
+    if (type == 'R')
+        return add_regular(listing, line, attributes, rest, err);
+    cleanup_free char *value = str_printf("%c %s %s", type, attributes, rest);
+    add_entry(listing, line, "", value);
+    return 0;
+}
+
+static int read_listing(struct listing *listing, struct err *err) {
+    struct stat st;
+    if (fstat(listing->fd, &st) < 0)
+        return err_sys(err, -errno, "layer %s", listing->layer);
+    // The contents are behind the list; of that there is never more.
+    size_t size = st.st_size < MAX_LISTING_BYTES ? (size_t)st.st_size : MAX_LISTING_BYTES;
+    cleanup_free char *text = mem_array(size + 1, 1);
+    int r = pread_all(listing->fd, listing->layer, text, size, 0, err);
+    char *end = r < 0 ? NULL : memmem(text, size, DATA_MARK, strlen(DATA_MARK)), *rest = NULL;
+    if (r >= 0 && !end) // no regular file
+        end = text + size;
+    if (r < 0)
+        return r;
+    listing->data_at = (uint64_t)(end - text) + strlen(DATA_MARK);
+    *end = 0;
+    for (char *line = strtok_r(text, "\n", &rest); r >= 0 && line; line = strtok_r(NULL, "\n", &rest))
+        r = add_file(listing, line, err);
+    return r;
+}
+
+static int add_layer_files(struct diff_image *image, const struct slot_layer *layer, const char *dir, struct err *err) {
+    cleanup_free char *pseudo = str_printf("%s/files", dir), *offset = str_printf("%" PRIu64, image->slot->offset + layer->offset);
+    const struct run unsquashfs = {.argv = RUN_ARGV("unsquashfs", "-n", "-o", offset, "-pf", pseudo, image->path)};
+    int r = run_quiet(&unsquashfs, err);
+    if (r < 0)
+        return err_prefix(err, r, "%s, layer %s", image->path, layer->name);
+    cleanup_fd int fd = file_open(AT_FDCWD, pseudo, O_RDONLY, 0, err);
+    struct listing listing = {.image = image, .layer = layer->name, .fd = fd};
+    r = fd < 0 ? fd : read_listing(&listing, err);
+    unlink(pseudo);
+    return r;
+}
+
+static bool has_layer(const struct diff_image *image, const struct slot_layer *layer) {
+    for (unsigned i = 0; i < image->slot->header.layer_count; i++) {
+        const struct slot_layer *mine = &image->slot->header.layers[i];
+        if (strcmp(mine->name, layer->name) == 0 && memcmp(mine->sha256, layer->sha256, sizeof(layer->sha256)) == 0)
+            return true;
+    }
+    return false;
+}
+
+int diff_image_add_files(struct diff_image *image, const struct diff_image *other, struct err *err) {
+    const char *parent = getenv("TMPDIR");
+    cleanup_free char *dir = str_printf("%s/webops-diff-XXXXXX", parent && *parent ? parent : "/var/tmp");
+    struct err ignored;
+    int r = 0;
+    if (!mkdtemp(dir))
+        return err_sys(err, -errno, "creating %s", dir);
+    for (unsigned i = 0; r >= 0 && i < image->slot->header.layer_count; i++)
+        if (!has_layer(other, &image->slot->header.layers[i]))
+            r = add_layer_files(image, &image->slot->header.layers[i], dir, err);
+    (void)!file_remove_tree(AT_FDCWD, dir, &ignored);
+    return r;
+}
