@@ -79,6 +79,15 @@ static void add_cmdline(struct diff_image *image) {
     }
 }
 
+static int fill(struct diff_image *image) {
+    for (unsigned i = 0; !image->slot; i++) // a good image has one
+        image->slot = image->inspect.slots[i].has_header ? &image->inspect.slots[i] : NULL;
+    add_layers(image);
+    add_packages(image);
+    add_cmdline(image);
+    return 0;
+}
+
 int diff_image_load(const char *path, struct diff_image *ret_image, struct err *err) {
     cleanup_diff_image struct diff_image image = {0};
     int r = find_path(path, &image.path, err);
@@ -89,13 +98,8 @@ int diff_image_load(const char *path, struct diff_image *ret_image, struct err *
     if (!inspect_is_good(&image.inspect) || strcmp(image.inspect.format, "raw") != 0)
         return err_set(err, -EBADMSG, "%s: is no raw image that verifies; `webops-image inspect` says more", image.path);
     *ret_image = image;
-    for (unsigned i = 0; !ret_image->slot; i++) // a good image has one
-        ret_image->slot = ret_image->inspect.slots[i].has_header ? &ret_image->inspect.slots[i] : NULL;
     image = (struct diff_image){0};
-    add_layers(ret_image);
-    add_packages(ret_image);
-    add_cmdline(ret_image);
-    return 0;
+    return fill(ret_image);
 }
 
 struct listing {

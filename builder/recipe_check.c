@@ -153,7 +153,8 @@ int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_pla
             r = recipe_complain(place, "mode", "an octal mode such as 0640 is expected");
     }
     for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++)
-        r = check_choice(place, "programs", layer->programs.items[i], programs, "webops, webops-fetch, webops-verify, webops-unseal, webops-http");
+        r = check_choice(place, "programs", layer->programs.items[i], programs,
+                         "webops, webops-fetch, webops-verify, webops-unseal, webops-http");
     return r;
 }
 
