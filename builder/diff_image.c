@@ -79,27 +79,26 @@ static void add_cmdline(struct diff_image *image) {
     }
 }
 
-static int fill(struct diff_image *image) {
+static void fill(struct diff_image *image) {
     for (unsigned i = 0; !image->slot; i++) // a good image has one
         image->slot = image->inspect.slots[i].has_header ? &image->inspect.slots[i] : NULL;
     add_layers(image);
     add_packages(image);
     add_cmdline(image);
-    return 0;
 }
 
 int diff_image_load(const char *path, struct diff_image *ret_image, struct err *err) {
-    cleanup_diff_image struct diff_image image = {0};
-    int r = find_path(path, &image.path, err);
+    *ret_image = (struct diff_image){0};
+    int r = find_path(path, &ret_image->path, err);
     if (r >= 0)
-        r = inspect_load(image.path, &image.inspect, err);
+        r = inspect_load(ret_image->path, &ret_image->inspect, err);
+    if (r >= 0 && (!inspect_is_good(&ret_image->inspect) || strcmp(ret_image->inspect.format, "raw") != 0))
+        r = err_set(err, -EBADMSG, "%s: is no raw image that verifies; `webops-image inspect` says more", ret_image->path);
     if (r < 0)
-        return r;
-    if (!inspect_is_good(&image.inspect) || strcmp(image.inspect.format, "raw") != 0)
-        return err_set(err, -EBADMSG, "%s: is no raw image that verifies; `webops-image inspect` says more", image.path);
-    *ret_image = image;
-    image = (struct diff_image){0};
-    return fill(ret_image);
+        diff_image_done(ret_image);
+    else
+        fill(ret_image);
+    return r;
 }
 
 struct listing {

@@ -16,7 +16,7 @@ struct diff_image {
 };
 
 // `path`: a raw image, a build.json, or a directory with one build in it. Verifies it; -EBADMSG when it does not verify. Fills all lists but files and
-// kernel options.
+// kernel options. Empty after a failure.
 int diff_image_load(const char *path, struct diff_image *ret_image, struct err *err) must_check nonnull(1, 2, 3);
 // Files of the layers that the other image does not have in the same bytes ("layer: path", with mode, owner, size and the start of the SHA-256), and the
 // kernel options of a usr/lib/modules/*/config among them.
