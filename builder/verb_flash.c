@@ -84,6 +84,19 @@ static int open_disk(const struct disk *disk, bool is_for_writing, struct flash_
     return 0;
 }
 
+// Between the question and the answer somebody may have plugged in another one. From here on the kernel holds it for us.
+static int check_unchanged(const struct disk *disk, const struct flash_target *target, struct err *err) {
+    cleanup_disks struct disks now = {0};
+    const struct disk *found = NULL;
+    uint64_t size = 0;
+    int r = disks_load(&now, err);
+    if (r >= 0)
+        r = disks_choose(&now, disk->path, *disk->serial ? disk->serial : NULL, &found, err);
+    if (r >= 0 && (ioctl(target->fd, BLKGETSIZE64, &size) < 0 || size != disk->size || found->size != disk->size))
+        r = err_set(err, -ESTALE, "%s has another size than a moment ago", disk->path);
+    return r < 0 ? err_prefix(err, r, "%s was changed meanwhile; nothing was written", disk->path) : 0;
+}
+
 static void show_progress(void *context, uint64_t done, uint64_t total) {
     progress_update(context, done, total);
 }
@@ -164,6 +177,8 @@ static int flash_disk(const struct flash_options *options, struct flash_image *i
     if (r < 0)
         return r;
     cleanup_fd int fd = target.fd;
+    if (!options->verify_only && (r = check_unchanged(disk, &target, err)) < 0)
+        return r;
     cleanup_flash struct flash flash;
     flash_init(&flash, &image->source, &image->bmap, &target);
     return options->verify_only ? compare_image(options, &flash, err) : write_image(options, &flash, err);
