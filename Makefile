@@ -109,6 +109,7 @@ endef
 $(eval $(call unit_room,common,,$(COMMON_LIBS)))
 $(eval $(call unit_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,builder/flash,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call unit_room,builder/upload,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/stack,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))

@@ -18,6 +18,7 @@ int verb_bundle(const struct verb *self, int argc, char **argv);
 int verb_publish(const struct verb *self, int argc, char **argv);
 int verb_run(const struct verb *self, int argc, char **argv);
 int verb_test(const struct verb *self, int argc, char **argv);
+int verb_upload(const struct verb *self, int argc, char **argv);
 int verb_flash(const struct verb *self, int argc, char **argv);
 int verb_seed(const struct verb *self, int argc, char **argv);
 int verb_config(const struct verb *self, int argc, char **argv);

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Envelope, errors, tasks.
+#include "builder/upload/proxmox_task.h"
+#include "common/buf.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define POLL_MS 500
+#define LOG_LINES 3
+
+// Texts of a server go to terminals.
+static void add_printable(struct buf *text, const char *words) {
+    size_t size = strlen(words);
+    while (size > 0 && words[size - 1] == '\n')
+        size--;
+    for (size_t i = 0; i < size; i++) {
+        char letter = words[i] == '\n' ? ' ' : words[i] < ' ' || words[i] > '~' ? '?' : words[i];
+        buf_add(text, &letter, 1);
+    }
+}
+
+static int refuse(const struct api_answer *answer, const char *method, const char *path, struct err *err) {
+    cleanup_buf struct buf text = {0};
+    const char *key;
+    const json_t *value, *errors = json_object_get(answer->json, "errors");
+    const char *message = json_string_value(json_object_get(answer->json, "message"));
+    buf_printf(&text, "%s %s: %ld ", method, path, answer->status);
+    add_printable(&text, message ? message : answer->reason);
+    json_object_foreach((json_t *)errors, key, value) {
+        buf_add_str(&text, "; ");
+        add_printable(&text, key);
+        buf_add_str(&text, ": ");
+        add_printable(&text, json_string_value(value) ?: "?");
+    }
+    if (answer->status == 401 || answer->status == 403)
+        return err_set(err, -EPERM, "%s (token, or its permissions)", buf_str(&text));
+    return err_set(err, strstr(buf_str(&text), "already exist") ? -EEXIST : -EREMOTEIO, "%s", buf_str(&text));
+}
+
+static int take_data(struct api_answer *answer, const char *method, const char *path, json_t **ret_data, struct err *err) {
+    json_t *data = json_object_get(answer->json, "data");
+    if (answer->status < 200 || answer->status > 299)
+        return refuse(answer, method, path, err);
+    if (!data)
+        return err_set(err, -EBADMSG, "%s %s: the answer is none of Proxmox VE's", method, path);
+    *ret_data = json_incref(data);
+    return 0;
+}
+
+int proxmox_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, json_t **ret_data,
+                 struct err *err) {
+    cleanup_api_answer struct api_answer answer = {0};
+    int r = api_call(api, method, path, fields, &answer, err);
+    return r < 0 ? r : take_data(&answer, method, path, ret_data, err);
+}
+
+int proxmox_send(const struct api *api, const char *path, const struct api_field *fields, const struct api_file *file, json_t **ret_data,
+                 struct err *err) {
+    cleanup_api_answer struct api_answer answer = {0};
+    int r = api_upload(api, path, fields, file, &answer, err);
+    return r < 0 ? r : take_data(&answer, "POST", path, ret_data, err);
+}
+
+// UPID:node:…: colons in a path.
+static char *task_path(const char *node, const char *upid, const char *what) {
+    cleanup_buf struct buf text = {0};
+    buf_printf(&text, "/nodes/%s/tasks/", node);
+    for (; *upid; upid++)
+        if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", *upid))
+            buf_add(&text, upid, 1);
+        else
+            buf_printf(&text, "%%%02X", (unsigned char)*upid);
+    buf_printf(&text, "/%s", what);
+    return buf_take(&text);
+}
+
+static void add_log(const struct api *api, const char *node, const char *upid, struct buf *text) {
+    cleanup_free char *path = task_path(node, upid, "log");
+    const struct api_field fields[] = {{"limit", "500"}, {NULL, NULL}};
+    struct err ignored;
+    json_t *data = NULL;
+    if (proxmox_call(api, "GET", path, fields, &data, &ignored) < 0)
+        return;
+    size_t count = json_array_size(data);
+    for (size_t i = count > LOG_LINES ? count - LOG_LINES : 0; i < count; i++) {
+        buf_add_str(text, " | ");
+        add_printable(text, json_string_value(json_object_get(json_array_get(data, i), "t")) ?: "");
+    }
+    json_decref(data);
+}
+
+static int judge(const struct api *api, const char *node, const char *upid, const char *status, struct err *err) {
+    cleanup_buf struct buf text = {0};
+    if (strcmp(status, "OK") == 0 || strncmp(status, "WARNINGS", 8) == 0)
+        return 0;
+    add_printable(&text, status);
+    add_log(api, node, upid, &text);
+    return err_set(err, -EREMOTEIO, "the task failed: %s", buf_str(&text));
+}
+
+int proxmox_wait(const struct api *api, const char *node, const char *upid, struct err *err) {
+    if (!upid || strncmp(upid, "UPID:", 5) != 0)
+        return err_set(err, -EBADMSG, "the node named no task");
+    cleanup_free char *path = task_path(node, upid, "status");
+    for (;;) {
+        json_t *data = NULL;
+        int r = proxmox_call(api, "GET", path, NULL, &data, err);
+        if (r < 0)
+            return err_prefix(err, r, "asking about task %s", upid);
+        const char *state = json_string_value(json_object_get(data, "status")),
+                   *status = json_string_value(json_object_get(data, "exitstatus"));
+        bool is_stopped = state && strcmp(state, "stopped") == 0;
+        r = is_stopped ? judge(api, node, upid, status ? status : "no exit status", err) : 0;
+        json_decref(data);
+        if (is_stopped)
+            return r;
+        usleep(POLL_MS * 1000);
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a Proxmox VE node answers: data in an envelope, errors by parameter, and long work as a task that is asked about.
+#pragma once
+#include "builder/upload/api.h"
+
+// The answer's "data". -EPERM for 401 and 403, -EEXIST where it says that something exists already, -EREMOTEIO else; the text has what the server said of
+// each parameter. *ret_data may be a JSON null.
+int proxmox_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, json_t **ret_data,
+                 struct err *err) must_check nonnull(1, 2, 3, 5, 6);
+int proxmox_send(const struct api *api, const char *path, const struct api_field *fields, const struct api_file *file, json_t **ret_data,
+                 struct err *err) must_check nonnull(1, 2, 4, 5, 6);
+// Waits until the task has stopped, however long. -EREMOTEIO: it failed; the text ends with the last lines of its log.
+int proxmox_wait(const struct api *api, const char *node, const char *upid, struct err *err) must_check nonnull(1, 2, 4);
