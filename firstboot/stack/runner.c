@@ -141,6 +141,24 @@ static int issue(struct run_state *run, const struct stack_step *step, struct er
     return r;
 }
 
+// A unit that is still starting waits for something. The stack's own checks may know what, better than what it says while it waits.
+static int explain_late(struct run_state *run, struct job *job, const char *unit, struct err *err) {
+    const struct health_context context = {.root_fd = run->runner->root_fd, .stops_at_failure = true};
+    const struct stack *stack = job->task->stack;
+    cleanup_health struct health health = {0};
+    cleanup_buf struct buf lines = {0};
+    stack_checks_add(&job->checks, run->stacks, (size_t)(job->task - run->plan->tasks));
+    if (job->checks.count > 0)
+        health_run(job->checks.items, &context, 0, &health);
+    for (size_t i = 0; health.failed && i < stack->check_count; i++) {
+        const char *name = strchr(health.failed->name, '/') + 1; // "etcd/quorum"
+        if (stack->checks[i].kind != STACK_CHECK_UNIT && strcmp(stack->checks[i].name, name) == 0)
+            return err_set(err, -ETIMEDOUT, "%s did not start in time: %s: %s", unit, name, health.failed->why.text);
+    }
+    systemd_last_lines(unit, &lines);
+    return err_set(err, -ETIMEDOUT, "%s did not start in time%s%s", unit, lines.size ? ": " : "", buf_str(&lines));
+}
+
 static void advance_units(struct run_state *run, struct job *job) {
     struct err err;
     while (job->step < job->task->step_count) {
@@ -153,11 +171,8 @@ static void advance_units(struct run_state *run, struct job *job) {
         }
         if (r >= 0 && step->verb != STACK_LEAVE)
             r = look(step, &err);
-        if (r == 0 && clock_ms() >= job->deadline) {
-            cleanup_buf struct buf lines = {0};
-            systemd_last_lines(step->unit->unit, &lines);
-            r = err_set(&err, -ETIMEDOUT, "%s did not start in time%s%s", step->unit->unit, lines.size ? ": " : "", buf_str(&lines));
-        }
+        if (r == 0 && clock_ms() >= job->deadline)
+            r = explain_late(run, job, step->unit->unit, &err);
         if (r < 0)
             fail(run, job, &err);
         if (r <= 0)

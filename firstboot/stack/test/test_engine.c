@@ -166,6 +166,19 @@ static void a_unit_that_hangs_ends_with_its_time(void **state) {
     assert_string_equal(why, "store.service did not start in time: first line | last words");
 }
 
+// A check that knows what the unit waits for says more than the unit does.
+static void a_unit_that_waits_is_explained(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = machine_make("STORE_ENABLED=true\n");
+    support_write(&root, "fake/slow/store.service", "");
+    support_write(&root, "fake/run-fails", "storectl");
+    assert_int_equal(install_all(&root), EXIT_PERMANENT);
+    cleanup_free char *why = machine_why(&root, "store");
+    assert_non_null(strstr(why, "store.service did not start in time: quorum: "));
+    assert_non_null(strstr(why, "/usr/bin/storectl failed: told to fail"));
+    assert_null(strstr(why, "first line"));
+}
+
 static void a_boot_never_fails_its_unit(void **state) {
     (void)state;
     cleanup_root struct support_root root = machine_make(ALL);
@@ -496,6 +509,7 @@ int main(void) {
         cmocka_unit_test(a_check_that_fails_is_named),
         cmocka_unit_test(what_a_unit_said_is_told_once),
         cmocka_unit_test(a_unit_that_hangs_ends_with_its_time),
+        cmocka_unit_test(a_unit_that_waits_is_explained),
         cmocka_unit_test(a_boot_never_fails_its_unit),
         cmocka_unit_test(an_operator_takes_over_from_a_run_by_itself),
         cmocka_unit_test(what_is_disabled_stops_with_its_files_in_place),
