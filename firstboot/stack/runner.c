@@ -141,20 +141,25 @@ static int issue(struct run_state *run, const struct stack_step *step, struct er
     return r;
 }
 
+static bool is_unit_check(const struct stack *stack, const char *full_name) {
+    const char *name = strchr(full_name, '/') + 1; // "etcd/quorum"
+    for (size_t i = 0; i < stack->check_count; i++)
+        if (strcmp(stack->checks[i].name, name) == 0)
+            return stack->checks[i].kind == STACK_CHECK_UNIT;
+    return false;
+}
+
 // A unit that is still starting waits for something. The stack's own checks may know what, better than what it says while it waits.
 static int explain_late(struct run_state *run, struct job *job, const char *unit, struct err *err) {
-    const struct health_context context = {.root_fd = run->runner->root_fd, .stops_at_failure = true};
-    const struct stack *stack = job->task->stack;
+    const struct health_context context = {.root_fd = run->runner->root_fd};
     cleanup_health struct health health = {0};
     cleanup_buf struct buf lines = {0};
     stack_checks_add(&job->checks, run->stacks, (size_t)(job->task - run->plan->tasks));
     if (job->checks.count > 0)
         health_run(job->checks.items, &context, 0, &health);
-    for (size_t i = 0; health.failed && i < stack->check_count; i++) {
-        const char *name = strchr(health.failed->name, '/') + 1; // "etcd/quorum"
-        if (stack->checks[i].kind != STACK_CHECK_UNIT && strcmp(stack->checks[i].name, name) == 0)
-            return err_set(err, -ETIMEDOUT, "%s did not start in time: %s: %s", unit, name, health.failed->why.text);
-    }
+    for (size_t i = 0; i < health.count; i++)
+        if (health.results[i].code < 0 && !is_unit_check(job->task->stack, health.results[i].name))
+            return err_set(err, -ETIMEDOUT, "%s did not start in time: %s: %s", unit, health.results[i].name, health.results[i].why.text);
     systemd_last_lines(unit, &lines);
     return err_set(err, -ETIMEDOUT, "%s did not start in time%s%s", unit, lines.size ? ": " : "", buf_str(&lines));
 }

@@ -174,7 +174,7 @@ static void a_unit_that_waits_is_explained(void **state) {
     support_write(&root, "fake/run-fails", "storectl");
     assert_int_equal(install_all(&root), EXIT_PERMANENT);
     cleanup_free char *why = machine_why(&root, "store");
-    assert_non_null(strstr(why, "store.service did not start in time: quorum: "));
+    assert_non_null(strstr(why, "store.service did not start in time: store/quorum: "));
     assert_non_null(strstr(why, "/usr/bin/storectl failed: told to fail"));
     assert_null(strstr(why, "first line"));
 }
