@@ -54,7 +54,7 @@ def stacks(request):
     access = Access()
     access.add_secret("probe.secret", CANARY + "\n")
     config = CONFIG + (REAL + cluster_of_one(access) if request.param == "stacks" else "")
-    with VM(f"stacks-{request.param}", image.raw, extra=access.sealed_cdrom(config), access=access) as vm:
+    with VM(f"stacks-{request.param}", image.raw, extra=access.sealed_cdrom(config, image.raw), access=access) as vm:
         vm.units, vm.stacks, vm.is_full = UNITS[request.param], NAMES[request.param], request.param == "stacks"
         vm.wait_healthy()
         yield vm
