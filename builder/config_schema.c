@@ -37,6 +37,14 @@ int config_schema_load(const char *profile, const char *image, struct config_sch
     return profile ? load_of_profile(profile, ret, err) : image ? load_of_image(image, ret, err) : load_shipped(ret, err);
 }
 
+int config_schema_check(const char *profile, const char *image, const struct seed *seed, struct err *err) {
+    cleanup_config_schema struct config_schema found = {0};
+    if (!seed->config)
+        return 0;
+    int r = config_schema_load(profile, image, &found, err);
+    return r < 0 ? r : seed_check(found.schema, seed->config, seed->secrets, err);
+}
+
 void config_schema_done(struct config_schema *schema) {
     recipe_done(&schema->recipe);
     stack_set_done(&schema->set);

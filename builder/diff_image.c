@@ -12,10 +12,11 @@
 #include <fnmatch.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define DATA_MARK "#\n# START OF DATA - DO NOT MODIFY\n#\n"
-#define MAX_LISTING_BYTES (256 << 20)
+#define MAX_LIST_BYTES (64 << 20)
 #define HASH_DIGITS 12
 #define MAX_CONFIG_BYTES (4 << 20)
 
@@ -28,22 +29,6 @@ void diff_image_done(struct diff_image *image) {
     inspect_done(&image->inspect);
     free(image->path);
     image->path = NULL;
-}
-
-static int find_path(const char *path, char **ret_path, struct err *err) {
-    struct stat st;
-    cleanup_release struct release release = {0};
-    size_t size = strlen(path);
-    if (stat(path, &st) < 0)
-        return err_sys(err, -errno, "image %s", path);
-    if (!S_ISDIR(st.st_mode) && (size < 11 || strcmp(path + size - 11, ".build.json") != 0)) {
-        *ret_path = str_dup(path);
-        return 0;
-    }
-    int r = release_load(path, &release, err);
-    if (r >= 0)
-        *ret_path = take_ptr(release.image_path);
-    return r;
 }
 
 static void add_layers(struct diff_image *image) {
@@ -89,7 +74,7 @@ static void fill(struct diff_image *image) {
 
 int diff_image_load(const char *path, struct diff_image *ret_image, struct err *err) {
     *ret_image = (struct diff_image){0};
-    int r = find_path(path, &ret_image->path, err);
+    int r = release_find_image(path, &ret_image->path, err);
     if (r >= 0)
         r = inspect_load(ret_image->path, &ret_image->inspect, err);
     if (r >= 0 && (!inspect_is_good(&ret_image->inspect) || strcmp(ret_image->inspect.format, "raw") != 0))
@@ -178,22 +163,29 @@ static int add_file(const struct listing *listing, char *line, struct err *err) 
     return 0;
 }
 
-static int read_listing(struct listing *listing, struct err *err) {
+// The list stands before the contents of all files, which are not brought into memory.
+static int read_list(struct listing *listing, char **ret_text, struct err *err) {
     struct stat st;
-    if (fstat(listing->fd, &st) < 0)
+    if (fstat(listing->fd, &st) < 0 || st.st_size == 0)
+        return err_set(err, -EIO, "layer %s: unsquashfs wrote nothing", listing->layer);
+    char *all = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, listing->fd, 0);
+    if (all == MAP_FAILED)
         return err_sys(err, -errno, "layer %s", listing->layer);
-    // The contents are behind the list; of that there is never more.
-    size_t size = st.st_size < MAX_LISTING_BYTES ? (size_t)st.st_size : MAX_LISTING_BYTES;
-    cleanup_free char *text = mem_array(size + 1, 1);
-    int r = pread_all(listing->fd, listing->layer, text, size, 0, err);
-    char *end = r < 0 ? NULL : memmem(text, size, DATA_MARK, strlen(DATA_MARK)), *rest = NULL;
-    if (r >= 0 && !end) // no regular file
-        end = text + size;
-    if (r < 0)
-        return r;
-    listing->data_at = (uint64_t)(end - text) + strlen(DATA_MARK);
-    *end = 0;
-    for (char *line = strtok_r(text, "\n", &rest); r >= 0 && line; line = strtok_r(NULL, "\n", &rest))
+    const char *end = memmem(all, (size_t)st.st_size, DATA_MARK, strlen(DATA_MARK));
+    size_t size = end ? (size_t)(end - all) : (size_t)st.st_size; // no mark: no regular file
+    int r = size <= MAX_LIST_BYTES ? 0 : err_set(err, -EFBIG, "layer %s: a list of more than %d MiB", listing->layer, MAX_LIST_BYTES >> 20);
+    if (r >= 0)
+        *ret_text = str_printf("%.*s", (int)size, all);
+    listing->data_at = size + strlen(DATA_MARK);
+    munmap(all, (size_t)st.st_size);
+    return r;
+}
+
+static int read_listing(struct listing *listing, struct err *err) {
+    cleanup_free char *text = NULL;
+    char *rest = NULL;
+    int r = read_list(listing, &text, err);
+    for (char *line = r < 0 ? NULL : strtok_r(text, "\n", &rest); r >= 0 && line; line = strtok_r(NULL, "\n", &rest))
         r = add_file(listing, line, err);
     return r;
 }

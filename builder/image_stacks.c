@@ -2,7 +2,9 @@
 // Reads "stacks" of a build.json. Nothing else of it is looked at.
 #include "builder/image_stacks.h"
 #include "builder/places.h"
+#include "builder/release.h"
 #include "common/file.h"
+#include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -12,14 +14,12 @@
 
 // "out/web-1.0.raw" → "out/web-1.0.build.json"; versions have dots, too, so only a suffix that we write is cut.
 static char *report_path(const char *image) {
-    static const char *const suffixes[] = {".raw", ".qcow2"};
-    size_t size = strlen(image);
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        size_t tail = strlen(suffixes[i]);
-        if (size > tail && strcmp(image + size - tail, suffixes[i]) == 0)
-            return str_printf("%.*s.build.json", (int)(size - tail), image);
-    }
-    return str_printf("%s.build.json", image);
+    struct err ignored;
+    cleanup_free char *path = NULL; // of what is no file of ours, such as standard input, the name is as good
+    if (release_find_image(image, &path, &ignored) < 0)
+        path = str_dup(image);
+    cleanup_free char *base = str_without(path, RUN_ARGV(".raw.zst", ".raw", ".qcow2"));
+    return str_printf("%s.build.json", base);
 }
 
 static int parse_stack(const json_t *value, const char *path, struct stack **ret_stack, struct err *err) {

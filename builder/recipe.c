@@ -24,10 +24,8 @@ static int find_profile(const char *profile, const struct recipe_paths *paths, c
 }
 
 char *recipe_lock_path(const struct recipe *recipe) {
-    static const char suffix[] = ".yaml";
-    size_t size = strlen(recipe->profile_path), length = strlen(suffix);
-    bool has_suffix = size > length && strcmp(recipe->profile_path + size - length, suffix) == 0;
-    return str_printf("%.*s.lock", (int)(has_suffix ? size - length : size), recipe->profile_path);
+    cleanup_free char *base = str_without(recipe->profile_path, (const char *const[]){".yaml", NULL});
+    return str_printf("%s.lock", base);
 }
 
 char *recipe_beside(const struct recipe *recipe, const char *name) {

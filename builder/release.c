@@ -11,11 +11,6 @@
 #define REPORT_SUFFIX ".build.json"
 #define REPORT_MAX_BYTES (4 << 20)
 
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), end_length = strlen(end);
-    return length > end_length && strcmp(text + length - end_length, end) == 0;
-}
-
 // The path without the suffix that all files of the build share the part before.
 static char *strip(const char *path, const char *suffix) {
     return str_printf("%.*s", (int)(strlen(path) - strlen(suffix)), path);
@@ -27,7 +22,7 @@ static int find_in_directory(const char *dir, char **ret_base, struct err *err) 
     if (!handle)
         return err_sys(err, -errno, "cannot list %s", dir);
     for (struct dirent *entry; (entry = readdir(handle));) {
-        if (entry->d_name[0] == '.' || !ends_with(entry->d_name, REPORT_SUFFIX))
+        if (entry->d_name[0] == '.' || !str_ends_with(entry->d_name, REPORT_SUFFIX))
             continue;
         if (found)
             return err_set(err, -EINVAL, "%s holds more than one build; name the image", dir);
@@ -47,7 +42,7 @@ static int find_base(const char *path, char **ret_base, struct err *err) {
     if (S_ISDIR(st.st_mode))
         return find_in_directory(path, ret_base, err);
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
-        if (ends_with(path, suffixes[i])) {
+        if (str_ends_with(path, suffixes[i])) {
             *ret_base = strip(path, suffixes[i]);
             return 0;
         }
@@ -101,6 +96,21 @@ int release_load(const char *path, struct release *ret_release, struct err *err)
     *ret_release = release;
     release = (struct release){0};
     return 0;
+}
+
+int release_find_image(const char *path, char **ret_path, struct err *err) {
+    struct stat st;
+    cleanup_release struct release release = {0};
+    if (stat(path, &st) < 0)
+        return err_sys(err, -errno, "image %s", path);
+    if (!S_ISDIR(st.st_mode) && !str_ends_with(path, REPORT_SUFFIX)) {
+        *ret_path = str_dup(path);
+        return 0;
+    }
+    int r = release_load(path, &release, err);
+    if (r >= 0)
+        *ret_path = file_exists(AT_FDCWD, release.image_path) ? take_ptr(release.image_path) : str_printf("%s.zst", release.image_path);
+    return r;
 }
 
 void release_done(struct release *release) {

@@ -18,6 +18,9 @@ struct release {
 
 // `path`: a raw image, its build.json, or a directory with exactly one build in it. -ENOENT and -EINVAL say what is missing.
 int release_load(const char *path, struct release *ret_release, struct err *err) must_check nonnull(1, 2, 3);
+// The image that `path` means: a file as it is; of a build.json, or a directory with one build in it, the raw image, or its zstd stream where only
+// that is there. The caller frees *ret_path.
+int release_find_image(const char *path, char **ret_path, struct err *err) must_check nonnull(1, 2, 3);
 void release_done(struct release *release);
 
 #define cleanup_release cleanup(release_done)

@@ -51,6 +51,12 @@ int seed_check(const struct schema *schema, const char *path, const char *secret
     return err_set(err, -EINVAL, "%s: %zu problem%s; docs/CONFIG.md lists every key", path, problems.count, problems.count == 1 ? "" : "s");
 }
 
+const char *seed_conflict(const struct seed *seed) {
+    if (seed->secrets && !seed->config)
+        return "--secrets go with --config";
+    return seed->encrypt_to && !seed->secrets ? "--encrypt-to goes with --secrets" : NULL;
+}
+
 // A copy beside its final name, removed unless it was renamed.
 struct stage {
     char *dir; // 0700: user-data, meta-data, secrets/
@@ -209,12 +215,7 @@ static int save_dir(const struct stage *stage, const char *path, struct err *err
 static const struct {
     const char *suffix;
     int (*save)(const struct stage *stage, const char *path, struct err *err);
-} forms[] = {{".iso", save_iso}, {".img", save_vfat}, {"", save_dir}};
-
-static bool ends_with(const char *text, const char *suffix) {
-    size_t size = strlen(text), length = strlen(suffix);
-    return size >= length && strcmp(text + size - length, suffix) == 0;
-}
+} forms[] = {{".iso", save_iso}, {".img", save_vfat}};
 
 static int stage_make(const struct seed *seed, const char *base, struct stage *ret_stage, struct err *err) {
     ret_stage->dir = str_printf("%s.XXXXXX", base);
@@ -232,12 +233,13 @@ int seed_save(const struct seed *seed, struct err *err) {
     for (size_t size = strlen(path); size > 1 && path[size - 1] == '/'; size--)
         path[size - 1] = '\0';
     cleanup(stage_done) struct stage stage = {0};
-    size_t form = 0;
-    while (!ends_with(path, forms[form].suffix))
-        form++;
+    int (*save)(const struct stage *, const char *, struct err *) = save_dir;
+    for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
+        if (str_ends_with(path, forms[i].suffix))
+            save = forms[i].save;
     int r = stage_make(seed, path, &stage, err);
     if (r >= 0)
-        r = forms[form].save(&stage, path, err);
+        r = save(&stage, path, err);
     return r < 0 ? err_prefix(err, r, "making the seed %s", path) : 0;
 }
 

@@ -15,6 +15,8 @@ struct seed {
 // Parses and checks config.env with the machine's own parser and the schema of its image, and the secret files it names when `secrets` is given. All
 // problems are logged with file and line; the result is then -EINVAL.
 int seed_check(const struct schema *schema, const char *path, const char *secrets, struct err *err) must_check nonnull(1, 2, 4);
+// Why these three do not go together on a command line; NULL when they do.
+const char *seed_conflict(const struct seed *seed) nonnull(1);
 // Writes the seed, for nobody else to read from its first byte. The same files give the same bytes, but for FAT and envelopes. -ENOENT names a missing tool
 // or file, -EEXIST the directory; -ENOSPC when the files do not fit.
 int seed_save(const struct seed *seed, struct err *err) must_check nonnull(1, 2);

@@ -37,12 +37,6 @@ static int list_disks(bool json) {
     return fputs(buf_str(&text), stdout) < 0 || fflush(stdout) != 0 ? EXIT_PERMANENT : EXIT_OK;
 }
 
-static int check_seed(const struct flash_options *options, const char *image, struct err *err) {
-    cleanup_config_schema struct config_schema found = {0};
-    int r = config_schema_load(NULL, image, &found, err);
-    return r < 0 ? r : seed_check(found.schema, options->seed.config, options->seed.secrets, err);
-}
-
 static void show_plan(const struct flash_options *options, const struct flash_image *image, const struct disk *disk) {
     char size[METER_SIZE_BYTES], mapped[METER_SIZE_BYTES];
     cleanup_buf struct buf text = {0};
@@ -189,8 +183,8 @@ static int flash_image(const struct flash_options *options, struct err *err) {
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     const struct disk *disk = NULL;
     int r = flash_image_open(options->image, options->bmap, &image, err);
-    if (r >= 0 && options->seed.config)
-        r = check_seed(options, image.path, err);
+    if (r >= 0)
+        r = config_schema_check(NULL, image.path, &options->seed, err);
     if (r >= 0)
         r = disks_load(&disks, err);
     if (r >= 0)
@@ -213,10 +207,8 @@ static int check_usage(const struct flash_options *options, int count, struct er
         return err_set(err, -EINVAL, "name an image, or --list the disks");
     if (!options->list && !options->path && !options->serial)
         return err_set(err, -EINVAL, "name the disk, by its path or with --serial; --list shows them");
-    if (options->seed.secrets && !options->seed.config)
-        return err_set(err, -EINVAL, "--secrets go with --config");
-    if (options->seed.encrypt_to && !options->seed.secrets)
-        return err_set(err, -EINVAL, "--encrypt-to goes with --secrets");
+    if (seed_conflict(&options->seed))
+        return err_set(err, -EINVAL, "%s", seed_conflict(&options->seed));
     if (options->verify_only && (options->seed.config || options->yes))
         return err_set(err, -EINVAL, "--verify-only writes nothing: it takes neither --config nor --yes");
     return 0;

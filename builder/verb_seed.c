@@ -13,11 +13,8 @@ struct seed_options {
 
 static int make(const struct seed_options *options) {
     struct err err = {0};
-    cleanup_config_schema struct config_schema found = {0};
     const struct seed *seed = &options->seed;
-    int r = config_schema_load(options->profile, options->image, &found, &err);
-    if (r >= 0)
-        r = seed_check(found.schema, seed->config, seed->secrets, &err);
+    int r = config_schema_check(options->profile, options->image, seed, &err);
     if (r >= 0)
         r = seed_save(seed, &err);
     if (r < 0)
@@ -48,8 +45,8 @@ int verb_seed(const struct verb *self, int argc, char **argv) {
         log_error("seed: --config FILE and --output FILE|DIR are needed");
         return EXIT_USAGE;
     }
-    if (values.seed.encrypt_to && !values.seed.secrets) {
-        log_error("seed: --encrypt-to goes with --secrets");
+    if (seed_conflict(&values.seed)) {
+        log_error("seed: %s", seed_conflict(&values.seed));
         return EXIT_USAGE;
     }
     if (values.profile && values.image) {

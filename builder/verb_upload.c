@@ -15,15 +15,6 @@ struct upload_options {
     bool json;
 };
 
-static int check_seed(const struct upload_options *options, struct err *err) {
-    cleanup_config_schema struct config_schema found = {0};
-    const struct seed *seed = &options->request.seed;
-    if (!seed->config)
-        return 0;
-    int r = config_schema_load(NULL, options->request.image, &found, err);
-    return r < 0 ? r : seed_check(found.schema, seed->config, seed->secrets, err);
-}
-
 static void report(const struct upload_options *options, const struct proxmox_result *result) {
     if (options->json) {
         json_t *event = json_pack("{s:s, s:s, s:b, s:I}", "event", "uploaded", "volume", result->volume, "was_there", result->was_there,
@@ -43,7 +34,7 @@ static int upload(const struct upload_options *options) {
     cleanup_api struct api api = {0};
     cleanup_proxmox_result struct proxmox_result result = {0};
     cleanup_free char *base = str_printf("%s/api2/json", options->url);
-    int r = check_seed(options, &err);
+    int r = config_schema_check(NULL, options->request.image, &options->request.seed, &err);
     if (r >= 0)
         r = api_open(base, "PVEAPIToken=", options->token, options->fingerprint, &api, &err);
     if (r < 0)
@@ -65,10 +56,8 @@ static int check_usage(const struct upload_options *options, const char *place, 
     if (!request->makes_vm &&
         (request->vmid || request->name || request->starts || request->uefi || request->makes_template || request->seed.config))
         return err_set(err, -EINVAL, "what is about a virtual machine goes with --vm");
-    if (request->seed.secrets && !request->seed.config)
-        return err_set(err, -EINVAL, "--secrets go with --config");
-    if (request->seed.encrypt_to && !request->seed.secrets)
-        return err_set(err, -EINVAL, "--encrypt-to goes with --secrets");
+    if (seed_conflict(&request->seed))
+        return err_set(err, -EINVAL, "%s", seed_conflict(&request->seed));
     if (request->makes_template && (request->starts || request->seed.config))
         return err_set(err, -EINVAL, "a template is not started, and has no configuration: its clones have");
     if ((request->vmid != 0 && request->vmid < 100) || request->memory_mib < 256 || request->cores < 1)

@@ -88,3 +88,15 @@ void *mem_array(size_t count, size_t size) {
 void *mem_resize(void *old, size_t count, size_t size) {
     return checked(reallocarray(old, count ? count : 1, size));
 }
+
+bool str_ends_with(const char *text, const char *tail) {
+    size_t size = strlen(text), length = strlen(tail);
+    return size > length && strcmp(text + size - length, tail) == 0;
+}
+
+char *str_without(const char *text, const char *const *tails) {
+    for (; *tails; tails++)
+        if (str_ends_with(text, *tails))
+            return str_printf("%.*s", (int)(strlen(text) - strlen(*tails)), text);
+    return str_dup(text);
+}

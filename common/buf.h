@@ -2,6 +2,7 @@
 // A growable byte string, always NUL-terminated behind its length. Allocation failure aborts: nothing here can go on without memory.
 #pragma once
 #include "common/cleanup.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buf {
@@ -22,6 +23,10 @@ char *buf_take(struct buf *buf) nonnull(1);
 // asprintf() that aborts without memory; the caller frees.
 char *str_printf(const char *fmt, ...) printf_like(1, 2) nonnull(1);
 char *str_dup(const char *text) nonnull(1);
+// Whether something stands before `tail` at the end of `text`.
+bool str_ends_with(const char *text, const char *tail) nonnull(1, 2);
+// A copy without the first of `tails` (ended by NULL) that the text ends with; the caller frees.
+char *str_without(const char *text, const char *const *tails) nonnull(1, 2);
 // calloc() and realloc() of an array that abort without memory or when count × size overflows.
 void *mem_array(size_t count, size_t size) must_check;
 void *mem_resize(void *old, size_t count, size_t size) must_check;

@@ -5,6 +5,7 @@
 #include "builder/release.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -12,37 +13,17 @@
 
 #define STANDARD_INPUT "-"
 
-static bool ends_with(const char *text, const char *end) {
-    size_t size = strlen(text), length = strlen(end);
-    return size > length && strcmp(text + size - length, end) == 0;
-}
-
 static int find_image(const char *path, char **ret_path, struct err *err) {
-    struct stat st;
-    if (strcmp(path, STANDARD_INPUT) == 0) {
-        *ret_path = str_dup("standard input");
-        return 0;
-    }
-    if (stat(path, &st) < 0)
-        return err_sys(err, -errno, "image %s", path);
-    if (!S_ISDIR(st.st_mode) && !ends_with(path, ".build.json")) {
-        *ret_path = str_dup(path);
-        return 0;
-    }
-    cleanup_release struct release release = {0};
-    int r = release_load(path, &release, err);
-    if (r >= 0)
-        *ret_path = file_exists(AT_FDCWD, release.image_path) ? str_dup(release.image_path) : str_printf("%s.zst", release.image_path);
-    return r;
+    if (strcmp(path, STANDARD_INPUT) != 0)
+        return release_find_image(path, ret_path, err);
+    *ret_path = str_dup("standard input");
+    return 0;
 }
 
 // "web-1.0.raw", "web-1.0.raw.zst" → "web-1.0.bmap"
 static char *map_path(const char *path) {
-    static const char *const suffixes[] = {".raw.zst", ".zst", ".raw"};
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
-        if (ends_with(path, suffixes[i]))
-            return str_printf("%.*s.bmap", (int)(strlen(path) - strlen(suffixes[i])), path);
-    return str_printf("%s.bmap", path);
+    cleanup_free char *base = str_without(path, RUN_ARGV(".raw.zst", ".zst", ".raw"));
+    return str_printf("%s.bmap", base);
 }
 
 static int load_map(const char *map, struct flash_image *image, struct err *err) {

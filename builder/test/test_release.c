@@ -39,6 +39,29 @@ static void test_found(void **state) {
     }
 }
 
+static void test_image_of_a_path(void **state) {
+    const struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup_free char *raw = scratch_file(scratch, "p-1.0.raw"), *zst = scratch_file(scratch, "p-1.0.raw.zst"),
+                      *report = scratch_file(scratch, "p-1.0.build.json"), *other = scratch_file(scratch, "any.img"),
+                      *none = scratch_file(scratch, "none");
+    put(scratch, "p-1.0.build.json", REPORT);
+    put(scratch, "any.img", "");
+    for (int has_raw = 0; has_raw < 2; has_raw++) {
+        const char *const paths[] = {scratch->path, report, other};
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+            cleanup_free char *found = NULL;
+            assert_ok(release_find_image(paths[i], &found, &err));
+            assert_string_equal(found, i == 2 ? other : has_raw ? raw : zst);
+        }
+        put(scratch, "p-1.0.raw", "");
+    }
+    char *untouched = NULL;
+    assert_int_equal(release_find_image(none, &untouched, &err), -ENOENT);
+    assert_contains(err.text, none);
+    assert_null(untouched);
+}
+
 static void test_not_found(void **state) {
     const struct scratch *scratch = *state;
     struct err err = {0};
@@ -95,6 +118,7 @@ static void test_refused_reports(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_found, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_image_of_a_path, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_not_found, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_refused_reports, scratch_setup, scratch_teardown),
     };

@@ -8,7 +8,7 @@ static void command_lines(void **state) {
     struct err err = {0};
     cleanup_free char *good = str_printf("%s/good.env", scratch->path), *bad = str_printf("%s/bad.env", scratch->path),
                       *etcd = str_printf("%s/etcd.env", scratch->path), *image = str_printf("%s/image.raw", scratch->path),
-                      *output = str_printf("%s/seed.iso", scratch->path);
+                      *output = str_printf("%s/seed.iso", scratch->path), *compressed = str_printf("%s/image.raw.zst", scratch->path);
     assert_int_equal(file_publish(AT_FDCWD, good, "OPERATOR_PASSWORD_FILE=/webops/secrets/a.secret\n", 48, 0600, &err), 0);
     assert_int_equal(file_publish(AT_FDCWD, bad, "TIMZONE=UTC\n", 12, 0600, &err), 0);
     assert_int_equal(file_publish(AT_FDCWD, etcd, "ETCD_ENABLED=false\n", 19, 0600, &err), 0);
@@ -22,6 +22,7 @@ static void command_lines(void **state) {
         {RUN_ARGV("-o", output, "-c", good, "--encrypt-to", good), EXIT_USAGE, "", "--encrypt-to goes with --secrets"},
         {RUN_ARGV("-o", output, "-c", bad), EXIT_PERMANENT, "", "bad.env:1: TIMZONE: unknown key; did you mean TIMEZONE?"},
         {RUN_ARGV("-o", output, "-c", etcd, "-i", image), EXIT_PERMANENT, "", "etcd.env:1: ETCD_ENABLED"},
+        {RUN_ARGV("-o", output, "-c", etcd, "-i", compressed), EXIT_PERMANENT, "", "etcd.env:1: ETCD_ENABLED"},
         {RUN_ARGV("-o", output, "-c", good, "--secrets", scratch->path), EXIT_PERMANENT, "", "OPERATOR_PASSWORD_FILE: its file"},
     };
     verb_check(&verb, refused, ARRAY_SIZE(refused));

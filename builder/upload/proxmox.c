@@ -49,13 +49,7 @@ static int get(const struct upload *upload, const char *path, const struct api_f
 // What its name begins with: "out/web-1.0.raw" → "web-1.0", letters that a volume's name may have.
 static char *title_of(const char *path) {
     const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    char *title = str_dup(name);
-    static const char *const suffixes[] = {".qcow2", ".raw", ".img"};
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        size_t size = strlen(title), tail = strlen(suffixes[i]);
-        if (size > tail && strcmp(title + size - tail, suffixes[i]) == 0)
-            title[size - tail] = 0;
-    }
+    char *title = str_without(name, (const char *const[]){".qcow2", ".raw", ".img", NULL});
     for (char *at = title; *at; at++)
         if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_", *at))
             *at = '-';

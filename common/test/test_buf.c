@@ -164,6 +164,22 @@ static void test_no_memory_aborts(void **state) {
     }
 }
 
+static void test_endings(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *without;
+    } rows[] = {{"a.raw.zst", "a"}, {"a.raw", "a"},         {"a.zst", "a.zst"},    {".raw", ".raw"},
+                {"", ""},           {"a.raw.x", "a.raw.x"}, {"a.raw.raw", "a.raw"}};
+    static const char *const tails[] = {".raw.zst", ".raw", NULL};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *found = str_without(rows[i].text, tails);
+        assert_string_equal(found, rows[i].without);
+    }
+    assert_true(str_ends_with("a.raw", ".raw"));
+    assert_false(str_ends_with(".raw", ".raw")); // nothing stands before it
+    assert_false(str_ends_with("aw", ".raw"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_empty),
@@ -173,6 +189,7 @@ int main(void) {
         cmocka_unit_test(test_printf),
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_endings),
         cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_no_memory_aborts),
     };

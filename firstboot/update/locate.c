@@ -9,11 +9,6 @@
 
 #define FIRST_BYTES (16 << 10) // one request holds the whole head as a rule
 
-static bool ends_with(const char *text, const char *tail) {
-    size_t size = strlen(text), tail_size = strlen(tail);
-    return size >= tail_size && strcmp(text + size - tail_size, tail) == 0;
-}
-
 int location_parse(const char *text, bool is_directory, const char *channel, struct location *ret_location, struct err *err) {
     struct location location = {.kind = LOCATION_BUNDLE};
     location.is_local = !strstr(text, "://");
@@ -21,12 +16,12 @@ int location_parse(const char *text, bool is_directory, const char *channel, str
         return err_set(err, -EINVAL, "%s: updates come from a file, http:// or https://", text);
     if (strlen(text) + 1 >= sizeof(location.base))
         return err_set(err, -EINVAL, "the update's address is too long");
-    if (ends_with(text, "/") || is_directory) {
+    if (str_ends_with(text, "/") || is_directory) {
         location.kind = LOCATION_CHANNEL;
-        snprintf(location.base, sizeof(location.base), "%s%s", text, ends_with(text, "/") ? "" : "/");
+        snprintf(location.base, sizeof(location.base), "%s%s", text, str_ends_with(text, "/") ? "" : "/");
         snprintf(location.head, sizeof(location.head), "%s%s.channel", location.base, channel);
     } else {
-        location.kind = ends_with(text, ".channel") ? LOCATION_CHANNEL : LOCATION_BUNDLE;
+        location.kind = str_ends_with(text, ".channel") ? LOCATION_CHANNEL : LOCATION_BUNDLE;
         const char *slash = strrchr(text, '/');
         snprintf(location.base, sizeof(location.base), "%.*s", (int)(slash ? slash + 1 - text : 0), text);
         snprintf(location.head, sizeof(location.head), "%s", text);
