@@ -21,6 +21,7 @@ struct build_options {
     const char *lock; // that file; NULL = the one beside the profile
     bool offline; // ask no mirror; use what is in the cache
     bool json;
+    bool is_installer; // also what only an installation medium needs: an initramfs and a kernel image of its own
 };
 
 struct build_tool { // a file of the build host that goes into the image or shapes its bytes
@@ -46,7 +47,7 @@ struct build {
     struct cache cache;
     struct apt_dirs apt_dirs; // point into packages_dir and metadata_dir
     char *packages_dir, *metadata_dir, *downloads_dir;
-    char *init_path, *restart_path, *modules_list, *config_text; // configuration: NULL = none
+    char *init_path, *restart_path, *modules_list, *installer_list, *config_text; // configuration: NULL = none
     size_t config_size;
     struct generation generation;
     struct secureboot secureboot;
@@ -58,6 +59,7 @@ struct build {
     struct graph graph;
     struct node *layers[BUILD_MAX_LAYERS], *initramfs, *slot, *uki,
         *programs; // of the graph; programs: boot programs with a signature, NULL without Secure Boot
+    struct node *installer_initramfs, *installer_uki; // NULL unless options.is_installer
 };
 
 // Loads the recipe, resolves packages and computes every key. Nothing is built. build_done() must follow whatever the result.
@@ -77,6 +79,9 @@ const struct recipe_layer *build_layer(const struct build *build, unsigned index
 char *build_boot_program(const struct build *build, unsigned tool);
 // What the kernel is told, without webops.slot=: the profile's words, and panic=10 if they say nothing of that; the caller frees.
 char *build_cmdline_words(const struct build *build);
+
+// Volume label of an installation medium, from the text behind webops.slot=: each generation has its own; the caller frees.
+char *build_medium_label(const char *slot_boot) nonnull(1);
 
 // build_outputs.c
 // True when every output of this plan is in place; *ret_key identifies the plan.

@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/run.h"
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -18,6 +19,9 @@
 // Raise a number when the code behind a kind of node changes its output for the same inputs.
 enum { FORMAT_LAYER = 2, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
 
+enum { FOR_MACHINE, FOR_INSTALLER }; // index of the nodes that an installation medium has of its own
+
+#define MODULES_LIST_MAX_BYTES (1 << 20)
 #define SLOT_WAIT_S 60 // how long the init waits for its partition: slow RAID controllers take half a minute
 
 static struct layer_format layer_format(const struct build *build) {
@@ -104,27 +108,27 @@ static int extract_modules(const struct build *build, const char *to, char **ret
 }
 
 // No failure: one list serves the kernels of several distributions. But a machine that needs the driver will not find its disk.
-static void warn_missing(const struct build *build, const struct strings *missing) {
+static void warn_missing(const struct build *build, const char *list, const struct strings *missing) {
     cleanup_buf struct buf names = {0};
     for (unsigned i = 0; i < missing->count; i++)
         buf_printf(&names, " %s", missing->items[i]);
     if (missing->count)
-        log_warn("%s: not in the kernel of %s, and so not in the initramfs:%s", strrchr(build->modules_list, '/') + 1,
-                 build->recipe.image->id, buf_str(&names));
+        log_warn("%s: not in the kernel of %s, and so not in the initramfs:%s", strrchr(list, '/') + 1, build->recipe.image->id,
+                 buf_str(&names));
 }
 
-static int write_initramfs(const struct build *build, const char *tree, const char *dir, struct err *err) {
+static int write_initramfs(const struct build *build, const char *tree, const char *list, const char *dir, struct err *err) {
     cleanup_modules struct modules modules = {0};
     cleanup_buf struct buf plan = {0};
     cleanup_fd int dir_fd = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
     int r = dir_fd;
     if (r >= 0)
-        r = modules_load(tree, build->modules_list, &modules, err);
+        r = modules_load(tree, list, &modules, err);
     if (r >= 0)
         r = modules_plan_format(&modules, SLOT_WAIT_S, &plan, err);
     if (r < 0)
         return r;
-    warn_missing(build, &modules.missing);
+    warn_missing(build, list, &modules.missing);
     const int level = build->recipe.profile->zstd_level;
     const struct initramfs_input input = {
         .init_path = build->init_path, .plan = buf_str(&plan), .modules = &modules, .zstd_level = level > 19 ? 19 : level};
@@ -132,17 +136,42 @@ static int write_initramfs(const struct build *build, const char *tree, const ch
     return r < 0 ? r : file_publish(dir_fd, "plan", buf_str(&plan), plan.size, 0644, err);
 }
 
+// An installation medium needs what the machine needs, and the way to its slot.
+static int modules_list_of(const struct build *build, unsigned index, const char *scratch, char **ret_path, struct err *err) {
+    const char *const lists[] = {build->modules_list, build->installer_list};
+    cleanup_buf struct buf text = {0};
+    int r = 0;
+    if (index == FOR_MACHINE) {
+        *ret_path = str_dup(build->modules_list);
+        return 0;
+    }
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++) {
+        cleanup_free char *part = NULL;
+        size_t size = 0;
+        r = file_read(AT_FDCWD, lists[i], MODULES_LIST_MAX_BYTES, &part, &size, err);
+        if (r >= 0)
+            buf_printf(&text, "%s\n", part);
+    }
+    cleanup_free char *path = str_printf("%s/installer.list", scratch);
+    if (r >= 0)
+        r = file_publish(AT_FDCWD, path, buf_str(&text), text.size, 0644, err);
+    if (r >= 0)
+        *ret_path = take_ptr(path);
+    return r;
+}
+
 static int build_initramfs_node(void *context, unsigned index, const char *dir, struct err *err) {
     struct build *build = context;
     struct cache_entry scratch;
-    cleanup_free char *tree = NULL;
-    (void)index;
+    cleanup_free char *tree = NULL, *list = NULL;
     int r = cache_scratch(&build->cache, &scratch, err);
     if (r < 0)
         return r;
     r = extract_modules(build, scratch.dir, &tree, err);
     if (r >= 0)
-        r = write_initramfs(build, tree, dir, err);
+        r = modules_list_of(build, index, scratch.dir, &list, err);
+    if (r >= 0)
+        r = write_initramfs(build, tree, list, dir, err);
     cache_abort(&scratch);
     return r;
 }
@@ -248,19 +277,33 @@ char *build_boot_program(const struct build *build, unsigned tool) {
     return str_dup(build->tools[tool].path);
 }
 
-static int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) {
-    struct build *build = context;
-    cleanup_free char *words = build_cmdline_words(build);
-    cleanup_free char *release = os_release(build);
-    cleanup_free char *boot_path = graph_path(&build->cache, build->slot, "boot");
-    cleanup_free char *initrd = graph_path(&build->cache, build->initramfs, "initrd");
-    cleanup_free char *kernel = graph_path(&build->cache, build->layers[0], LAYER_KERNEL);
-    cleanup_free char *boot = NULL;
-    (void)index;
-    int r = file_read(AT_FDCWD, boot_path, SLOT_BOOT_TEXT_BYTES, &boot, NULL, err);
+char *build_medium_label(const char *slot_boot) {
+    char *label = str_printf("WEBOPS_%.16s", slot_boot);
+    for (char *c = label; *c; c++)
+        *c = (char)toupper((unsigned char)*c);
+    return label;
+}
+
+static int make_cmdline(const struct build *build, unsigned index, char **ret_cmdline, struct err *err) {
+    cleanup_free char *words = build_cmdline_words(build), *path = graph_path(&build->cache, build->slot, "boot"), *boot = NULL;
+    int r = file_read(AT_FDCWD, path, SLOT_BOOT_TEXT_BYTES, &boot, NULL, err);
     if (r < 0)
         return r;
-    cleanup_free char *cmdline = str_printf("%s%swebops.slot=%s", words, *words ? " " : "", boot);
+    cleanup_free char *label = build_medium_label(boot);
+    *ret_cmdline = str_printf("%s%s%s%s%swebops.slot=%s", words, *words ? " " : "", index == FOR_INSTALLER ? "webops.medium=" : "",
+                              index == FOR_INSTALLER ? label : "", index == FOR_INSTALLER ? " " : "", boot);
+    return 0;
+}
+
+static int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) {
+    struct build *build = context;
+    cleanup_free char *release = os_release(build);
+    cleanup_free char *initrd = graph_path(&build->cache, index == FOR_INSTALLER ? build->installer_initramfs : build->initramfs, "initrd");
+    cleanup_free char *kernel = graph_path(&build->cache, build->layers[0], LAYER_KERNEL);
+    cleanup_free char *cmdline = NULL;
+    int r = make_cmdline(build, index, &cmdline, err);
+    if (r < 0)
+        return r;
     const struct uki_input input = {.dir_fd = AT_FDCWD,
                                     .stub_path = build->tools[TOOL_STUB].path,
                                     .os_release = release,
@@ -372,13 +415,17 @@ static int add_layers(struct build *build, struct err *err) {
     return r;
 }
 
-static int add_initramfs(struct build *build, struct err *err) {
-    struct node *node = build->initramfs = graph_add(&build->graph, "initramfs", "initramfs", build_initramfs_node, 0);
+static int add_initramfs(struct build *build, unsigned index, struct node **ret_node, struct err *err) {
+    const char *label = index == FOR_INSTALLER ? "installer initramfs" : "initramfs";
+    struct node *node = graph_add(&build->graph, "initramfs", label, build_initramfs_node, index);
     add_format(&node->inputs, build, FORMAT_INITRAMFS);
     inputs_add(&node->inputs, "kernel", build->layers[0]->key);
     add_tool(&node->inputs, build, TOOL_INIT);
     int r = inputs_add_file(&node->inputs, "profile modules", build->modules_list, err);
+    if (r >= 0 && index == FOR_INSTALLER)
+        r = inputs_add_file(&node->inputs, "installer modules", build->installer_list, err);
     graph_seal(node);
+    *ret_node = node;
     return r;
 }
 
@@ -398,19 +445,23 @@ static void add_slot(struct build *build) {
     graph_seal(node);
 }
 
-static void add_uki(struct build *build) {
+static struct node *add_uki(struct build *build, unsigned index) {
     cleanup_free char *words = build_cmdline_words(build);
     cleanup_free char *release = os_release(build);
-    struct node *node = build->uki = graph_add(&build->graph, "uki", "unified kernel image", build_uki_node, 0);
+    const char *label = index == FOR_INSTALLER ? "installer kernel image" : "unified kernel image";
+    struct node *node = graph_add(&build->graph, "uki", label, build_uki_node, index);
     inputs_add_number(&node->inputs, "format", FORMAT_UKI);
     inputs_add(&node->inputs, "profile cmdline", words);
     inputs_add_hash(&node->inputs, "os-release", release, strlen(release));
     add_tool(&node->inputs, build, TOOL_STUB);
     inputs_add(&node->inputs, "slot image", build->slot->key);
-    inputs_add(&node->inputs, "initramfs", build->initramfs->key);
+    inputs_add(&node->inputs, "initramfs", (index == FOR_INSTALLER ? build->installer_initramfs : build->initramfs)->key);
+    if (index == FOR_INSTALLER)
+        inputs_add(&node->inputs, "medium", "yes");
     if (build->secureboot.key)
         inputs_add(&node->inputs, "Secure Boot certificate", build->secureboot.sha256);
     graph_seal(node);
+    return node;
 }
 
 static void add_programs(struct build *build) {
@@ -428,11 +479,15 @@ int build_inputs(struct build *build, struct err *err) {
     build->graph.context = build;
     int r = add_layers(build, err);
     if (r >= 0)
-        r = add_initramfs(build, err);
+        r = add_initramfs(build, FOR_MACHINE, &build->initramfs, err);
     if (r < 0)
         return r;
     add_slot(build);
-    add_uki(build);
+    build->uki = add_uki(build, FOR_MACHINE);
     add_programs(build);
-    return 0;
+    if (!build->options.is_installer)
+        return 0;
+    r = add_initramfs(build, FOR_INSTALLER, &build->installer_initramfs, err);
+    build->installer_uki = r < 0 ? NULL : add_uki(build, FOR_INSTALLER);
+    return r;
 }
