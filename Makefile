@@ -34,7 +34,7 @@ include common/module.mk builder/module.mk firstboot/module.mk
 # $(call objects,dir,flavour,sources)
 objects = $(patsubst %.c,$(O)/$(1)/%.o,$(2))
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/webops-unseal $(O)/webops-http $(O)/init
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/webops-unseal $(O)/webops-http $(O)/webops-flash $(O)/init
 programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
@@ -71,6 +71,12 @@ $(O)/webops-unseal: $(call objects,plain,$(UNSEAL_SOURCES) $(COMMON_SOURCES))
 $(O)/webops-http: $(call objects,plain,$(HTTP_SOURCES) $(HTTP_COMMON_SOURCES))
 	$(call say,link $@)
 	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(HTTP_LIBS)
+# For systems that have nothing else, so proof here, too. The linker would warn of what OpenSSL could load at run time; nothing of it is used.
+$(O)/webops-flash: $(call objects,plain,$(FLASH_SOURCES) $(COMMON_SOURCES))
+	$(call say,link $@)
+	$(Q)$(CC) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--no-warnings -s -o $@.tmp $^ $(FLASH_LIBS)
+	@! readelf -lW $@.tmp | grep -q INTERP || { echo "webops-flash has an interpreter: it is not static" >&2; exit 1; }
+	@mv $@.tmp $@
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	$(call say,link $@)
