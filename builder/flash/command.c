@@ -19,8 +19,8 @@
 #include <sys/ioctl.h>
 
 struct flash_options {
-    const char *image, *path; // of the disk
-    const char *serial, *bmap;
+    struct flash_origin origin;
+    const char *path, *serial; // of the disk
     struct seed seed;
     flash_config_check *check;
     bool list, yes, verify_only, json;
@@ -62,7 +62,7 @@ static int confirm(const struct flash_options *options, const struct disk *disk,
         return 0;
     if (options->yes)
         return err_set(err, -EPERM, "%s: --yes needs the disk's serial number, too: --serial=%s", disk->path, disk->serial);
-    if (!isatty(STDIN_FILENO) || strcmp(options->image, "-") == 0)
+    if (!isatty(STDIN_FILENO) || strcmp(options->origin.image, "-") == 0)
         return err_set(err, -EPERM, "%s: nobody is there to ask; give --yes%s%s", disk->path, *disk->serial ? " --serial=" : "",
                        disk->serial);
     fprintf(stderr, "Everything on %s is lost. Type %s to go on: ", disk->path, wanted);
@@ -187,7 +187,7 @@ static int flash_image(const struct flash_options *options, struct err *err) {
     cleanup_disks struct disks disks = {0};
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     const struct disk *disk = NULL;
-    int r = flash_image_open(options->image, options->bmap, &image, err);
+    int r = flash_image_open(&options->origin, &image, err);
     if (r >= 0 && options->seed.config)
         r = options->check(image.path, &options->seed, err);
     if (r >= 0)
@@ -220,12 +220,14 @@ static int check_usage(const struct flash_options *options, int count, struct er
 }
 
 int flash_command(const struct verb *self, flash_config_check *check, int argc, char **argv) {
-    struct flash_options values = {.check = check};
+    struct flash_options values = {.origin.http = HTTP_DEFAULTS, .check = check};
     const struct opt options[] = {
         {"list", 'l', OPT_FLAG, &values.list, NULL, "only show the disks of this computer"},
         {"serial", 's', OPT_TEXT, &values.serial, "SERIAL", "the disk with this serial number, and no other"},
         {"yes", 'y', OPT_FLAG, &values.yes, NULL, "do not ask; needs --serial when the disk has a serial number"},
-        {"bmap", 0, OPT_TEXT, &values.bmap, "FILE", "the block map (the .bmap file beside the image)"},
+        {"bmap", 0, OPT_TEXT, &values.origin.map, "FILE|URL", "the block map (the .bmap file beside the image)"},
+        {"bmap-sha256", 0, OPT_TEXT, &values.origin.map_sha256, "HEX", "the block map's SHA-256; makes http as good as https"},
+        {"ca", 0, OPT_TEXT, &values.origin.http.ca_file, "FILE", "whom to trust for https (PEM), instead of this system's authorities"},
         {"config", 'c', OPT_TEXT, &values.seed.config, "FILE", "config.env for the machine, put on its boot partition"},
         {"encrypt-to", 0, OPT_TEXT, &values.seed.encrypt_to, "CERT",
          "put the secrets into an envelope for the keys of these certificates (PEM)"},
@@ -240,7 +242,7 @@ int flash_command(const struct verb *self, flash_config_check *check, int argc, 
     int code = opt_parse(self, options, argc, argv, &args, &count);
     if (code >= 0)
         return code;
-    values.image = count > 0 ? args[0] : NULL;
+    values.origin.image = count > 0 ? args[0] : NULL;
     values.path = count > 1 ? args[1] : NULL;
     if (check_usage(&values, count, &err) < 0) {
         log_error("%s%s%s", self->name, *self->name ? ": " : "", err.text);

@@ -64,11 +64,15 @@ struct run_of_flash {
     struct flash flash;
 };
 
+static int open_image(const char *path, const char *map, struct flash_image *image, struct err *err) {
+    return flash_image_open(&(struct flash_origin){.image = path, .map = map}, image, err);
+}
+
 static void open_run(const char *image, const char *map, const char *disk, struct run_of_flash *run) {
     struct err err = {0};
     struct stat st;
     *run = (struct run_of_flash){.image.source.fd = -1};
-    assert_ok(flash_image_open(image, map, &run->image, &err));
+    assert_ok(open_image(image, map, &run->image, &err));
     int fd = open(disk, O_RDWR | O_CLOEXEC | O_DIRECT);
     if (fd < 0)
         fd = open(disk, O_RDWR | O_CLOEXEC); // a tmpfs
@@ -251,7 +255,7 @@ static void a_damaged_image_is_refused(void **state) {
     close_run(&run);
     assert_false(has_table(f->disk));
     assert_int_equal(truncate(f->image, 39 * MIB), 0);
-    assert_int_equal(flash_image_open(f->image, NULL, &run.image, &err), -EINVAL);
+    assert_int_equal(open_image(f->image, NULL, &run.image, &err), -EINVAL);
     assert_contains(err.text, "cut off");
     assert_int_equal(truncate(f->zst, 5 * MIB), 0);
     open_run(f->zst, NULL, f->disk, &run);
@@ -346,16 +350,16 @@ static void maps_and_images(void **state) {
     struct flash_image image = {.source = {.fd = -1}};
     cleanup_free char *small = scratch_file(f->scratch, "small.raw");
     assert_int_equal(unlink(f->map), 0);
-    assert_ok(flash_image_open(f->image, NULL, &image, &err)); // by its holes
+    assert_ok(open_image(f->image, NULL, &image, &err)); // by its holes
     assert_true(image.bmap.mapped_bytes < 11 * MIB && image.bmap.mapped_bytes > 9 * MIB);
     flash_image_done(&image);
-    assert_int_equal(flash_image_open(f->zst, NULL, &image, &err), -ENOENT);
+    assert_int_equal(open_image(f->zst, NULL, &image, &err), -ENOENT);
     assert_contains(err.text, "web-1.raw.zst: such an image needs its block map");
     put_random(small, 8192, 1);
-    assert_int_equal(flash_image_open(small, NULL, &image, &err), -EINVAL);
+    assert_int_equal(open_image(small, NULL, &image, &err), -EINVAL);
     assert_contains(err.text, "no disk image");
-    assert_int_equal(flash_image_open(f->scratch->path, NULL, &image, &err), -ENOENT); // no build in it
-    assert_int_equal(flash_image_open("/nonexistent", NULL, &image, &err), -ENOENT);
+    assert_int_equal(open_image(f->scratch->path, NULL, &image, &err), -ENOENT); // no build in it
+    assert_int_equal(open_image("/nonexistent", NULL, &image, &err), -ENOENT);
 }
 
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
