@@ -7,6 +7,7 @@
 #include "common/run.h"
 #include "firstboot/installer/disks.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,7 +45,7 @@ static void listen(FILE *output, void (*tell)(const char *line)) {
 }
 
 // The last line of what a child said, behind "…: error: ".
-static void append_said(int said_fd, struct err *err) {
+static void take_said(int said_fd, struct err *err) {
     char text[SAID_BYTES + 1];
     off_t size = lseek(said_fd, 0, SEEK_END);
     ssize_t got = pread(said_fd, text, SAID_BYTES, size > SAID_BYTES ? size - SAID_BYTES : 0);
@@ -107,6 +108,6 @@ int install_write(const struct install_write *write, struct err *err) {
         return err_sys(err, -errno, "memfd_create");
     int r = run_flash(write, said_fd, err);
     if (r == -EIO)
-        append_said(said_fd, err);
+        take_said(said_fd, err);
     return r;
 }
