@@ -30,19 +30,20 @@ void install_disks_done(struct install_disks *disks) {
 }
 
 static int parse_disk(const json_t *entry, struct install_disk *ret_disk) {
-    const char *path = NULL, *model = NULL, *serial = NULL, *by = NULL, *use = NULL;
+    const char *path = NULL, *model = NULL, *serial = NULL, *by = NULL;
+    const json_t *use = json_object_get(entry, "use"); // null when it is not
     json_int_t bytes = 0, sector = 0;
     int is_read_only = 0, is_removable = 0;
-    if (json_unpack((json_t *)entry, "{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:s?}", "path", &path, "model", &model, "serial", &serial,
-                    "transport", &by, "size_bytes", &bytes, "sector_bytes", &sector, "read_only", &is_read_only, "removable", &is_removable,
-                    "use", &use) < 0 ||
-        strncmp(path, "/dev/", 5) != 0 || bytes < 0 || sector < 0)
+    if (json_unpack((json_t *)entry, "{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b}", "path", &path, "model", &model, "serial", &serial,
+                    "transport", &by, "size_bytes", &bytes, "sector_bytes", &sector, "read_only", &is_read_only, "removable",
+                    &is_removable) < 0 ||
+        (!json_is_null(use) && !json_is_string(use)) || strncmp(path, "/dev/", 5) != 0 || bytes < 0 || sector < 0)
         return -EINVAL;
     *ret_disk = (struct install_disk){.path = str_dup(path),
                                       .model = str_dup(model),
                                       .serial = str_dup(serial),
                                       .by = str_dup(by),
-                                      .use = use ? str_dup(use) : NULL,
+                                      .use = json_is_string(use) ? str_dup(json_string_value(use)) : NULL,
                                       .bytes = (uint64_t)bytes,
                                       .sector_bytes = (uint64_t)sector,
                                       .is_read_only = is_read_only,
