@@ -2,6 +2,7 @@
 // An image to a disk of this computer, asked about first and read back afterwards. The steps themselves are in flash.c.
 #include "builder/flash/command.h"
 #include "builder/flash/disks.h"
+#include "builder/flash/fat.h"
 #include "builder/flash/flash.h"
 #include "builder/flash/image.h"
 #include "builder/flash/table.h"
@@ -100,13 +101,26 @@ static void show_progress(void *context, uint64_t done, uint64_t total) {
     progress_update(context, done, total);
 }
 
-static int configure(const struct flash_options *options, const struct flash *flash, struct err *err) {
+static int put_on_boot_partition(void *context, const char *path, const void *data, size_t size, struct err *err) {
+    return fat_put(context, path, data, size, err);
+}
+
+static int configure(const struct flash_options *options, struct flash *flash, struct err *err) {
+    struct fat *fat = NULL;
     uint64_t offset = 0;
     if (!options->seed.config)
         return 0;
     int r = table_find(flash->head, flash->bmap->image_bytes, "esp", &offset, err);
-    cleanup_free char *volume = str_printf("%s@@%llu", flash->target->name, (unsigned long long)offset);
-    return r < 0 ? r : seed_install(&options->seed, volume, err);
+    if (r >= 0)
+        r = flash_go_back(flash, offset, err);
+    if (r >= 0)
+        r = fat_open(flash->target->fd, flash->target->name, offset, &fat, err);
+    if (r >= 0)
+        r = seed_give(&options->seed, put_on_boot_partition, fat, err);
+    if (r >= 0)
+        r = fat_save(fat, err);
+    fat_free(fat);
+    return r < 0 ? err_prefix(err, r, "putting the configuration on %s", flash->target->name) : 0;
 }
 
 static int stage(struct progress *progress, const char *label, int (*run)(struct flash *, struct err *), struct flash *flash,
