@@ -6,6 +6,7 @@
 #include "builder/flash/flash.h"
 #include "builder/flash/image.h"
 #include "builder/flash/table.h"
+#include "builder/image_report.h"
 #include "builder/progress.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -197,13 +198,22 @@ static int flash_disk(const struct flash_options *options, struct flash_image *i
     return options->verify_only ? compare_image(options, &flash, err) : write_image(options, &flash, err);
 }
 
+// Before anything is asked or written.
+static int check_config(const struct flash_options *options, const char *image, struct err *err) {
+    cleanup_stack_set struct stack_set stacks = {0};
+    int r = image_report_stacks(image, &options->origin.http, &stacks, err);
+    if (r == -ENOENT)
+        return options->check(&options->seed, err);
+    return r < 0 ? r : seed_check(&stacks.schema, options->seed.config, options->seed.secrets, err);
+}
+
 static int flash_image(const struct flash_options *options, struct err *err) {
     cleanup_disks struct disks disks = {0};
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     const struct disk *disk = NULL;
     int r = flash_image_open(&options->origin, &image, err);
     if (r >= 0 && options->seed.config)
-        r = options->check(image.path, &options->seed, err);
+        r = check_config(options, image.path, err);
     if (r >= 0)
         r = find_disks(&disks, err);
     if (r >= 0)
