@@ -159,6 +159,15 @@ static void report(const struct flash_options *options, const struct flash *flas
            flash->resumed_at ? " (an interrupted run was continued)" : "");
 }
 
+// Programs read one stream.
+static void report_failure(const struct err *err) {
+    json_t *event = json_pack("{s:s, s:s}", "event", "failed", "error", err->text);
+    cleanup_free char *text = json_dumps(event, JSON_COMPACT);
+    json_decref(event);
+    printf("%s\n", text ?: "{}");
+    fflush(stdout);
+}
+
 static int write_image(const struct flash_options *options, struct flash *flash, struct err *err) {
     cleanup_progress struct progress *progress = progress_new(3, options->json);
     double write_seconds = 0, read_seconds = 0;
@@ -275,5 +284,7 @@ int flash_command(const struct verb *self, flash_config_check *check, int argc, 
     if (values.list)
         return list_disks(values.json);
     int r = flash_image(&values, &err);
+    if (r < 0 && values.json)
+        report_failure(&err);
     return r < 0 ? verb_failed(r, &err) : EXIT_OK;
 }
