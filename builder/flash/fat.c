@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Microsoft's "FAT32 File System Specification" 1.03. The table is in memory as a whole; directories are read and written as a whole, too.
 #include "builder/flash/fat.h"
+#include "builder/flash/fatdir.h"
 #include "builder/flash/le.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-#include <strings.h>
 
 #define SECTOR_BYTES 512
 #define ALIGNMENT 4096 // for O_DIRECT
 #define MAX_TABLE_BYTES ((uint64_t)64 << 20)
 #define MAX_DIRECTORY_BYTES ((size_t)1 << 20)
-#define ENTRY_BYTES 32
-#define LONG_CHARACTERS 13 // of a name in one entry
 #define FIRST_CLUSTER 2
 #define LAST_OF_CHAIN 0x0fffffff
-#define DATE 0x21 // 1 January 1980: a rescue system's clock says nothing
-// Offsets in the boot sector, in FSInfo, and in an entry of a directory.
+// Offsets in the boot sector, and in FSInfo.
 enum {
     SECTOR = 11,
     PER_CLUSTER = 13,
@@ -31,8 +28,6 @@ enum {
     INFO = 48
 };
 enum { INFO_MAGIC = 484, FREE_CLUSTERS = 488 };
-enum { ATTRIBUTES = 11, CREATED = 16, ACCESSED = 18, CLUSTER_HIGH = 20, CHANGED = 24, CLUSTER_LOW = 26, SIZE = 28, CHECKSUM = 13 };
-enum { IS_DIRECTORY = 0x10, IS_ARCHIVE = 0x20, IS_LABEL = 0x08, IS_LONG = 0x0f, ATTRIBUTE_MASK = 0x3f, DELETED = 0xe5, LAST_LONG = 0x40 };
 
 struct fat {
     int fd;
@@ -46,15 +41,15 @@ struct fat {
     uint8_t *table;
 };
 
-// All of a directory, and the clusters it lies in.
+// All entries of a directory, and the clusters they lie in.
 struct directory {
-    uint8_t *data;
+    struct fatdir dir;
     uint32_t *chain;
-    size_t size, count;
+    size_t count;
 };
 
 static void directory_done(struct directory *directory) {
-    free(directory->data);
+    free(directory->dir.data);
     free(directory->chain);
 }
 
@@ -181,22 +176,22 @@ static int write_chain(const struct fat *fat, uint32_t cluster, const uint8_t *d
 static int load_directory(const struct fat *fat, uint32_t cluster, struct directory *directory, struct err *err) {
     cleanup_free uint8_t *block = aligned(fat->cluster_bytes);
     for (; is_cluster(fat, cluster); cluster = next_of(fat, cluster)) {
-        if (directory->size >= MAX_DIRECTORY_BYTES) // a ring is, too
+        if (directory->dir.size >= MAX_DIRECTORY_BYTES) // a ring is, too
             return err_set(err, -EINVAL, "%s: a directory of the boot partition is damaged", fat->name);
         int r = get(fat, block, fat->cluster_bytes, place_of(fat, cluster), err);
         if (r < 0)
             return r;
-        directory->data = mem_resize(directory->data, directory->size + fat->cluster_bytes, 1);
+        directory->dir.data = mem_resize(directory->dir.data, directory->dir.size + fat->cluster_bytes, 1);
         directory->chain = mem_resize(directory->chain, directory->count + 1, sizeof(cluster));
-        memcpy(directory->data + directory->size, block, fat->cluster_bytes);
-        directory->size += fat->cluster_bytes;
+        memcpy(directory->dir.data + directory->dir.size, block, fat->cluster_bytes);
+        directory->dir.size += fat->cluster_bytes;
         directory->chain[directory->count++] = cluster;
     }
     return directory->count > 0 ? 0 : err_set(err, -EINVAL, "%s: a directory of the boot partition is damaged", fat->name);
 }
 
 static int save_directory(const struct fat *fat, const struct directory *directory, struct err *err) {
-    return write_chain(fat, directory->chain[0], directory->data, directory->size, err);
+    return write_chain(fat, directory->chain[0], directory->dir.data, directory->dir.size, err);
 }
 
 // One more cluster, of zeros.
@@ -206,170 +201,59 @@ static int grow(struct fat *fat, struct directory *directory, struct err *err) {
     if (r < 0)
         return r;
     set_next(fat, directory->chain[directory->count - 1], cluster);
-    directory->data = mem_resize(directory->data, directory->size + fat->cluster_bytes, 1);
+    directory->dir.data = mem_resize(directory->dir.data, directory->dir.size + fat->cluster_bytes, 1);
     directory->chain = mem_resize(directory->chain, directory->count + 1, sizeof(cluster));
-    memset(directory->data + directory->size, 0, fat->cluster_bytes);
-    directory->size += fat->cluster_bytes;
+    memset(directory->dir.data + directory->dir.size, 0, fat->cluster_bytes);
+    directory->dir.size += fat->cluster_bytes;
     directory->chain[directory->count++] = cluster;
     return 0;
 }
 
-// Where the characters of a long name stand in its entry.
-static const uint8_t long_places[LONG_CHARACTERS] = {1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30};
-
-// "CONFIG  ENV" → "CONFIG.ENV"
-static void short_name(const uint8_t *entry, char ret_name[13]) {
-    size_t size = 0;
-    for (size_t i = 0; i < 11; i++) {
-        if (i == 8 && entry[8] != ' ')
-            ret_name[size++] = '.';
-        if (entry[i] != ' ')
-            ret_name[size++] = (char)entry[i];
-    }
-    ret_name[size] = 0;
-}
-
-// Puts this entry's piece of a long name into the whole, which is told from its end to its beginning.
-static void collect(const uint8_t *entry, char name[20 * LONG_CHARACTERS + 1]) {
-    size_t number = entry[0] & 0x1f, at = (number - 1) * LONG_CHARACTERS;
-    if (entry[0] & LAST_LONG)
-        memset(name, 0, 20 * LONG_CHARACTERS + 1);
-    for (size_t i = 0; number >= 1 && number <= 20 && i < LONG_CHARACTERS; i++) {
-        uint64_t unit = le_get(entry + long_places[i], 2);
-        name[at + i] = (char)(unit == 0xffff ? 0 : unit < 0x80 ? unit : '?');
-    }
-}
-
-// The entry of this name, whose case does not matter, and where its long name begins; false: there is none.
-static bool find(const struct directory *directory, const char *name, size_t *ret_first, size_t *ret_entry) {
-    char long_name[20 * LONG_CHARACTERS + 1] = "", alias[13];
-    size_t first = 0;
-    bool has_long = false;
-    for (size_t at = 0; at < directory->size && directory->data[at] != 0; at += ENTRY_BYTES) {
-        const uint8_t *entry = directory->data + at;
-        bool is_part = entry[0] != DELETED && (entry[ATTRIBUTES] & ATTRIBUTE_MASK) == IS_LONG;
-        if (is_part) {
-            first = !has_long || entry[0] & LAST_LONG ? at : first;
-            collect(entry, long_name);
-            has_long = true;
-            continue;
-        }
-        short_name(entry, alias);
-        bool is_file = entry[0] != DELETED && !(entry[ATTRIBUTES] & IS_LABEL);
-        if (is_file && (strcasecmp(alias, name) == 0 || (has_long && strcasecmp(long_name, name) == 0))) {
-            *ret_first = has_long ? first : at;
-            *ret_entry = at;
-            return true;
-        }
-        has_long = false;
-    }
-    return false;
-}
-
-static uint32_t cluster_of(const uint8_t *entry) {
-    return (uint32_t)(le_get(entry + CLUSTER_HIGH, 2) << 16 | le_get(entry + CLUSTER_LOW, 2));
-}
-
-static uint8_t checksum(const uint8_t alias[11]) {
-    uint8_t sum = 0;
-    for (size_t i = 0; i < 11; i++)
-        sum = (uint8_t)((sum >> 1 | sum << 7) + alias[i]);
-    return sum;
-}
-
-// The first of W~000001, W~000002 … that nobody has: old systems would see it, ours read the long name.
-static void make_alias(const struct directory *directory, uint8_t ret_alias[11]) {
-    size_t first, entry;
-    char name[13];
-    for (unsigned number = 1;; number++) {
-        snprintf(name, sizeof(name), "W~%06u", number % 1000000);
-        if (!find(directory, name, &first, &entry))
-            break;
-    }
-    memset(ret_alias, ' ', 11);
-    memcpy(ret_alias, name, 8);
-}
-
-static void format_long(uint8_t *entry, const char *name, size_t number, bool is_last, uint8_t sum) {
-    size_t length = strlen(name);
-    memset(entry, 0, ENTRY_BYTES);
-    entry[0] = (uint8_t)(number | (is_last ? LAST_LONG : 0));
-    entry[ATTRIBUTES] = IS_LONG;
-    entry[CHECKSUM] = sum;
-    for (size_t i = 0; i < LONG_CHARACTERS; i++) {
-        size_t at = (number - 1) * LONG_CHARACTERS + i;
-        le_put(entry + long_places[i], 2, at < length ? (uint8_t)name[at] : at == length ? 0 : 0xffff);
-    }
-}
-
-static void format_entry(uint8_t *entry, const uint8_t alias[11], uint8_t attributes, uint32_t cluster, size_t size) {
-    memset(entry, 0, ENTRY_BYTES);
-    memcpy(entry, alias, 11);
-    entry[ATTRIBUTES] = attributes;
-    le_put(entry + CREATED, 2, DATE);
-    le_put(entry + ACCESSED, 2, DATE);
-    le_put(entry + CHANGED, 2, DATE);
-    le_put(entry + CLUSTER_HIGH, 2, cluster >> 16);
-    le_put(entry + CLUSTER_LOW, 2, cluster);
-    le_put(entry + SIZE, 4, size);
-}
-
-// At the directory's end, which the next zero marks.
-static int add(struct fat *fat, struct directory *directory, const char *name, uint8_t attributes, uint32_t cluster, size_t size,
+static int add(struct fat *fat, struct directory *directory, const char *name, bool is_directory, uint32_t cluster, size_t size,
                struct err *err) {
-    size_t parts = (strlen(name) + LONG_CHARACTERS - 1) / LONG_CHARACTERS, at = 0;
-    uint8_t alias[11];
-    make_alias(directory, alias);
-    while (at < directory->size && directory->data[at] != 0)
-        at += ENTRY_BYTES;
-    while (directory->size < at + (parts + 1) * ENTRY_BYTES) {
+    while (directory->dir.size < fatdir_size_with(&directory->dir, name)) {
         int r = grow(fat, directory, err);
         if (r < 0)
             return r;
     }
-    for (size_t number = parts; number > 0; number--, at += ENTRY_BYTES)
-        format_long(directory->data + at, name, number, number == parts, checksum(alias));
-    format_entry(directory->data + at, alias, attributes, cluster, size);
+    fatdir_add(&directory->dir, name, is_directory, cluster, size);
     return 0;
 }
 
 static int make_directory(struct fat *fat, uint32_t parent, uint32_t *ret_cluster, struct err *err) {
-    cleanup_free uint8_t *block = aligned(fat->cluster_bytes);
+    cleanup_free uint8_t *block = mem_array(fat->cluster_bytes, 1);
     int r = allocate(fat, 1, ret_cluster, err);
     if (r < 0)
         return r;
-    format_entry(block, (const uint8_t *)".          ", IS_DIRECTORY, *ret_cluster, 0);
-    format_entry(block + ENTRY_BYTES, (const uint8_t *)"..         ", IS_DIRECTORY, parent == fat->root ? 0 : parent, 0);
+    fatdir_begin(&(struct fatdir){block, fat->cluster_bytes}, *ret_cluster, parent == fat->root ? 0 : parent);
     return write_chain(fat, *ret_cluster, block, fat->cluster_bytes, err);
 }
 
+// Into a directory, which is made where it is missing.
 static int enter(struct fat *fat, uint32_t parent, const char *name, uint32_t *ret_cluster, struct err *err) {
     cleanup(directory_done) struct directory directory = {0};
-    size_t first, at;
+    struct fatdir_entry entry;
     int r = load_directory(fat, parent, &directory, err);
     if (r < 0)
         return r;
-    if (find(&directory, name, &first, &at)) {
-        if (!(directory.data[at + ATTRIBUTES] & IS_DIRECTORY))
-            return err_set(err, -ENOTDIR, "%s on the boot partition is no directory", name);
-        *ret_cluster = cluster_of(directory.data + at);
-        return 0;
+    if (fatdir_find(&directory.dir, name, &entry)) {
+        *ret_cluster = entry.cluster;
+        return entry.is_directory ? 0 : err_set(err, -ENOTDIR, "%s on the boot partition is no directory", name);
     }
     r = make_directory(fat, parent, ret_cluster, err);
     if (r >= 0)
-        r = add(fat, &directory, name, IS_DIRECTORY, *ret_cluster, 0, err);
+        r = add(fat, &directory, name, true, *ret_cluster, 0, err);
     return r < 0 ? r : save_directory(fat, &directory, err);
 }
 
 static int replace(struct fat *fat, struct directory *directory, const char *name, struct err *err) {
-    size_t first, at;
-    if (!find(directory, name, &first, &at))
+    struct fatdir_entry entry;
+    if (!fatdir_find(&directory->dir, name, &entry))
         return 0;
-    if (directory->data[at + ATTRIBUTES] & IS_DIRECTORY)
+    if (entry.is_directory)
         return err_set(err, -EISDIR, "%s on the boot partition is a directory", name);
-    release(fat, cluster_of(directory->data + at));
-    for (; first <= at; first += ENTRY_BYTES)
-        directory->data[first] = DELETED;
+    release(fat, entry.cluster);
+    fatdir_remove(&directory->dir, &entry);
     return 0;
 }
 
@@ -384,7 +268,7 @@ static int put_file(struct fat *fat, uint32_t parent, const char *name, const vo
     if (r >= 0)
         r = write_chain(fat, cluster, data, size, err);
     if (r >= 0)
-        r = add(fat, &directory, name, IS_ARCHIVE, cluster, size, err);
+        r = add(fat, &directory, name, false, cluster, size, err);
     return r < 0 ? r : save_directory(fat, &directory, err);
 }
 
@@ -393,7 +277,7 @@ static bool is_name(const char *name) {
     for (size_t i = 0; i < length; i++)
         if (name[i] <= ' ' || name[i] > '~' || strchr("\"*/:<>?\\|", name[i]))
             return false;
-    return length > 0 && length <= FAT_MAX_NAME && name[0] != '.' && name[length - 1] != '.';
+    return length > 0 && length <= FATDIR_MAX_NAME && name[0] != '.' && name[length - 1] != '.';
 }
 
 int fat_put(struct fat *fat, const char *path, const void *data, size_t size, struct err *err) {

@@ -6,7 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FAT_MAX_NAME 200
 #define FAT_MAX_FILE_BYTES (16 << 20)
 
 struct fat;
