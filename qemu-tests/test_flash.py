@@ -199,8 +199,8 @@ def test_a_disk_that_fails(image, disk):
 
 
 @contextlib.contextmanager
-def serving(directory, *tls):
-    process = subprocess.Popen([sys.executable, ROOT / "qemu-tests/doubles/image_server.py", directory, *tls], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+def serving(directory, *tls, before=()):
+    process = subprocess.Popen([*before, sys.executable, ROOT / "qemu-tests/doubles/image_server.py", directory, *tls], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         yield int(process.stdout.readline())
     finally:
@@ -342,6 +342,29 @@ def test_killed_in_a_rescue_system(image, disk, server, rescue):
     assert "(an interrupted run was continued)" in good(in_rescue(rescue, *arguments)).stdout
     assert "No problems found" in table(disk) and is_image_but_for_the_boot_partition(image, disk)
     assert_config(image, disk, rescue)
+
+
+def test_names_are_found_without_modules_of_glibc(image, disk, server, rescue):
+    """Where it has neither /etc/hosts nor /etc/nsswitch.conf, in a network of its own with a name server on its usual port."""
+    double = ["sh", "-c", "ip link set lo up && exec \"$@\"", "-", sys.executable, ROOT / "qemu-tests/doubles/name_server.py", "mirror.test", "127.0.0.1"]
+    sha256 = hashlib.sha256(image.file(".bmap").read_bytes()).hexdigest()
+    (rescue / "etc").mkdir()
+    with subprocess.Popen(["/usr/bin/unshare", "--net", *double], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as names:
+        assert names.stdout.readline() == "ready\n"
+        inside = ["/usr/bin/nsenter", f"--net=/proc/{names.pid}/ns/net"]
+        with serving(server.dir, before=inside) as port:
+            def flash(host):
+                return in_rescue(rescue, "--yes", "--bmap-sha256", sha256, f"http://{host}:{port}/{image.raw.name}.zst", disk, before=inside)
+
+            (rescue / "etc/resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+            told = flash("other.test")
+            assert told.returncode == 1 and "there is no host other.test" in told.stderr, told
+            good(flash("mirror.test"))
+            (rescue / "etc/resolv.conf").write_text("nameserver 127.0.0.2\noptions timeout:1 attempts:1\n")
+            told = flash("mirror.test")
+            assert told.returncode == 75 and "no name server of /etc/resolv.conf answers" in told.stderr, told
+        names.stdin.close()
+    assert is_image(image, disk)
 
 
 def test_from_a_server_with_webops_image(image, disk, server):
