@@ -70,6 +70,7 @@ $(O)/fuzz/$(1)/test/fuzz_%: $(1)/test/fuzz_%.c $(filter-out %/main.c,$(sort $(2)
 endef
 $(eval $(call fuzz_room,common,,$(COMMON_LIBS)))
 $(eval $(call fuzz_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call fuzz_room,builder/flash,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call fuzz_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call fuzz_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call fuzz_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))

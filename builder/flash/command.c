@@ -2,9 +2,11 @@
 // An image to a disk of this computer, asked about first and read back afterwards. The steps themselves are in flash.c.
 #include "builder/flash/command.h"
 #include "builder/flash/disks.h"
+#include "builder/flash/fat.h"
 #include "builder/flash/flash.h"
 #include "builder/flash/image.h"
 #include "builder/flash/table.h"
+#include "builder/image_report.h"
 #include "builder/progress.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -100,13 +102,26 @@ static void show_progress(void *context, uint64_t done, uint64_t total) {
     progress_update(context, done, total);
 }
 
-static int configure(const struct flash_options *options, const struct flash *flash, struct err *err) {
+static int put_on_boot_partition(void *context, const char *path, const void *data, size_t size, struct err *err) {
+    return fat_put(context, path, data, size, err);
+}
+
+static int configure(const struct flash_options *options, struct flash *flash, struct err *err) {
+    struct fat *fat = NULL;
     uint64_t offset = 0;
     if (!options->seed.config)
         return 0;
     int r = table_find(flash->head, flash->bmap->image_bytes, "esp", &offset, err);
-    cleanup_free char *volume = str_printf("%s@@%llu", flash->target->name, (unsigned long long)offset);
-    return r < 0 ? r : seed_install(&options->seed, volume, err);
+    if (r >= 0)
+        r = flash_go_back(flash, offset, err);
+    if (r >= 0)
+        r = fat_open(flash->target->fd, flash->target->name, offset, &fat, err);
+    if (r >= 0)
+        r = seed_give(&options->seed, put_on_boot_partition, fat, err);
+    if (r >= 0)
+        r = fat_save(fat, err);
+    fat_free(fat);
+    return r < 0 ? err_prefix(err, r, "putting the configuration on %s", flash->target->name) : 0;
 }
 
 static int stage(struct progress *progress, const char *label, int (*run)(struct flash *, struct err *), struct flash *flash,
@@ -142,6 +157,15 @@ static void report(const struct flash_options *options, const struct flash *flas
     }
     printf("%s: %s written and read back%s\n", flash->target->name, meter_size(flash->bmap->mapped_bytes, size),
            flash->resumed_at ? " (an interrupted run was continued)" : "");
+}
+
+// Programs read one stream.
+static void report_failure(const struct err *err) {
+    json_t *event = json_pack("{s:s, s:s}", "event", "failed", "error", err->text);
+    cleanup_free char *text = json_dumps(event, JSON_COMPACT);
+    json_decref(event);
+    printf("%s\n", text ?: "{}");
+    fflush(stdout);
 }
 
 static int write_image(const struct flash_options *options, struct flash *flash, struct err *err) {
@@ -183,13 +207,22 @@ static int flash_disk(const struct flash_options *options, struct flash_image *i
     return options->verify_only ? compare_image(options, &flash, err) : write_image(options, &flash, err);
 }
 
+// Before anything is asked or written.
+static int check_config(const struct flash_options *options, const char *image, struct err *err) {
+    cleanup_stack_set struct stack_set stacks = {0};
+    int r = image_report_stacks(image, &options->origin.http, &stacks, err);
+    if (r == -ENOENT)
+        return options->check(&options->seed, err);
+    return r < 0 ? r : seed_check(&stacks.schema, options->seed.config, options->seed.secrets, err);
+}
+
 static int flash_image(const struct flash_options *options, struct err *err) {
     cleanup_disks struct disks disks = {0};
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     const struct disk *disk = NULL;
     int r = flash_image_open(&options->origin, &image, err);
     if (r >= 0 && options->seed.config)
-        r = options->check(image.path, &options->seed, err);
+        r = check_config(options, image.path, err);
     if (r >= 0)
         r = find_disks(&disks, err);
     if (r >= 0)
@@ -251,5 +284,7 @@ int flash_command(const struct verb *self, flash_config_check *check, int argc, 
     if (values.list)
         return list_disks(values.json);
     int r = flash_image(&values, &err);
+    if (r < 0 && values.json)
+        report_failure(&err);
     return r < 0 ? verb_failed(r, &err) : EXIT_OK;
 }

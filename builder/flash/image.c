@@ -29,6 +29,21 @@ static char *map_path(const char *path) {
     return str_printf("%s.bmap", base);
 }
 
+// What comes by http may be changed on its way, and the image is held against nothing but its map. Before anybody is asked.
+static int check_origin(const struct flash_origin *origin, const char *path, struct err *err) {
+    struct url url = {0};
+    int r = url_is(path) ? url_parse(path, &url, err) : 0;
+    bool is_open = url.host && !url.is_tls;
+    url_done(&url);
+    if (r < 0 || !is_open || origin->map_sha256)
+        return r;
+    return err_set(
+        err, -EPERM,
+        "%s: by http anybody on the way could change it, and the image is only held against this block map: take https, a map that you "
+        "have (--bmap), or say by --bmap-sha256 which one is meant",
+        path);
+}
+
 static int check_map(const char *path, const char *sha256, const char *xml, size_t size, struct err *err) {
     uint8_t wanted[DIGEST_BYTES], found[DIGEST_BYTES];
     if (!sha256)
@@ -40,23 +55,12 @@ static int check_map(const char *path, const char *sha256, const char *xml, size
 }
 
 static int read_map(const struct flash_origin *origin, const char *path, char **ret_xml, size_t *ret_size, struct err *err) {
-    struct url url = {0};
-    if (!url_is(path))
-        return file_read(AT_FDCWD, path, BMAP_MAX_FILE_BYTES, ret_xml, ret_size, err);
-    int r = url_parse(path, &url, err);
-    bool is_tls = url.is_tls;
-    url_done(&url);
-    if (r >= 0 && !is_tls && !origin->map_sha256)
-        r = err_set(err, -EPERM,
-                    "%s: what comes by http may be changed on its way, and the image is held against its block map: take https, a map that "
-                    "you have "
-                    "(--bmap), or say by --bmap-sha256 which one is meant",
-                    path);
-    return r < 0 ? r : stream_fetch(path, &origin->http, BMAP_MAX_FILE_BYTES, ret_xml, ret_size, err);
+    return url_is(path) ? stream_fetch(path, &origin->http, BMAP_MAX_FILE_BYTES, ret_xml, ret_size, err)
+                        : file_read(AT_FDCWD, path, BMAP_MAX_FILE_BYTES, ret_xml, ret_size, err);
 }
 
-static int load_map(const struct flash_origin *origin, struct flash_image *image, struct err *err) {
-    cleanup_free char *path = origin->map ? str_dup(origin->map) : map_path(image->path), *xml = NULL;
+static int load_map(const struct flash_origin *origin, const char *path, struct flash_image *image, struct err *err) {
+    cleanup_free char *xml = NULL;
     size_t size = 0;
     bool is_there = origin->map || url_is(path) || file_exists(AT_FDCWD, path);
     if (!is_there && image->source.is_seekable && !origin->map_sha256)
@@ -96,10 +100,14 @@ static int check_size(const struct flash_image *image, struct err *err) {
 int flash_image_open(const struct flash_origin *origin, struct flash_image *ret_image, struct err *err) {
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     int r = find_image(origin->image, &image.path, err);
+    if (r < 0)
+        return r;
+    cleanup_free char *map = origin->map ? str_dup(origin->map) : map_path(image.path);
+    r = check_origin(origin, map, err);
     if (r >= 0)
         r = open_image(origin, &image, err);
     if (r >= 0)
-        r = load_map(origin, &image, err);
+        r = load_map(origin, map, &image, err);
     if (r >= 0)
         r = check_size(&image, err);
     if (r < 0)

@@ -3,8 +3,8 @@
 // program that has no libraries.
 #include "builder/flash/table.h"
 #include "builder/flash/flash.h"
+#include "builder/flash/le.h"
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
 #include <string.h>
 
@@ -30,28 +30,6 @@ enum {
 };
 enum { FIRST = 32, LAST = 40, NAME = 56 };
 
-static uint32_t get32(const uint8_t *at) {
-    uint32_t value;
-    memcpy(&value, at, sizeof(value));
-    return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *at) {
-    uint64_t value;
-    memcpy(&value, at, sizeof(value));
-    return le64toh(value);
-}
-
-static void put32(uint8_t *at, uint32_t value) {
-    value = htole32(value);
-    memcpy(at, &value, sizeof(value));
-}
-
-static void put64(uint8_t *at, uint64_t value) {
-    value = htole64(value);
-    memcpy(at, &value, sizeof(value));
-}
-
 // CRC-32 of IEEE 802.3, bit by bit: for some kilobytes.
 static uint32_t crc32(const uint8_t *bytes, size_t size) {
     uint32_t crc = UINT32_MAX;
@@ -67,18 +45,19 @@ static uint32_t crc32(const uint8_t *bytes, size_t size) {
 static uint32_t header_crc(const uint8_t *header) {
     uint8_t copy[HEADER_BYTES];
     memcpy(copy, header, sizeof(copy));
-    put32(copy + HEADER_CRC, 0);
+    le_put(copy + HEADER_CRC, 4, 0);
     return crc32(copy, sizeof(copy));
 }
 
 // The entries behind the primary header; NULL when there is no table of the one form that our images have.
 static const uint8_t *find_entries(const uint8_t *head) {
     const uint8_t *header = head + SECTOR_BYTES, *entries = head + (size_t)FIRST_ENTRY_SECTOR * SECTOR_BYTES;
-    bool is_ours = memcmp(header, "EFI PART", 8) == 0 && get32(header + SIZE) == HEADER_BYTES && get64(header + OWN_SECTOR) == 1 &&
-                   get64(header + ENTRIES_AT) == FIRST_ENTRY_SECTOR && get32(header + COUNT) == GPT_MAX_PARTITIONS &&
-                   get32(header + ENTRY_SIZE) == ENTRY_BYTES;
-    return is_ours && get32(header + HEADER_CRC) == header_crc(header) && get32(header + CRC) == crc32(entries, ENTRIES_BYTES) ? entries
-                                                                                                                               : NULL;
+    bool is_ours = memcmp(header, "EFI PART", 8) == 0 && le_get(header + SIZE, 4) == HEADER_BYTES && le_get(header + OWN_SECTOR, 8) == 1 &&
+                   le_get(header + ENTRIES_AT, 8) == FIRST_ENTRY_SECTOR && le_get(header + COUNT, 4) == GPT_MAX_PARTITIONS &&
+                   le_get(header + ENTRY_SIZE, 4) == ENTRY_BYTES;
+    return is_ours && le_get(header + HEADER_CRC, 4) == header_crc(header) && le_get(header + CRC, 4) == crc32(entries, ENTRIES_BYTES)
+               ? entries
+               : NULL;
 }
 
 static int no_table(struct err *err) {
@@ -93,16 +72,16 @@ int table_fit(uint8_t *head, uint8_t *tail, uint64_t disk_bytes, struct err *err
     if (!entries)
         return no_table(err);
     if (head[MBR_TYPE] == MBR_PROTECTIVE)
-        put32(head + MBR_SECTORS, last < UINT32_MAX ? (uint32_t)last : UINT32_MAX);
-    put64(header + OTHER_SECTOR, last);
-    put64(header + LAST_USABLE, last - ENTRIES_SECTORS - 1);
-    put32(header + HEADER_CRC, header_crc(header));
+        le_put(head + MBR_SECTORS, 4, last < UINT32_MAX ? (uint32_t)last : UINT32_MAX);
+    le_put(header + OTHER_SECTOR, 8, last);
+    le_put(header + LAST_USABLE, 8, last - ENTRIES_SECTORS - 1);
+    le_put(header + HEADER_CRC, 4, header_crc(header));
     memcpy(backup, header, SECTOR_BYTES);
     memcpy(backup - ENTRIES_BYTES, entries, ENTRIES_BYTES);
-    put64(backup + OWN_SECTOR, last);
-    put64(backup + OTHER_SECTOR, 1);
-    put64(backup + ENTRIES_AT, last - ENTRIES_SECTORS);
-    put32(backup + HEADER_CRC, header_crc(backup));
+    le_put(backup + OWN_SECTOR, 8, last);
+    le_put(backup + OTHER_SECTOR, 8, 1);
+    le_put(backup + ENTRIES_AT, 8, last - ENTRIES_SECTORS);
+    le_put(backup + HEADER_CRC, 4, header_crc(backup));
     return 0;
 }
 
@@ -126,7 +105,7 @@ struct part {
 // False: the entry is not used, or its partition is not inside the image.
 static bool read_entry(const uint8_t *entry, uint64_t image_bytes, struct part *ret_part) {
     static const uint8_t unused[16];
-    uint64_t first = get64(entry + FIRST), last = get64(entry + LAST);
+    uint64_t first = le_get(entry + FIRST, 8), last = le_get(entry + LAST, 8);
     if (memcmp(entry, unused, sizeof(unused)) == 0 || first > last || last >= image_bytes / SECTOR_BYTES)
         return false;
     *ret_part = (struct part){.offset = first * SECTOR_BYTES, .size = (last - first + 1) * SECTOR_BYTES};

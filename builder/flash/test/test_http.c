@@ -10,12 +10,13 @@
 
 #define MAX_TURNS 8
 #define BODY_BYTES ((size_t)300000)
+#define STALLS ((size_t)1 << 32)
 #define ETAG "ETag: \"one\"\r\n"
 
 // One connection: what must be in the request, the answer's head ("%d" in it is the port), and which bytes of the body follow.
 struct turn {
     const char *expects, *head;
-    size_t from, to;
+    size_t from, to; // with STALLS: nothing comes behind it, until the client has enough
 };
 
 struct fixture {
@@ -105,9 +106,11 @@ static void answer(const struct fixture *f, int fd, SSL_CTX *context, const stru
                5);
     send_all(&side, head, strlen(head));
     if (is_expected)
-        send_all(&side, f->body + turn->from, turn->to - turn->from);
+        send_all(&side, f->body + turn->from, (turn->to & ~STALLS) - turn->from);
     if (turn->to == BODY_BYTES && side.ssl)
         SSL_shutdown(side.ssl);
+    if (turn->to & STALLS)
+        (void)!recv(fd, request, sizeof(request), 0);
 }
 
 static _Noreturn void serve(const struct fixture *f, int listener, bool is_tls, const struct turn *turns) {
@@ -157,7 +160,7 @@ static bool stop_server(struct fixture *f, bool is_done) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static const struct http_options quick = {.timeout_ms = 2000, .tries = 3, .backoff_ms = 1};
+static const struct http_options quick = {.timeout_ms = 1000, .tries = 3, .backoff_ms = 1};
 
 static int fetch(const char *url, const char *ca, char **ret_data, size_t *ret_size, struct err *err) {
     struct http_options options = quick;
@@ -209,6 +212,11 @@ static void whole_files_come(void **state) {
          {{"GET", "HTTP/1.1 200 OK\r\n" ETAG LENGTH "\r\n", 0, 100000},
           {"Range: bytes=100000-\r\nIf-Range: \"one\"\r\n", REST("100000"), 100000, 250000},
           {"Range: bytes=250000-\r\n", REST("250000"), 250000, BODY_BYTES}}},
+        // It says no more, and is asked anew.
+        {0,
+         "",
+         {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 100000 | STALLS},
+          {"Range: bytes=100000-\r\n", REST("100000"), 100000, BODY_BYTES}}},
         // In between the server is not well.
         {0,
          "",
@@ -285,6 +293,10 @@ static void certificates_are_looked_at(void **state) {
         0,
         "",
         {{"GET", "HTTP/1.1 200 OK\r\n" ETAG LENGTH "\r\n", 0, 123456}, {"Range: bytes=123456-", REST("123456"), 123456, BODY_BYTES}}};
+    static const struct row stalled = {
+        0,
+        "",
+        {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 123456 | STALLS}, {"Range: bytes=123456-", REST("123456"), 123456, BODY_BYTES}}};
     static const struct row down = {
         -EPERM, "from https to http is not followed", {{"GET", "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:PORT!/\r\n\r\n", 0, 0}}};
     static const struct row refused = {-EPERM, "is not to be trusted: ", {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 0}}};
@@ -292,6 +304,7 @@ static void certificates_are_looked_at(void **state) {
     run_row(f, &whole, true, "127.0.0.1", f->ca);
     run_row(f, &whole, true, "localhost", f->ca);
     run_row(f, &broken, true, "127.0.0.1", f->ca);
+    run_row(f, &stalled, true, "127.0.0.1", f->ca);
     run_row(f, &down, true, "127.0.0.1", f->ca);
     cleanup_free char *mine = scratch_file(f->scratch, "mine.pem"), *pem = NULL;
     struct err err = {0};
