@@ -175,15 +175,19 @@ static int copy_kernel(const struct installer *installer, const char *path, stru
     return to < 0 ? to : file_copy_fd(from, to, path, NULL, err);
 }
 
-// As the files are in use elsewhere, each is complete before it gets its name; with secrets inside they are for nobody else to read.
+// Each is complete before it gets its name; what holds the configuration is for nobody else to read.
 static int publish(const struct installer *installer, struct err *err) {
-    static const char *const suffixes[] = {".vmlinuz", ".initrd", ".cmdline", ".iso"};
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        cleanup_free char *from = inside(installer, suffixes[i]), *to = installer_path(installer->build, suffixes[i]);
+    static const struct {
+        const char *suffix;
+        bool holds_config;
+    } files[] = {{".vmlinuz", false}, {".initrd", true}, {".cmdline", false}, {".iso", true}};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+        cleanup_free char *from = inside(installer, files[i].suffix), *to = installer_path(installer->build, files[i].suffix);
         cleanup_fd int fd = file_open(AT_FDCWD, from, O_RDONLY, 0, err);
         if (fd < 0)
             return fd;
-        if (fchmod(fd, installer->seed->config ? 0600 : 0644) < 0 || fdatasync(fd) < 0 || rename(from, to) < 0)
+        const mode_t mode = files[i].holds_config && installer->seed->config ? 0600 : 0644;
+        if (fchmod(fd, mode) < 0 || fdatasync(fd) < 0 || rename(from, to) < 0)
             return err_sys(err, -errno, "cannot put %s in its place", to);
     }
     return 0;

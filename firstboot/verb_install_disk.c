@@ -111,10 +111,10 @@ static int carry_out(const struct install *install, const struct install_plan *p
     if (r < 0)
         return r;
     sync();
-    console_print_all("installed: %s %s on %s%s%s",
-                      install->answer.url ? install->answer.url : bootrecord_text(&install->record, "PROFILE"),
-                      install->answer.url ? "" : bootrecord_text(&install->record, "VERSION"), disk->path,
-                      *disk->serial ? ", serial number " : "", disk->serial);
+    cleanup_free char *what = install->answer.url ? str_dup(install->answer.url)
+                                                  : str_printf("%s %s", bootrecord_text(&install->record, "PROFILE"),
+                                                               bootrecord_text(&install->record, "VERSION"));
+    console_print_all("installed: %s on %s%s%s", what, disk->path, *disk->serial ? ", serial number " : "", disk->serial);
     return follow(install, err);
 }
 
