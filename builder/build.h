@@ -77,9 +77,15 @@ int build_inputs(struct build *build, struct err *err) must_check nonnull(1, 2);
 const struct recipe_layer *build_layer(const struct build *build, unsigned index); // NULL for the base
 // Path of a boot program (TOOL_SYSTEMD_BOOT), with its signature if there is to be one; the caller frees.
 char *build_boot_program(const struct build *build, unsigned tool);
+
+// build_boot.c: the nodes of what firmware starts; index says for whom.
+enum { BUILD_FOR_MACHINE, BUILD_FOR_INSTALLER };
+int build_initramfs_node(void *context, unsigned index, const char *dir, struct err *err) must_check nonnull(1, 3, 4);
+int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) must_check nonnull(1, 3, 4);
 // What the kernel is told, without webops.slot=: the profile's words, and panic=10 if they say nothing of that; the caller frees.
 char *build_cmdline_words(const struct build *build);
-
+// Text of the kernel image's section .osrel; the caller frees.
+char *build_os_release(const struct build *build);
 // Volume label of an installation medium, from the text behind webops.slot=: each generation has its own; the caller frees.
 char *build_medium_label(const char *slot_boot) nonnull(1);
 

@@ -52,7 +52,7 @@ static int parse_disk(const json_t *entry, struct install_disk *ret_disk) {
 }
 
 int install_disks_parse(const char *json, struct install_disks *ret_disks, struct err *err) {
-    cleanup_install_disks struct install_disks disks = {0};
+    struct install_disks disks = {0};
     json_t *list = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
     size_t count = json_array_size(list);
     int r = json_is_array(list) && count <= MAX_DISKS ? 0 : -EINVAL;
@@ -63,11 +63,12 @@ int install_disks_parse(const char *json, struct install_disks *ret_disks, struc
         disks.count += r == 0;
     }
     json_decref(list);
-    if (r < 0)
-        return err_set(err, r, "webops-flash printed a list of disks that is not understood");
-    *ret_disks = disks;
-    disks = (struct install_disks){0};
-    return 0;
+    if (r == 0) {
+        *ret_disks = disks;
+        return 0;
+    }
+    install_disks_done(&disks);
+    return err_set(err, r, "webops-flash printed a list of disks that is not understood");
 }
 
 static bool has_generation(int root_fd, const char *partition, const char *slot_id) {

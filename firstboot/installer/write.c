@@ -55,9 +55,7 @@ static void take_said(int said_fd, struct err *err) {
     while (got > 0 && text[got - 1] == '\n')
         text[--got] = 0;
     const char *line = strrchr(text, '\n'), *error = strstr(line ? line : text, "error: ");
-    char reason[sizeof(err->text)];
-    snprintf(reason, sizeof(reason), "%s", error ? error + strlen("error: ") : line ? line + 1 : text);
-    (void)!err_set(err, -EIO, "%s", reason);
+    (void)!err_set(err, -EIO, "%s", error ? error + strlen("error: ") : line ? line + 1 : text);
 }
 
 static void add(const char **argv, size_t *count, const char *option, const char *value) {
