@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import json
 import shlex
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from bootdisk import Esp
 from vm import CPU, LOGIN, LOGS, OUT, PASSWORD, ROOT, VM, Access, accelerator
 
-PROFILE = ROOT / "qemu-tests" / "profiles" / "dev.yaml"
+PROFILES = ROOT / "qemu-tests" / "profiles"
 DISK_BYTES = 3 << 30
 SERIAL = "TARGET1"
 ANSWER = f"{LOGIN}HOSTNAME=installed\nINSTALL_DISK=serial={SERIAL}\nINSTALL_CONFIRM=erase\n"
@@ -31,21 +32,19 @@ def access():
 
 
 class Release:
-    """What `webops-image installer` left, and the build beside it."""
+    """What `webops-image installer` leaves, and the build beside it; on the medium a configuration that installs and restarts."""
 
-    def __init__(self, directory):
-        self.dir = directory
+    def __init__(self, profile, directory, access):
+        self.name, self.dir = profile.stem, directory
+        images.good(images.webops_image("installer", profile, "-o", directory, "--config", access.config(ANSWER), "--secrets", access.secrets, timeout=1500))
 
     def file(self, suffix):
-        return self.dir / f"dev-2026.11.1{suffix}"
+        return self.dir / f"{self.name}-2026.11.1{suffix}"
 
 
 @pytest.fixture(scope="module")
 def release(access):
-    """With a configuration on it that installs and restarts."""
-    directory = OUT / "installer"
-    images.good(images.webops_image("installer", PROFILE, "-o", directory, "--config", access.config(ANSWER), "--secrets", access.secrets, timeout=900))
-    return Release(directory)
+    return Release(PROFILES / "dev.yaml", OUT / "installer", access)
 
 
 def free_port():
@@ -176,9 +175,10 @@ def test_network_installs_from_an_address(release, access, server):
             line = machine.wait_installed()
             assert f"{server}/dev-2026.11.1.raw.zst" in line
             machine.wait_off()
-        with Machine("network-installed", release, access, disks={disk: ""}) as machine:
-            machine.wait_healthy()
-            assert machine.out("hostname") == "installed"
+        report = json.loads(images.good(images.webops_image("inspect", "--json", disk)).stdout)  # holds every byte of the slot against its hashes
+        assert report["slots"][0]["version"] == "2026.11.1"
+        esp = Esp(disk)
+        assert b"HOSTNAME=installed" in esp.read("config.env") and esp.names("secrets") == ["operator.secret", "ssh.secret"]
     finally:
         disk.unlink()
 
@@ -221,3 +221,23 @@ def test_wrong_answers_write_nothing(release, access, server):
     finally:
         for disk in disks:
             disk.unlink()
+
+
+@pytest.mark.full  # Debian's full kernel, which has drivers for real controllers, is a base of its own
+@pytest.mark.parametrize("bios", [True, False], ids=["bios", "uefi"])
+def test_usb_stick_and_sata_disk(access, bios):
+    """As on a machine without any virtual device: the medium behind an xHCI controller, the disk behind an AHCI one."""
+    release = Release(PROFILES / "server.yaml", OUT / "installer-server", access)
+    name, disk = f"usb-{'bios' if bios else 'uefi'}", empty_disk("usb")
+    sata = ["-drive", f"if=none,id=sata,format=raw,file={disk}", "-device", f"ide-hd,bus=ide.0,drive=sata,serial={SERIAL},bootindex=2"]
+    usb = ["-device", "qemu-xhci", "-drive", f"if=none,id=usb,readonly=on,format=raw,file={release.file('-installer.iso')}",
+           "-device", "usb-storage,drive=usb,bootindex=1"]
+    answer = ANSWER.replace(f"serial={SERIAL}", "'by=sata smallest'") + "INSTALL_THEN=poweroff\n"
+    try:
+        with Machine(name, release, access, bios=bios, disks={}, extra=[*usb, *sata, *access.fw_cfg(answer)]) as machine:
+            machine.wait_installed()
+            machine.wait_off()
+        with Machine(f"{name}-installed", release, access, bios=bios, disks={}, extra=sata) as machine:
+            machine.wait_healthy()
+    finally:
+        disk.unlink()

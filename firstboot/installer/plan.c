@@ -111,11 +111,9 @@ void install_plan_make(const struct install_answer *answer, const struct install
         end(&plan, INSTALL_SHOW,
             "to install, put a config.env on the medium, or on a volume labelled WEBOPS, with INSTALL_DISK=serial=… (a "
             "disk above) and INSTALL_CONFIRM=erase");
-    else if (!answer->url && !facts->has_image)
-        end(&plan, INSTALL_REFUSE, "there is no image here: set INSTALL_IMAGE_URL and INSTALL_IMAGE_SHA256");
     else if (find_disk(answer, facts, &plan) && is_confirmed(answer, &facts->disks->items[plan.disk], &plan) &&
-             may_be_written(answer, facts, &plan))
-        plan.action = INSTALL_WRITE;
+             may_be_written(answer, facts, &plan) && !answer->url && !facts->has_image)
+        end(&plan, INSTALL_REFUSE, "there is no image here: set INSTALL_IMAGE_URL and INSTALL_IMAGE_SHA256");
     *ret_plan = plan;
 }
 
