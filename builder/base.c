@@ -26,6 +26,16 @@ static char *include_list(const struct apt_set *set) {
     return buf_take(&list);
 }
 
+// Releases before Debian 12 leave it to the bootstrap tool that /bin, /lib and /sbin are links into /usr; later ones have a package for it, or base-files
+// brings the links.
+static const char *merge_usr(const struct apt_set *set) {
+    static const char *const by_package[] = {"usrmerge", "usr-is-merged"};
+    for (size_t i = 0; i < ARRAY_SIZE(by_package); i++)
+        if (apt_set_find(set, by_package[i]))
+            return "--setup-hook=true";
+    return "--setup-hook=for d in bin sbin lib lib64; do mkdir -p \"$1/usr/$d\" && ln -s \"usr/$d\" \"$1/$d\" || exit 1; done";
+}
+
 static int start_bootstrap(const struct base_request *request, const char *work, const char *repository, struct sandbox *ret_sandbox,
                            struct err *err) {
     cleanup_free char *list = include_list(request->set);
@@ -48,6 +58,7 @@ static int start_bootstrap(const struct base_request *request, const char *work,
                                 "--aptopt=APT::Sandbox::User \"root\"",
                                 "--aptopt=pkgCacheGen::ForceEssential \",\"",
                                 "--dpkgopt=force-unsafe-io",
+                                merge_usr(request->set),
                                 "",
                                 "-",
                                 source,

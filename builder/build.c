@@ -77,6 +77,14 @@ static int find_modules_list(struct build *build, struct err *err) {
     return err_set(err, -ENOENT, "%s: modules: there is no images/modules/%s.list", build->recipe.profile_path, name);
 }
 
+// The same programs are linked twice: one set for the libraries of its own day, one that brings them along (Makefile, scripts/bundle-runtime).
+static void find_programs(struct build *build) {
+    const char *dir = build->places.programs_dir, *runtime = build->recipe.image->runtime;
+    bool is_bundled = runtime && strcmp(runtime, "bundled") == 0;
+    build->programs_dir = is_bundled ? str_printf("%s/bundled", dir) : str_dup(dir);
+    build->runtime_dir = is_bundled ? str_printf("%s/bundled/runtime", dir) : NULL;
+}
+
 static int prepare(struct build *build, struct err *err) {
     int r = places_find(&build->places, err);
     if (r >= 0)
@@ -93,6 +101,7 @@ static int prepare(struct build *build, struct err *err) {
     build->apt_dirs = (struct apt_dirs){build->metadata_dir, build->packages_dir};
     build->init_path = str_printf("%s/init", build->places.programs_dir);
     build->restart_path = str_printf("%s/restart.efi", build->places.programs_dir);
+    find_programs(build);
     r = find_modules_list(build, err);
     if (r >= 0)
         r = load_config(build, err);
@@ -240,6 +249,8 @@ void build_done(struct build *build) {
     free(build->packages_dir);
     free(build->metadata_dir);
     free(build->downloads_dir);
+    free(build->programs_dir);
+    free(build->runtime_dir);
     free(build->init_path);
     free(build->restart_path);
     free(build->modules_list);

@@ -46,6 +46,7 @@ struct build {
     struct cache cache;
     struct apt_dirs apt_dirs; // point into packages_dir and metadata_dir
     char *packages_dir, *metadata_dir, *downloads_dir;
+    char *programs_dir, *runtime_dir; // of what goes into the base layer; runtime_dir: NULL = the image's libraries serve
     char *init_path, *restart_path, *modules_list, *config_text; // configuration: NULL = none
     size_t config_size;
     struct generation generation;

@@ -56,7 +56,8 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
                                           .exclude = &build->recipe.image->exclude,
                                           .lower = lower,
                                           .lower_count = index,
-                                          .programs_dir = build->places.programs_dir,
+                                          .programs_dir = build->programs_dir,
+                                          .runtime_dir = build->runtime_dir,
                                           .downloads_dir = build->downloads_dir,
                                           .extra = extra,
                                           .extra_count = !is_top              ? 0
@@ -340,9 +341,11 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++) {
         cleanup_free char *name = str_printf("program %s", layer->programs.items[i]);
-        cleanup_free char *path = str_printf("%s/%s", build->places.programs_dir, layer->programs.items[i]);
+        cleanup_free char *path = str_printf("%s/%s", build->programs_dir, layer->programs.items[i]);
         r = inputs_add_file(inputs, name, path, err);
     }
+    if (r >= 0 && layer->programs.count && build->runtime_dir)
+        r = inputs_add_tree(inputs, "runtime ", build->runtime_dir, err);
     if (layer->stack_json)
         inputs_add_hash(inputs, "stack", layer->stack_json, strlen(layer->stack_json));
     for (unsigned i = 0; r >= 0 && i < layer->templates.count; i++) {

@@ -21,6 +21,7 @@ struct layer_request {
     const char *const *lower; // directories of the finished lower layers (layer_files.h), base first
     size_t lower_count;
     const char *programs_dir; // where our own programs lie
+    const char *runtime_dir; // loader and libraries that they bring with them; NULL = they use the image's
     const char *downloads_dir; // absolute: cache of downloads, by hash; may be NULL when nothing is fetched
     const struct layer_extra *extra;
     size_t extra_count;

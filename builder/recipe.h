@@ -25,6 +25,7 @@ struct recipe_image {
     unsigned source_count;
     struct strings packages; // base packages; recipe_load adds the kernel
     char *kernel; // kernel package, unless the profile names another
+    char *runtime; // libraries of our own programs: "system" (of the image, the default), or "bundled" (those of the build host)
     struct strings stand_ins; // package names satisfied by an empty package of ours (linux-initramfs-tool: our init replaces it)
     struct strings exclude; // path patterns that dpkg never unpacks (documentation, translations)
 };
