@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nodes of the graph: their inputs, and the calls into the pipeline stages that make them.
+#include "builder/backend.h"
 #include "builder/base.h"
 #include "builder/build.h"
 #include "builder/initramfs.h"
@@ -27,7 +28,7 @@ static struct layer_format layer_format(const struct build *build) {
 
 static int build_base_node(void *context, unsigned index, const char *dir, struct err *err) {
     struct build *build = context;
-    int r = apt_download(build->recipe.image, &build->apt_dirs, &build->sets[index], NULL, err);
+    int r = backend_of(build->recipe.image)->download(build->recipe.image, &build->package_dirs, &build->sets[index], NULL, err);
     if (r < 0)
         return r;
     const struct base_request request = {.image = build->recipe.image,
@@ -50,7 +51,8 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
         {.path = "usr/lib/webops/trust/ca.pem", .data = generation->trust, .size = generation->trust_size, .mode = 0644},
         {.path = "usr/lib/webops/default.env", .data = build->config_text, .size = build->config_size, .mode = 0644},
     };
-    const struct layer_request request = {.layer = build_layer(build, index),
+    const struct layer_request request = {.image = build->recipe.image,
+                                          .layer = build_layer(build, index),
                                           .set = &build->sets[index],
                                           .packages_dir = build->packages_dir,
                                           .exclude = &build->recipe.image->exclude,
@@ -67,7 +69,7 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
                                           .format = layer_format(build)};
     int r = 0;
     if (build->sets[index].count)
-        r = apt_download(build->recipe.image, &build->apt_dirs, &build->sets[index], NULL, err);
+        r = backend_of(build->recipe.image)->download(build->recipe.image, &build->package_dirs, &build->sets[index], NULL, err);
     if (r >= 0)
         r = layer_build(&request, err);
     for (unsigned i = 0; i < index; i++)
@@ -286,7 +288,7 @@ static void add_format(struct inputs *inputs, const struct build *build, unsigne
     inputs_add_number(inputs, "profile block_size", build->recipe.profile->block_size);
 }
 
-static void add_packages(struct inputs *inputs, const struct apt_set *set) {
+static void add_packages(struct inputs *inputs, const struct package_set *set) {
     for (size_t i = 0; i < set->count; i++) {
         cleanup_free char *name = str_printf("package %s", set->packages[i].name);
         cleanup_free char *value = str_printf("%s %s", set->packages[i].version, set->packages[i].sha256);

@@ -2,7 +2,7 @@
 // A further layer: packages installed on top of the lower layers, then its own files, units, programs and downloads; one squashfs that
 // holds only the difference.
 #pragma once
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "builder/layer_files.h"
 #include "builder/recipe.h"
 
@@ -14,8 +14,9 @@ struct layer_extra { // a file given by the caller: a default configuration, a m
 };
 
 struct layer_request {
+    const struct recipe_image *image; // whose backend installs packages; may be NULL without any
     const struct recipe_layer *layer;
-    const struct apt_set *set; // packages to install, downloaded; NULL or empty = none
+    const struct package_set *set; // packages to install, downloaded; NULL or empty = none
     const char *packages_dir; // absolute: the package cache; may be NULL without packages
     const struct strings *exclude; // of the image; may be NULL
     const char *const *lower; // directories of the finished lower layers (layer_files.h), base first

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three recipes (image definition, layer, profile) as structs, loaded from YAML with libcyaml. Knows nothing of building.
 #pragma once
+#include "builder/strings.h"
 #include "common/stack.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct strings { // a YAML list of texts
-    char **items;
-    unsigned count;
-};
 
 // images/<id>.yaml
 struct recipe_source { // one line of an apt sources.list
