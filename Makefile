@@ -83,8 +83,8 @@ $(O)/webops-flash: $(call objects,plain,$(FLASH_SOURCES) $(COMMON_SOURCES))
 	@! readelf -lW $@.tmp | grep -q INTERP || { echo "webops-flash has an interpreter: it is not static" >&2; exit 1; }
 	@mv $@.tmp $@
 # A static program is the same for every distribution.
-$(O)/bundled/webops-flash: | $(O)
-	@mkdir -p $(@D) && ln -sf ../webops-flash $@
+$(O)/bundled/webops-flash: $(O)/webops-flash
+	@mkdir -p $(@D) && ln -f $< $@
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	$(call say,link $@)
