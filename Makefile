@@ -34,8 +34,6 @@ include common/module.mk builder/module.mk firstboot/module.mk
 # $(call objects,dir,flavour,sources)
 objects = $(patsubst %.c,$(O)/$(1)/%.o,$(2))
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops $(O)/webops-fetch $(O)/webops-verify $(O)/webops-unseal $(O)/webops-http $(O)/webops-flash $(O)/init
-programs: $(PROGRAMS)
 
 $(O)/plain/%.o: %.c VERSION | $(O)
 	$(call say,cc $<)
@@ -56,27 +54,37 @@ $(O):
 $(O)/webops-image: $(call objects,plain,$(BUILDER_SOURCES) $(COMMON_SOURCES))
 	$(call say,link $@)
 	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(BUILDER_LIBS)
-$(O)/webops: $(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES))
-	$(call say,link $@)
-	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(FIRSTBOOT_LIBS)
-$(O)/webops-fetch: $(call objects,plain,$(FETCH_SOURCES) $(COMMON_SOURCES))
-	$(call say,link $@)
-	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(FETCH_LIBS)
-$(O)/webops-verify: $(call objects,plain,$(VERIFY_SOURCES) $(COMMON_SOURCES))
-	$(call say,link $@)
-	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(VERIFY_LIBS)
-$(O)/webops-unseal: $(call objects,plain,$(UNSEAL_SOURCES) $(COMMON_SOURCES))
-	$(call say,link $@)
-	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(UNSEAL_LIBS)
-$(O)/webops-http: $(call objects,plain,$(HTTP_SOURCES) $(HTTP_COMMON_SOURCES))
-	$(call say,link $@)
-	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(HTTP_LIBS)
+# The programs of the machine, twice: linked with the libraries of a distribution of the build host's age or newer, and in bundled/ with a loader and
+# libraries of their own, for older ones. The rpath is the old kind, because it also holds for libraries of libraries.
+RUNTIME = /usr/lib/webops/lib
+LINK_BUNDLED = -Wl,--dynamic-linker=$(RUNTIME)/ld-linux-x86-64.so.2,-rpath,$(RUNTIME),--disable-new-dtags
+define machine_program
+MACHINE_PROGRAMS += $(1)
+$(O)/$(1): $(call objects,plain,$(2))
+	$$(call say,link $$@)
+	$$(Q)$$(CC) $$(LINK_HARDENING) -o $$@ $$^ $(3)
+$(O)/bundled/$(1): $(call objects,plain,$(2))
+	$$(call say,link $$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(LINK_HARDENING) $$(LINK_BUNDLED) -o $$@ $$^ $(3)
+endef
+$(eval $(call machine_program,webops,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES),$(FIRSTBOOT_LIBS)))
+$(eval $(call machine_program,webops-fetch,$(FETCH_SOURCES) $(COMMON_SOURCES),$(FETCH_LIBS)))
+$(eval $(call machine_program,webops-verify,$(VERIFY_SOURCES) $(COMMON_SOURCES),$(VERIFY_LIBS)))
+$(eval $(call machine_program,webops-unseal,$(UNSEAL_SOURCES) $(COMMON_SOURCES),$(UNSEAL_LIBS)))
+$(eval $(call machine_program,webops-http,$(HTTP_SOURCES) $(HTTP_COMMON_SOURCES),$(HTTP_LIBS)))
+$(O)/bundled/runtime: scripts/bundle-runtime $(addprefix $(O)/,$(MACHINE_PROGRAMS))
+	$(call say,bundle $@)
+	$(Q)scripts/bundle-runtime $@ $(addprefix $(O)/,$(MACHINE_PROGRAMS))
 # For systems that have nothing else, so proof here, too. The linker would warn of what OpenSSL could load at run time; nothing of it is used.
 $(O)/webops-flash: $(call objects,plain,$(FLASH_SOURCES) $(COMMON_SOURCES))
 	$(call say,link $@)
 	$(Q)$(CC) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--no-warnings -s -o $@.tmp $^ $(FLASH_LIBS)
 	@! readelf -lW $@.tmp | grep -q INTERP || { echo "webops-flash has an interpreter: it is not static" >&2; exit 1; }
 	@mv $@.tmp $@
+# A static program is the same for every distribution.
+$(O)/bundled/webops-flash: $(O)/webops-flash
+	@mkdir -p $(@D) && ln -f $< $@
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	$(call say,link $@)
@@ -84,6 +92,10 @@ $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	@! readelf -lW $@.tmp | grep -q INTERP || { echo "init has an interpreter: it is not static" >&2; exit 1; }
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
 	@mv $@.tmp $@
+
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/init $(addprefix $(O)/,$(MACHINE_PROGRAMS) webops-flash) \
+           $(addprefix $(O)/bundled/,$(MACHINE_PROGRAMS) runtime webops-flash)
+programs: $(PROGRAMS)
 
 # EFI/BOOT/BOOTX64.EFI: a PE image made of an ELF one. It has no relocations, so nothing has to apply them: that is proved here.
 $(O)/restart.efi: $(RESTART_SOURCES) $(wildcard firstboot/efi/*.h) | $(O)

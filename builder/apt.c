@@ -34,13 +34,13 @@ static int run_apt(const struct apt_root *root, const char *const *argv, char **
 
 // The packages that take the place of ones we do not want, as a repository apt can resolve from.
 static int make_stand_ins(const struct recipe_image *image, const char *dir, struct err *err) {
-    cleanup_apt_set struct apt_set set = {.packages = mem_array(image->stand_ins.count, sizeof(struct apt_package))};
+    cleanup_package_set struct package_set set = {.packages = mem_array(image->stand_ins.count, sizeof(struct package))};
     cleanup_free char *packages = str_printf("%s/packages", dir), *repository = str_printf("%s/repository", dir);
     int r = file_remove_tree(AT_FDCWD, dir, err);
     if (r >= 0)
         r = file_mkdirs(AT_FDCWD, packages, 0755, err);
     for (unsigned i = 0; r >= 0 && i < image->stand_ins.count; i++) {
-        struct apt_package *package = &set.packages[set.count++];
+        struct package *package = &set.packages[set.count++];
         char sha256[65];
         r = deb_stand_in(packages, image->stand_ins.items[i], &package->file, err);
         cleanup_free char *path = r < 0 ? NULL : str_printf("%s/%s", packages, package->file);
@@ -52,7 +52,7 @@ static int make_stand_ins(const struct recipe_image *image, const char *dir, str
     return r < 0 ? r : deb_repository(repository, packages, &set, err);
 }
 
-static int open_lock(const struct apt_dirs *dirs, const char *id, struct apt_root *root, struct err *err) {
+static int open_lock(const struct package_dirs *dirs, const char *id, struct apt_root *root, struct err *err) {
     cleanup_free char *path = str_printf("%s/apt-%s.lock", dirs->metadata, id);
     root->lock_fd = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, 0644, err);
     if (root->lock_fd < 0)
@@ -76,8 +76,9 @@ static int write_config(const struct recipe_image *image, struct apt_root *root,
 }
 
 // What the lists were refreshed for: what the mirrors offer, our own stand-ins, and where all this lies (a cache can be moved).
-static int wanted_stamp(const struct recipe_image *image, const struct apt_dirs *dirs, const char *dir, char **ret_stamp, struct err *err) {
-    char hex[APT_DIGEST_HEX_BYTES];
+static int wanted_stamp(const struct recipe_image *image, const struct package_dirs *dirs, const char *dir, char **ret_stamp,
+                        struct err *err) {
+    char hex[FINGERPRINT_HEX_BYTES];
     struct err offline;
     cleanup_buf struct buf stamp = {0};
     int r = apt_fingerprint(image, dirs, -1, hex, &offline) >= 0 ? 0 : apt_fingerprint(image, dirs, 0, hex, err);
@@ -95,7 +96,7 @@ static int explain_refresh(const struct recipe_image *image, int r, struct err *
     return err_prefix(err, r, "image %s: refreshing the package lists%s", image->id, hint);
 }
 
-static int refresh(const struct recipe_image *image, const struct apt_dirs *dirs, struct apt_root *root, struct err *err) {
+static int refresh(const struct recipe_image *image, const struct package_dirs *dirs, struct apt_root *root, struct err *err) {
     cleanup_free char *stamp = NULL, *path = str_printf("%s/refreshed", root->dir), *have = NULL;
     int r = wanted_stamp(image, dirs, root->dir, &stamp, err);
     if (r < 0)
@@ -112,7 +113,7 @@ static int refresh(const struct recipe_image *image, const struct apt_dirs *dirs
     return file_publish(AT_FDCWD, path, stamp, strlen(stamp), 0644, err);
 }
 
-static int root_open(const struct recipe_image *image, const struct apt_dirs *dirs, struct apt_root *root, struct err *err) {
+static int root_open(const struct recipe_image *image, const struct package_dirs *dirs, struct apt_root *root, struct err *err) {
     cleanup_free char *sources = NULL;
     int r = apt_sources(image, &sources, err);
     if (r >= 0)
@@ -124,7 +125,7 @@ static int root_open(const struct recipe_image *image, const struct apt_dirs *di
     return r < 0 ? r : refresh(image, dirs, root, err);
 }
 
-static char *specification(const struct apt_package *package) {
+static char *specification(const struct package *package) {
     return str_printf("%s=%s", package->name, package->version);
 }
 
@@ -157,7 +158,7 @@ static void format_status(const char *shown, struct buf *status) {
     }
 }
 
-static int write_status(const struct apt_root *root, const struct apt_set *const *parents, size_t count, struct err *err) {
+static int write_status(const struct apt_root *root, const struct package_set *const *parents, size_t count, struct err *err) {
     size_t total = 0, at = 2;
     for (size_t i = 0; i < count; i++)
         total += parents[i]->count;
@@ -195,10 +196,10 @@ static int ask(const struct recipe_image *image, const struct apt_root *root, co
     return run_apt(root, (const char *const *)argv, ret_uris, err);
 }
 
-static int check_additive(const struct apt_set *set, const struct apt_set *const *parents, size_t count, struct err *err) {
+static int check_additive(const struct package_set *set, const struct package_set *const *parents, size_t count, struct err *err) {
     for (size_t i = 0; i < set->count; i++)
         for (size_t j = 0; j < count; j++) {
-            const struct apt_package *below = apt_set_find(parents[j], set->packages[i].name);
+            const struct package *below = package_set_find(parents[j], set->packages[i].name);
             if (below)
                 return err_set(err, -EINVAL, "package %s %s would replace version %s of a lower layer", below->name,
                                set->packages[i].version, below->version);
@@ -206,29 +207,29 @@ static int check_additive(const struct apt_set *set, const struct apt_set *const
     return 0;
 }
 
-int apt_resolve(const struct recipe_image *image, const struct apt_dirs *dirs, const struct strings *packages,
-                const struct apt_set *const *parents, size_t parent_count, struct apt_set *ret_set, struct err *err) {
+int apt_resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
+                const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
     cleanup_root struct apt_root root = {.lock_fd = -1};
     cleanup_free char *uris = NULL;
-    cleanup_apt_set struct apt_set set = {0};
+    cleanup_package_set struct package_set set = {0};
     int r = root_open(image, dirs, &root, err);
     if (r >= 0)
         r = write_status(&root, parents, parent_count, err);
     if (r >= 0)
         r = ask(image, &root, packages, parent_count == 0, &uris, err);
     if (r >= 0)
-        r = apt_set_parse_uris(uris, strlen(uris), &set, err);
+        r = package_set_parse_uris(uris, strlen(uris), &set, err);
     if (r >= 0)
         r = check_additive(&set, parents, parent_count, err);
     if (r < 0)
         return err_prefix(err, r, "image %s: resolving packages", image->id);
     *ret_set = set;
-    set = (struct apt_set){0};
+    set = (struct package_set){0};
     return 0;
 }
 
 // Present and right; a damaged file is removed.
-static bool is_cached(int packages_fd, const struct apt_package *package) {
+static bool is_cached(int packages_fd, const struct package *package) {
     char sha256[65];
     uint64_t size;
     struct err ignored;
@@ -240,7 +241,7 @@ static bool is_cached(int packages_fd, const struct apt_package *package) {
     return false;
 }
 
-static int take_in(const struct apt_dirs *dirs, int packages_fd, const char *temporary, const struct apt_package *package,
+static int take_in(const struct package_dirs *dirs, int packages_fd, const char *temporary, const struct package *package,
                    struct err *err) {
     cleanup_free char *from = str_printf("%s/%s", temporary, package->file);
     char sha256[65];
@@ -277,8 +278,8 @@ static int explain_missing(const struct apt_root *root, char **specifications, s
                    buf_str(&names));
 }
 
-static int fetch(const struct recipe_image *image, const struct apt_dirs *dirs, char **specifications, size_t count, const char *temporary,
-                 struct err *err) {
+static int fetch(const struct recipe_image *image, const struct package_dirs *dirs, char **specifications, size_t count,
+                 const char *temporary, struct err *err) {
     cleanup_root struct apt_root root = {.lock_fd = -1};
     int r = root_open(image, dirs, &root, err);
     if (r < 0)
@@ -293,7 +294,7 @@ static int fetch(const struct recipe_image *image, const struct apt_dirs *dirs, 
     return r < 0 ? explain_missing(&root, specifications, count, r, err) : r;
 }
 
-int apt_download(const struct recipe_image *image, const struct apt_dirs *dirs, const struct apt_set *set, unsigned *ret_fetched,
+int apt_download(const struct recipe_image *image, const struct package_dirs *dirs, const struct package_set *set, unsigned *ret_fetched,
                  struct err *err) {
     cleanup_fd int packages_fd = file_open(AT_FDCWD, dirs->packages, O_RDONLY | O_DIRECTORY, 0, err);
     if (packages_fd < 0)

@@ -83,3 +83,30 @@ int apt_sources(const struct recipe_image *image, char **ret_text, struct err *e
     int r = ask ? run_capture(&run, 1 << 20, &uris, NULL, err) : 0;
     return r < 0 ? r : apt_sources_format(image, uris, ret_text, err);
 }
+
+// The lines of our own sources.list: "deb [options] uri suite components…". A suite that ends in a slash is a flat repository.
+static void list_releases(const char *sources, struct strings *urls) {
+    cleanup_free char *text = str_dup(sources);
+    char *state = NULL;
+    for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+        char *uri = strstr(line, "] "), *suite = uri ? strchr(uri + 2, ' ') : NULL;
+        if (!suite)
+            continue;
+        *suite++ = 0;
+        suite[strcspn(suite, " ")] = 0;
+        cleanup_free char *url =
+            str_ends_with(suite, "/") ? str_printf("%s/%sInRelease", uri + 2, suite) : str_printf("%s/dists/%s/InRelease", uri + 2, suite);
+        strings_add(urls, url);
+    }
+}
+
+int apt_fingerprint(const struct recipe_image *image, const struct package_dirs *dirs, long max_age_s, char ret_hex[FINGERPRINT_HEX_BYTES],
+                    struct err *err) {
+    cleanup_free char *sources = NULL;
+    cleanup_strings struct strings urls = {0};
+    int r = apt_sources(image, &sources, err);
+    if (r < 0)
+        return r;
+    list_releases(sources, &urls);
+    return fingerprint_mirrors(image, sources, &urls, dirs->metadata, max_age_s, ret_hex, err);
+}

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The base of an image: a resolved package set becomes one squashfs, streamed from mmdebstrap through the normaliser into mksquashfs.
+// The base of an image: a resolved package set becomes one squashfs, streamed from its backend through the normaliser into mksquashfs.
 #pragma once
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "builder/layer_files.h"
 #include "builder/recipe.h"
 
 struct base_request {
     const struct recipe_image *image;
-    const struct apt_set *set; // from apt_resolve(), downloaded
+    const struct package_set *set; // resolved, downloaded
     const char *packages_dir; // absolute: the package cache
     const char *out_dir; // absolute, exists: gets the files of layer_files.h
     struct layer_format format;

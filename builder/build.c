@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans and carries out one build. What the nodes do is build_nodes.c's, what lands in the output directory build_outputs.c's.
+#include "builder/backend.h"
 #include "builder/build.h"
 #include "common/digest.h"
 #include "common/buf.h"
@@ -76,6 +77,14 @@ static int find_modules_list(const struct build *build, const char *name, char *
     return err_set(err, -ENOENT, "%s: modules: there is no images/modules/%s.list", build->recipe.profile_path, name);
 }
 
+// The same programs are linked twice: one set for the libraries of its own day, one that brings them along (Makefile, scripts/bundle-runtime).
+static void find_programs(struct build *build) {
+    const char *dir = build->places.programs_dir, *runtime = build->recipe.image->runtime;
+    bool is_bundled = runtime && strcmp(runtime, "bundled") == 0;
+    build->programs_dir = is_bundled ? str_printf("%s/bundled", dir) : str_dup(dir);
+    build->runtime_dir = is_bundled ? str_printf("%s/bundled/runtime", dir) : NULL;
+}
+
 static int prepare(struct build *build, struct err *err) {
     int r = places_find(&build->places, err);
     if (r >= 0)
@@ -89,9 +98,10 @@ static int prepare(struct build *build, struct err *err) {
     build->packages_dir = str_printf("%s/packages", build->cache.path);
     build->metadata_dir = str_printf("%s/metadata", build->cache.path);
     build->downloads_dir = str_printf("%s/downloads", build->cache.path);
-    build->apt_dirs = (struct apt_dirs){build->metadata_dir, build->packages_dir};
+    build->package_dirs = (struct package_dirs){build->metadata_dir, build->packages_dir};
     build->init_path = str_printf("%s/init", build->places.programs_dir);
     build->restart_path = str_printf("%s/restart.efi", build->places.programs_dir);
+    find_programs(build);
     r = find_modules_list(build, build->recipe.profile->modules ?: "server", &build->modules_list, err);
     if (r >= 0 && build->options.is_installer)
         r = find_modules_list(build, "installer", &build->installer_list, err);
@@ -122,19 +132,20 @@ static void resolve_inputs(const struct build *build, unsigned index, const char
         inputs_add(inputs, "stand-in", build->recipe.image->stand_ins.items[i]);
     for (unsigned i = 0; i < index; i++) {
         cleanup_buf struct buf text = {0};
-        apt_set_format(&build->sets[i], &text);
+        package_set_format(&build->sets[i], &text);
         inputs_add_hash(inputs, "below", buf_str(&text), text.size);
     }
 }
 
 static int resolve_now(struct build *build, unsigned index, struct err *err) {
     const struct recipe_layer *layer = build_layer(build, index);
-    const struct apt_set *parents[BUILD_MAX_LAYERS];
+    const struct package_set *parents[BUILD_MAX_LAYERS];
     static const struct strings none = {0};
     for (unsigned i = 0; i < index; i++)
         parents[i] = &build->sets[i];
-    return apt_resolve(build->recipe.image, &build->apt_dirs, layer ? &layer->apt_packages : &none, parents, index, &build->sets[index],
-                       err);
+    return backend_of(build->recipe.image)
+        ->resolve(build->recipe.image, &build->package_dirs, layer ? &layer->apt_packages : &none, parents, index, &build->sets[index],
+                  err);
 }
 
 static int load_set(struct build *build, unsigned index, const char *key, struct err *err) {
@@ -142,7 +153,7 @@ static int load_set(struct build *build, unsigned index, const char *key, struct
     cleanup_free char *text = NULL;
     size_t size = 0;
     int r = file_read(AT_FDCWD, path, 16 << 20, &text, &size, err);
-    return r < 0 ? r : apt_set_parse(text, size, &build->sets[index], err);
+    return r < 0 ? r : package_set_parse(text, size, &build->sets[index], err);
 }
 
 static int resolve(struct build *build, unsigned index, const char *fingerprint, struct err *err) {
@@ -158,7 +169,7 @@ static int resolve(struct build *build, unsigned index, const char *fingerprint,
     r = resolve_now(build, index, err);
     cleanup_free char *path = str_printf("%s/set", entry.dir);
     if (r >= 0) {
-        apt_set_format(&build->sets[index], &text);
+        package_set_format(&build->sets[index], &text);
         r = file_publish(AT_FDCWD, path, buf_str(&text), text.size, 0644, err);
     }
     if (r < 0) {
@@ -207,8 +218,10 @@ void build_lock(const struct build *build, struct lockfile *ret_lockfile) {
 static int resolve_all(struct build *build, struct err *err) {
     if (build->options.is_locked)
         return take_locked(build, err);
-    char fingerprint[APT_DIGEST_HEX_BYTES];
-    int r = apt_fingerprint(build->recipe.image, &build->apt_dirs, build->options.offline ? -1 : METADATA_MAX_AGE_S, fingerprint, err);
+    char fingerprint[FINGERPRINT_HEX_BYTES];
+    int r =
+        backend_of(build->recipe.image)
+            ->fingerprint(build->recipe.image, &build->package_dirs, build->options.offline ? -1 : METADATA_MAX_AGE_S, fingerprint, err);
     for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)
         if (i == 0 || build_layer(build, i)->apt_packages.count)
             r = resolve(build, i, fingerprint, err);
@@ -234,13 +247,15 @@ int build_plan(const struct build_options *options, struct build *build, struct 
 void build_done(struct build *build) {
     graph_done(&build->graph);
     for (unsigned i = 0; i < BUILD_MAX_LAYERS; i++)
-        apt_set_done(&build->sets[i]);
+        package_set_done(&build->sets[i]);
     recipe_done(&build->recipe);
     cache_done(&build->cache);
     places_done(&build->places);
     free(build->packages_dir);
     free(build->metadata_dir);
     free(build->downloads_dir);
+    free(build->programs_dir);
+    free(build->runtime_dir);
     free(build->init_path);
     free(build->restart_path);
     free(build->modules_list);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One build of one profile: what it needs, its graph (build_plan), and carrying it out (build_apply). Output files are build_outputs.c's.
 #pragma once
-#include "builder/apt.h"
+#include "builder/package_set.h"
 #include "builder/generation.h"
 #include "builder/graph.h"
 #include "builder/layer_files.h"
@@ -45,14 +45,15 @@ struct build {
     struct places places;
     struct recipe recipe;
     struct cache cache;
-    struct apt_dirs apt_dirs; // point into packages_dir and metadata_dir
+    struct package_dirs package_dirs; // point into packages_dir and metadata_dir
     char *packages_dir, *metadata_dir, *downloads_dir;
+    char *programs_dir, *runtime_dir; // of what goes into the base layer; runtime_dir: NULL = the image's libraries serve
     char *init_path, *restart_path, *modules_list, *installer_list, *config_text; // configuration: NULL = none
     size_t config_size;
     struct generation generation;
     struct secureboot secureboot;
     struct build_tool tools[TOOL_COUNT];
-    struct apt_set sets[BUILD_MAX_LAYERS]; // by layer, base first
+    struct package_set sets[BUILD_MAX_LAYERS]; // by layer, base first
     struct recipe_layer generation_layer; // the top one
     unsigned layer_count; // base included
     int64_t epoch; // SOURCE_DATE_EPOCH

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nodes of the graph: their inputs, and the calls into the pipeline stages that make them.
+#include "builder/backend.h"
 #include "builder/base.h"
 #include "builder/build.h"
 #include "builder/layer.h"
@@ -20,7 +21,7 @@ static struct layer_format layer_format(const struct build *build) {
 
 static int build_base_node(void *context, unsigned index, const char *dir, struct err *err) {
     struct build *build = context;
-    int r = apt_download(build->recipe.image, &build->apt_dirs, &build->sets[index], NULL, err);
+    int r = backend_of(build->recipe.image)->download(build->recipe.image, &build->package_dirs, &build->sets[index], NULL, err);
     if (r < 0)
         return r;
     const struct base_request request = {.image = build->recipe.image,
@@ -43,13 +44,15 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
         {.path = "usr/lib/webops/trust/ca.pem", .data = generation->trust, .size = generation->trust_size, .mode = 0644},
         {.path = "usr/lib/webops/default.env", .data = build->config_text, .size = build->config_size, .mode = 0644},
     };
-    const struct layer_request request = {.layer = build_layer(build, index),
+    const struct layer_request request = {.image = build->recipe.image,
+                                          .layer = build_layer(build, index),
                                           .set = &build->sets[index],
                                           .packages_dir = build->packages_dir,
                                           .exclude = &build->recipe.image->exclude,
                                           .lower = lower,
                                           .lower_count = index,
-                                          .programs_dir = build->places.programs_dir,
+                                          .programs_dir = build->programs_dir,
+                                          .runtime_dir = build->runtime_dir,
                                           .downloads_dir = build->downloads_dir,
                                           .extra = extra,
                                           .extra_count = !is_top              ? 0
@@ -59,7 +62,7 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
                                           .format = layer_format(build)};
     int r = 0;
     if (build->sets[index].count)
-        r = apt_download(build->recipe.image, &build->apt_dirs, &build->sets[index], NULL, err);
+        r = backend_of(build->recipe.image)->download(build->recipe.image, &build->package_dirs, &build->sets[index], NULL, err);
     if (r >= 0)
         r = layer_build(&request, err);
     for (unsigned i = 0; i < index; i++)
@@ -147,7 +150,7 @@ static void add_format(struct inputs *inputs, const struct build *build, unsigne
     inputs_add_number(inputs, "profile block_size", build->recipe.profile->block_size);
 }
 
-static void add_packages(struct inputs *inputs, const struct apt_set *set) {
+static void add_packages(struct inputs *inputs, const struct package_set *set) {
     for (size_t i = 0; i < set->count; i++) {
         cleanup_free char *name = str_printf("package %s", set->packages[i].name);
         cleanup_free char *value = str_printf("%s %s", set->packages[i].version, set->packages[i].sha256);
@@ -202,9 +205,11 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++) {
         cleanup_free char *name = str_printf("program %s", layer->programs.items[i]);
-        cleanup_free char *path = str_printf("%s/%s", build->places.programs_dir, layer->programs.items[i]);
+        cleanup_free char *path = str_printf("%s/%s", build->programs_dir, layer->programs.items[i]);
         r = inputs_add_file(inputs, name, path, err);
     }
+    if (r >= 0 && layer->programs.count && build->runtime_dir)
+        r = inputs_add_tree(inputs, "runtime ", build->runtime_dir, err);
     if (layer->stack_json)
         inputs_add_hash(inputs, "stack", layer->stack_json, strlen(layer->stack_json));
     for (unsigned i = 0; r >= 0 && i < layer->templates.count; i++) {

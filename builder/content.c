@@ -110,6 +110,26 @@ static int plan_programs(const struct layer_request *request, struct content *co
     return r;
 }
 
+#define RUNTIME "usr/lib/webops/lib"
+
+// Loader and libraries that the programs were linked with, where a layer brings programs and the image's own libraries are too old for them.
+static int plan_runtime(const struct layer_request *request, struct content *content, struct err *err) {
+    if (!request->layer->programs.count || !request->runtime_dir)
+        return 0;
+    cleanup_dir DIR *dir = opendir(request->runtime_dir);
+    if (!dir)
+        return err_sys(err, -errno, "cannot read %s", request->runtime_dir);
+    int r = add(content, "runtime", RUNTIME, S_IFDIR | 0755, err) ? 0 : -EINVAL;
+    for (struct dirent *entry; r >= 0 && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        cleanup_free char *source = str_printf("%s/%s", request->runtime_dir, entry->d_name);
+        cleanup_free char *path = str_printf(RUNTIME "/%s", entry->d_name);
+        r = add_source(content, "runtime", path, source, 0755, err);
+    }
+    return r;
+}
+
 // getty@tty1.service is an instance of getty@.service.
 static char *unit_file(const char *unit) {
     const char *at = strchr(unit, '@'), *dot = strrchr(unit, '.');
@@ -226,7 +246,7 @@ static int sort_unique(struct content *content, struct err *err) {
 
 int content_plan(const struct layer_request *request, struct content *ret_content, struct err *err) {
     static int (*const parts[])(const struct layer_request *, struct content *, struct err *) = {
-        plan_files, plan_programs, plan_enable, plan_mask, plan_remove, plan_fetch, plan_stack, plan_extra,
+        plan_files, plan_programs, plan_runtime, plan_enable, plan_mask, plan_remove, plan_fetch, plan_stack, plan_extra,
     };
     cleanup_content struct content content = {.layer = request->layer};
     int r = 0;

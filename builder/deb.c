@@ -102,7 +102,7 @@ int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err 
     return r;
 }
 
-static int add_package(const char *dir, const char *packages_dir, const struct apt_package *package, struct buf *index, struct err *err) {
+static int add_package(const char *dir, const char *packages_dir, const struct package *package, struct buf *index, struct err *err) {
     cleanup_free char *from = str_printf("%s/%s", packages_dir, package->file), *to = str_printf("%s/%s", dir, package->file);
     if (symlink(from, to) < 0)
         return err_sys(err, -errno, "cannot write %s", to);
@@ -113,7 +113,7 @@ static int add_package(const char *dir, const char *packages_dir, const struct a
     return r;
 }
 
-int deb_repository(const char *dir, const char *packages_dir, const struct apt_set *set, struct err *err) {
+int deb_repository(const char *dir, const char *packages_dir, const struct package_set *set, struct err *err) {
     cleanup_buf struct buf index = {0};
     int r = file_mkdirs(AT_FDCWD, dir, 0755, err);
     for (size_t i = 0; r >= 0 && i < set->count; i++)

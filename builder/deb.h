@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // .deb files, small local repositories made of them, and private apt configurations: what both sides of the sandbox need of apt.
 #pragma once
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "common/buf.h"
 #include "common/err.h"
 
@@ -14,7 +14,8 @@ int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err 
 
 // A flat repository in `dir` (absolute, is created): an index of exactly `set`, and links to the files in `packages_dir`. For
 // "deb [trusted=yes] copy:DIR ./": the hashes in the index are those of the set, so apt refuses a damaged file.
-int deb_repository(const char *dir, const char *packages_dir, const struct apt_set *set, struct err *err) must_check nonnull(1, 2, 3, 4);
+int deb_repository(const char *dir, const char *packages_dir, const struct package_set *set, struct err *err) must_check
+    nonnull(1, 2, 3, 4);
 
 struct apt_root_options {
     const char *dir; // absolute, is created: lists, caches, apt.conf

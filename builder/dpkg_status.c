@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads dpkg's status file and holds it against the sets that were to be installed.
 #include "builder/dpkg_status.h"
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "common/buf.h"
 #include <errno.h>
 #include <string.h>
@@ -100,9 +100,9 @@ int dpkg_status_parse(const char *text, size_t size, struct dpkg_status *ret_sta
 }
 
 // The uppermost set that has it decides.
-static const struct apt_package *find_in_sets(const struct apt_set *const *sets, size_t count, const char *name) {
+static const struct package *find_in_sets(const struct package_set *const *sets, size_t count, const char *name) {
     for (size_t i = count; i--;) {
-        const struct apt_package *package = apt_set_find(sets[i], name);
+        const struct package *package = package_set_find(sets[i], name);
         if (package)
             return package;
     }
@@ -116,9 +116,9 @@ static const struct dpkg_package *find_installed(const struct dpkg_status *statu
     return NULL;
 }
 
-static int verify_set(const struct apt_set *set, const struct dpkg_status *status, bool version, struct err *err) {
+static int verify_set(const struct package_set *set, const struct dpkg_status *status, bool version, struct err *err) {
     for (size_t i = 0; i < set->count; i++) {
-        const struct apt_package *want = &set->packages[i];
+        const struct package *want = &set->packages[i];
         const struct dpkg_package *have = find_installed(status, want->name);
         if (!have)
             return err_set(err, -EINVAL, "package %s was resolved but not installed", want->name);
@@ -128,14 +128,14 @@ static int verify_set(const struct apt_set *set, const struct dpkg_status *statu
     return 0;
 }
 
-int apt_set_verify_status(const struct apt_set *const *sets, size_t count, const char *text, size_t size, struct err *err) {
+int package_set_verify_status(const struct package_set *const *sets, size_t count, const char *text, size_t size, struct err *err) {
     cleanup_dpkg_status struct dpkg_status status = {0};
     int r = dpkg_status_parse(text, size, &status, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < status.count; i++) {
         const struct dpkg_package *have = &status.packages[i];
-        const struct apt_package *want = find_in_sets(sets, count, have->name);
+        const struct package *want = find_in_sets(sets, count, have->name);
         if (!have->installed)
             return err_set(err, -EINVAL, "package %s is known to dpkg but not completely installed", have->name);
         if (!want)
@@ -151,7 +151,7 @@ int apt_set_verify_status(const struct apt_set *const *sets, size_t count, const
     return 0;
 }
 
-int apt_set_verify_installed(const struct apt_set *set, const char *text, size_t size, struct err *err) {
+int package_set_verify_installed(const struct package_set *set, const char *text, size_t size, struct err *err) {
     cleanup_dpkg_status struct dpkg_status status = {0};
     int r = dpkg_status_parse(text, size, &status, err);
     return r < 0 ? r : verify_set(set, &status, true, err);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts a layer together: the difference its packages make (from the sandbox, if there are any), then its own content.
 #include "builder/layer.h"
+#include "builder/backend.h"
 #include "builder/content.h"
-#include "builder/deb.h"
 #include "builder/download.h"
 #include "builder/layer_output.h"
 #include "common/file.h"
@@ -10,74 +10,22 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define TREE_BYTES_PER_DEB_BYTE 8
-#define TREE_BYTES_PER_SQUASHFS_BYTE 5 // the lower layers are unpacked beside it
-#define TREE_MIN_BYTES (UINT64_C(256) << 20)
 #define MAX_ACCOUNTS_BYTES (4u << 20)
 
-static int tree_bytes(const struct layer_request *request, uint64_t *ret_bytes, struct err *err) {
-    uint64_t bytes = TREE_MIN_BYTES;
-    for (size_t i = 0; i < request->set->count; i++)
-        bytes += request->set->packages[i].size_bytes * TREE_BYTES_PER_DEB_BYTE;
-    for (size_t i = 0; i < request->lower_count; i++) {
-        struct layer_info info;
-        int r = layer_info_load(request->lower[i], &info, err);
-        if (r < 0)
-            return r;
-        bytes += info.bytes * TREE_BYTES_PER_SQUASHFS_BYTE;
-    }
-    *ret_bytes = bytes;
-    return 0;
-}
-
-static void free_list(char ***list) {
-    for (char **item = *list; item && *item; item++)
-        free(*item);
-    free(*list);
-}
-
-static int start_install(const struct layer_request *request, const char *work, const char *repository, const char *architecture,
-                         struct sandbox *ret_sandbox, struct err *err) {
-    cleanup(free_list) char **argv = mem_array(request->lower_count + request->set->count + 8, sizeof(*argv));
-    size_t count = 0;
-    uint64_t bytes = 0;
-    argv[count++] = str_dup("layer");
-    argv[count++] = str_printf("%lld", (long long)request->format.epoch);
-    argv[count++] = str_dup(architecture);
-    argv[count++] = str_dup(repository);
-    for (size_t i = 0; i < request->lower_count; i++)
-        argv[count++] = str_printf("%s/" LAYER_SQUASHFS, request->lower[i]);
-    argv[count++] = str_dup("--");
-    for (size_t i = 0; i < request->set->count; i++)
-        argv[count++] = str_printf("%s=%s", request->set->packages[i].name, request->set->packages[i].version);
-    int r = tree_bytes(request, &bytes, err);
-    return r < 0 ? r : sandbox_start(work, bytes, (const char *const *)argv, ret_sandbox, err);
-}
-
-// Every package of an image is of one architecture, or "all".
-static const char *set_architecture(const struct apt_set *set) {
-    for (size_t i = 0; i < set->count; i++)
-        if (strcmp(set->packages[i].architecture, "all") != 0)
-            return set->packages[i].architecture;
-    return "amd64";
-}
-
-static int check_installed(struct layer_output *output, const struct apt_set *set, struct err *err) {
+static int check_installed(struct layer_output *output, const struct package_set *set, struct err *err) {
     size_t size;
     const char *text = normalise_dpkg_status(output->normalise, &size);
-    return apt_set_verify_installed(set, text, size, err);
+    return package_set_verify_installed(set, text, size, err);
 }
 
 static int add_packages(const struct layer_request *request, struct layer_output *output, struct err *err) {
     if (!request->set || !request->set->count)
         return 0;
-    cleanup_free char *work = str_printf("%s/work", request->out_dir), *repository = str_printf("%s/repository", request->out_dir);
+    cleanup_free char *work = str_printf("%s/work", request->out_dir), *scratch = str_printf("%s/scratch", request->out_dir);
     struct sandbox sandbox;
     int r = file_mkdirs(AT_FDCWD, work, 0755, err);
     if (r >= 0)
-        r = deb_repository(repository, request->packages_dir, request->set, err);
-    if (r >= 0)
-        r = start_install(request, work, repository, set_architecture(request->set), &sandbox, err);
+        r = backend_of(request->image)->install(request, work, scratch, &sandbox, err);
     if (r >= 0)
         r = layer_output_stream(output, &sandbox, err);
     if (r >= 0)
@@ -85,7 +33,7 @@ static int add_packages(const struct layer_request *request, struct layer_output
     struct err cleaning;
     int cleaned = sandbox_remove_work(work, &cleaning);
     if (cleaned >= 0)
-        cleaned = file_remove_tree(AT_FDCWD, repository, &cleaning);
+        cleaned = file_remove_tree(AT_FDCWD, scratch, &cleaning);
     if (r >= 0 && cleaned < 0)
         *err = cleaning;
     return r < 0 ? r : cleaned;

@@ -2,7 +2,7 @@
 // A further layer: packages installed on top of the lower layers, then its own files, units, programs and downloads; one squashfs that
 // holds only the difference.
 #pragma once
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "builder/layer_files.h"
 #include "builder/recipe.h"
 
@@ -14,13 +14,15 @@ struct layer_extra { // a file given by the caller: a default configuration, a m
 };
 
 struct layer_request {
+    const struct recipe_image *image; // whose backend installs packages; may be NULL without any
     const struct recipe_layer *layer;
-    const struct apt_set *set; // packages to install, downloaded; NULL or empty = none
+    const struct package_set *set; // packages to install, downloaded; NULL or empty = none
     const char *packages_dir; // absolute: the package cache; may be NULL without packages
     const struct strings *exclude; // of the image; may be NULL
     const char *const *lower; // directories of the finished lower layers (layer_files.h), base first
     size_t lower_count;
     const char *programs_dir; // where our own programs lie
+    const char *runtime_dir; // loader and libraries that they bring with them; NULL = they use the image's
     const char *downloads_dir; // absolute: cache of downloads, by hash; may be NULL when nothing is fetched
     const struct layer_extra *extra;
     size_t extra_count;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opens and closes the pipe of a layer and writes the files beside its squashfs.
 #include "builder/layer_output.h"
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "builder/dpkg_status.h"
 #include "common/file.h"
 #include <errno.h>
@@ -71,7 +71,7 @@ int layer_output_stream(struct layer_output *output, struct sandbox *sandbox, st
     return waited < 0 ? waited : r;
 }
 
-static json_t *package_list(struct layer_output *output, const struct apt_set *set, struct err *err) {
+static json_t *package_list(struct layer_output *output, const struct package_set *set, struct err *err) {
     size_t size;
     const char *text = normalise_dpkg_status(output->normalise, &size);
     cleanup_dpkg_status struct dpkg_status status = {0};
@@ -80,7 +80,7 @@ static json_t *package_list(struct layer_output *output, const struct apt_set *s
     json_t *list = json_array();
     for (size_t i = 0; i < status.count; i++) {
         const struct dpkg_package *p = &status.packages[i];
-        if (set && apt_set_find(set, p->name))
+        if (set && package_set_find(set, p->name))
             json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I}", "name", p->name, "version", p->version, "architecture",
                                                   p->architecture, "source", p->source, "installed_kib", (json_int_t)p->installed_kib));
     }
@@ -97,7 +97,7 @@ static int write_info(struct layer_output *output, uint64_t bytes, const char *s
     return file_publish(output->dir_fd, LAYER_INFO, text, strlen(text), 0644, err);
 }
 
-int layer_output_finish(struct layer_output *output, const struct apt_set *set, struct err *err) {
+int layer_output_finish(struct layer_output *output, const struct package_set *set, struct err *err) {
     uint64_t bytes;
     char sha256[65];
     int r = normalise_finish(output->normalise, err);

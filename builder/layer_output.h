@@ -21,8 +21,8 @@ int layer_output_add(struct layer_output *output, const struct normalise_entry *
 // Copies a sandbox's stream and waits for it; of several failures the one that came first in the pipe is reported.
 int layer_output_stream(struct layer_output *output, struct sandbox *sandbox, struct err *err) must_check nonnull(1, 2, 3);
 // Ends stream and mksquashfs and writes LAYER_INDEX and LAYER_INFO; `set` names the layer's own packages (NULL = none).
-struct apt_set;
-int layer_output_finish(struct layer_output *output, const struct apt_set *set, struct err *err) must_check nonnull(1, 3);
+struct package_set;
+int layer_output_finish(struct layer_output *output, const struct package_set *set, struct err *err) must_check nonnull(1, 3);
 // Undoes everything that was not finished; harmless after layer_output_finish().
 void layer_output_done(struct layer_output *output);
 

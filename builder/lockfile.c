@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A head, then parts: one line of name, count and wishes, and as many lines of apt_set_format().
+// A head, then parts: one line of name, count and wishes, and as many lines of package_set_format().
 #include "builder/lockfile.h"
 #include <errno.h>
 #include <string.h>
@@ -10,7 +10,7 @@ void lockfile_done(struct lockfile *lockfile) {
     for (size_t i = 0; i < lockfile->count; i++) {
         free(lockfile->parts[i].name);
         free(lockfile->parts[i].wants);
-        apt_set_done(&lockfile->parts[i].set);
+        package_set_done(&lockfile->parts[i].set);
     }
     free(lockfile->parts);
     free(lockfile->image);
@@ -26,10 +26,10 @@ static char *join(const struct strings *words) {
 }
 
 // By its text: the same set is always the same text.
-static int copy_set(const struct apt_set *from, struct apt_set *ret_set, struct err *err) {
+static int copy_set(const struct package_set *from, struct package_set *ret_set, struct err *err) {
     cleanup_buf struct buf text = {0};
-    apt_set_format(from, &text);
-    return apt_set_parse(buf_str(&text), text.size, ret_set, err);
+    package_set_format(from, &text);
+    return package_set_parse(buf_str(&text), text.size, ret_set, err);
 }
 
 static struct lockfile_part *append(struct lockfile *lockfile) {
@@ -38,7 +38,7 @@ static struct lockfile_part *append(struct lockfile *lockfile) {
     return &lockfile->parts[lockfile->count++];
 }
 
-void lockfile_add(struct lockfile *lockfile, const char *name, const struct strings *wants, const struct apt_set *set) {
+void lockfile_add(struct lockfile *lockfile, const char *name, const struct strings *wants, const struct package_set *set) {
     struct lockfile_part *part = append(lockfile);
     struct err err;
     part->name = str_dup(name);
@@ -52,7 +52,7 @@ void lockfile_format(const struct lockfile *lockfile, struct buf *ret_text) {
     for (size_t i = 0; i < lockfile->count; i++) {
         const struct lockfile_part *part = &lockfile->parts[i];
         buf_printf(ret_text, "part %s %zu %s\n", part->name, part->set.count, part->wants);
-        apt_set_format(&part->set, ret_text);
+        package_set_format(&part->set, ret_text);
     }
 }
 
@@ -100,7 +100,7 @@ static const char *parse_part(struct cursor *cursor, struct lockfile *lockfile, 
         if (!package)
             return "packages are missing at the end";
     }
-    return apt_set_parse(start, (size_t)(cursor->at - start), &part->set, err) < 0 ? err->text : NULL;
+    return package_set_parse(start, (size_t)(cursor->at - start), &part->set, err) < 0 ? err->text : NULL;
 }
 
 int lockfile_parse(const char *text, size_t size, const char *name, struct lockfile *ret_lockfile, struct err *err) {
@@ -120,7 +120,7 @@ int lockfile_parse(const char *text, size_t size, const char *name, struct lockf
     return 0;
 }
 
-int lockfile_take(const struct lockfile *lockfile, const char *name, const struct strings *wants, struct apt_set *ret_set,
+int lockfile_take(const struct lockfile *lockfile, const char *name, const struct strings *wants, struct package_set *ret_set,
                   struct err *err) {
     cleanup_free char *wanted = join(wants);
     for (size_t i = 0; i < lockfile->count; i++) {

@@ -2,7 +2,7 @@
 // The exact packages of a build, kept beside its profile: what `webops-image lock` writes and `build --locked` takes instead of asking apt. Text
 // and lists, no I/O. Format: docs/FORMATS.md.
 #pragma once
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "builder/recipe.h"
 
 #define LOCKFILE_MAX_BYTES (16 << 20)
@@ -11,7 +11,7 @@
 struct lockfile_part {
     char *name; // the image definition's for the base, else the layer's
     char *wants; // what the recipe asked for, separated by blanks
-    struct apt_set set; // what that came to
+    struct package_set set; // what that came to
 };
 
 struct lockfile {
@@ -26,9 +26,10 @@ int lockfile_parse(const char *text, size_t size, const char *name, struct lockf
     nonnull(1, 3, 4, 5);
 void lockfile_done(struct lockfile *lockfile);
 // Adds a part: a copy of the recipe's words and of the set.
-void lockfile_add(struct lockfile *lockfile, const char *name, const struct strings *wants, const struct apt_set *set) nonnull(1, 2, 3, 4);
+void lockfile_add(struct lockfile *lockfile, const char *name, const struct strings *wants, const struct package_set *set)
+    nonnull(1, 2, 3, 4);
 // Copies the part's set, if the recipe asks for what it was made for: -ESTALE when it asks for something else, or there is no such part.
-int lockfile_take(const struct lockfile *lockfile, const char *name, const struct strings *wants, struct apt_set *ret_set,
+int lockfile_take(const struct lockfile *lockfile, const char *name, const struct strings *wants, struct package_set *ret_set,
                   struct err *err) must_check nonnull(1, 2, 3, 4, 5);
 
 #define cleanup_lockfile cleanup(lockfile_done)

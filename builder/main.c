@@ -22,7 +22,7 @@ static const struct verb verbs[] = {
      verb_secrets},
     {"bundle", "PROFILE | IMAGE | DIR", 1, 1, "Makes a signed bundle, by which machines update.", verb_bundle},
     {"publish", "BUNDLE DIR", 2, 2, "Puts a bundle into a directory that a web server serves.", verb_publish},
-    {"flash", "[IMAGE | BUILD [DISK]]", 0, 2, "Writes an image to a disk of this computer, and reads it back.", verb_flash},
+    {"flash", "[IMAGE | URL | BUILD [DISK]]", 0, 2, "Writes an image to a disk of this computer, and reads it back.", verb_flash},
     {"upload", "proxmox IMAGE | BUILD", 2, 2, "Uploads an image to a Proxmox VE node, and makes a virtual machine of it.", verb_upload},
     {"installer", "PROFILE", 1, 1, "Makes a medium that boots, writes the image to a disk by an answer in config.env, and restarts.",
      verb_installer},

@@ -13,29 +13,17 @@
 #define INDEX_MAX_BYTES (64 << 20)
 #define MODULE_MAX_BYTES (64 << 20)
 
-static void strings_add(struct strings *list, const char *text) {
-    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
-    list->items[list->count++] = str_dup(text);
-}
-
-static void strings_free(struct strings *list) {
-    for (unsigned i = 0; i < list->count; i++)
-        free(list->items[i]);
-    free(list->items);
-    *list = (struct strings){0};
-}
-
 void modules_done(struct modules *modules) {
     for (unsigned i = 0; i < modules->count; i++) {
         free(modules->items[i].name);
         free(modules->items[i].path);
         free(modules->items[i].closure);
-        strings_free(&modules->items[i].aliases);
+        strings_done(&modules->items[i].aliases);
     }
     free(modules->items);
     free(modules->dir);
-    strings_free(&modules->builtin);
-    strings_free(&modules->missing);
+    strings_done(&modules->builtin);
+    strings_done(&modules->missing);
     *modules = (struct modules){0};
 }
 
@@ -50,7 +38,7 @@ struct resolver {
 static void resolver_done(struct resolver *resolver) {
     kmod_unref(resolver->kmod);
     free(resolver->dependencies);
-    strings_free(&resolver->visiting);
+    strings_done(&resolver->visiting);
     modules_done(&resolver->modules);
 }
 

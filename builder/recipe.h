@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three recipes (image definition, layer, profile) as structs, loaded from YAML with libcyaml. Knows nothing of building.
 #pragma once
+#include "builder/strings.h"
 #include "common/stack.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct strings { // a YAML list of texts
-    char **items;
-    unsigned count;
-};
 
 // images/<id>.yaml
 struct recipe_source { // one line of an apt sources.list
@@ -25,6 +21,7 @@ struct recipe_image {
     unsigned source_count;
     struct strings packages; // base packages; recipe_load adds the kernel
     char *kernel; // kernel package, unless the profile names another
+    char *runtime; // libraries of our own programs: "system" (of the image, the default), or "bundled" (those of the build host)
     struct strings stand_ins; // package names satisfied by an empty package of ours (linux-initramfs-tool: our init replaces it)
     struct strings exclude; // path patterns that dpkg never unpacks (documentation, translations)
 };

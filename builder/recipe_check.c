@@ -93,7 +93,7 @@ static int check_path(const struct recipe_place *place, const char *key, const c
 }
 
 int recipe_check_image(const struct recipe_image *image, const struct recipe_place *place) {
-    static const char *const backends[] = {"apt", NULL};
+    static const char *const backends[] = {"apt", NULL}, *const runtimes[] = {"system", "bundled", NULL};
     int r = check_name(place, "id", image->id);
     if (r >= 0)
         r = check_choice(place, "backend", image->backend, backends, "apt");
@@ -103,6 +103,8 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         r = check_name(place, "architecture", image->architecture);
     if (r >= 0)
         r = check_word(place, "kernel", image->kernel);
+    if (r >= 0 && image->runtime)
+        r = check_choice(place, "runtime", image->runtime, runtimes, "system, bundled");
     if (r >= 0)
         r = check_words(place, "packages", &image->packages);
     if (r >= 0)

@@ -37,6 +37,7 @@ static const cyaml_schema_field_t image_fields[] = {
     TEXT_FIELD("architecture", struct recipe_image, architecture),
     CYAML_FIELD_SEQUENCE_COUNT("sources", CYAML_FLAG_POINTER, struct recipe_image, sources, source_count, &source_value, 1, 16),
     TEXT_FIELD("kernel", struct recipe_image, kernel),
+    OPTIONAL_TEXT_FIELD("runtime", struct recipe_image, runtime),
     TEXTS_FIELD("packages", struct recipe_image, packages),
     TEXTS_FIELD("stand_ins", struct recipe_image, stand_ins),
     TEXTS_FIELD("exclude", struct recipe_image, exclude),

@@ -67,8 +67,7 @@ static bool has_text(const struct strings *list, const char *text) {
 static void add_text(struct strings *list, const char *text) {
     if (has_text(list, text))
         return;
-    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
-    list->items[list->count++] = str_dup(text);
+    strings_add(list, text);
 }
 
 static int check_template(struct recipe_layer *layer, const struct stack *stack, size_t index, const struct schema *schema,

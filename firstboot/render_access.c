@@ -6,6 +6,7 @@
 #include <string.h>
 
 // sshd_config(5): the first value wins, and Debian's sshd_config includes its .d directory first.
+// KexAlgorithms: what the release offers, in its order, but for these; of a list, an older sshd refuses a name that it does not know, and does not start.
 static const char sshd_rules[] = "HostKey /var/lib/webops/ssh/ssh_host_ed25519_key\n"
                                  "HostKey /var/lib/webops/ssh/ssh_host_ecdsa_key\n"
                                  "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u\n"
@@ -27,7 +28,7 @@ static const char sshd_rules[] = "HostKey /var/lib/webops/ssh/ssh_host_ed25519_k
                                  "PermitUserRC no\n"
                                  "UseDNS no\n"
                                  "LogLevel VERBOSE\n"
-                                 "KexAlgorithms sntrup761x25519-sha512@openssh.com,curve25519-sha256,curve25519-sha256@libssh.org\n"
+                                 "KexAlgorithms -diffie-hellman-*,ecdh-sha2-*\n"
                                  "Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com\n"
                                  "MACs hmac-sha2-512-etm@openssh.com,hmac-sha2-256-etm@openssh.com\n"
                                  "HostKeyAlgorithms ssh-ed25519,ecdsa-sha2-nistp256\n";

@@ -28,11 +28,14 @@ static void net_add(const struct render *in, struct buf *buf, int digit, const c
     render_list(in, buf, net_key(digit, rest).name, prefix, "\n");
 }
 
+// Before systemd 248 there is no Kind=; the drivers are those of virtual interfaces that look like cards then.
+#define PHYSICAL "Type=ether\nKind=!*\nDriver=!dummy macvlan tun veth\n"
+
 // systemd.network(5) [Match]; a MAC address alone would also match VLANs and bridges on top of the interface.
 static void add_match(const struct render *in, struct buf *buf, int digit) {
     bool is_mac = strchr(net_text(in, digit, "INTERFACE"), ':') != NULL;
     buf_add_str(buf, "[Match]\n");
-    net_add(in, buf, digit, "INTERFACE", is_mac ? "Type=ether\nKind=!*\nMACAddress=" : "Name=");
+    net_add(in, buf, digit, "INTERFACE", is_mac ? PHYSICAL "MACAddress=" : "Name=");
 }
 
 static bool is_dhcp(const struct render *in, int digit) {
@@ -147,7 +150,7 @@ void render_network(const struct render *in) {
             render_vlan(in, digit);
     }
     cleanup_buf struct buf file = {0};
-    buf_printf(&file, "%s[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\nIPv6AcceptRA=yes\n", header);
+    buf_printf(&file, "%s[Match]\n" PHYSICAL "\n[Network]\nDHCP=yes\nIPv6AcceptRA=yes\n", header);
     add_dhcp_sections(&file);
     render_file(in, "etc/systemd/network/80-webops-dhcp.network", 0644, &file);
 }

@@ -241,7 +241,11 @@ static int open_volume(int root_fd, const char *device, const char *type, bool i
     if (r < 0)
         return err_sys(err, r, "cannot mount the %s file system on %s %s", type, device, is_writable ? "writable" : "for reading");
     unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
-    cleanup_fd int mount = fsmount(context, FSMOUNT_CLOEXEC, attributes | (is_writable ? MOUNT_ATTR_NOATIME : MOUNT_ATTR_RDONLY));
+    attributes |= is_writable ? MOUNT_ATTR_NOATIME : MOUNT_ATTR_RDONLY;
+    int mounted = fsmount(context, FSMOUNT_CLOEXEC, attributes);
+    if (mounted < 0 && errno == EINVAL) // before Linux 5.14; who reads refuses symbolic links, too
+        mounted = fsmount(context, FSMOUNT_CLOEXEC, attributes & ~(unsigned)MOUNT_ATTR_NOSYMFOLLOW);
+    cleanup_fd int mount = mounted;
     if (mount < 0)
         return err_sys(err, -errno, "cannot mount %s", device);
     return file_open(mount, ".", O_RDONLY | O_DIRECTORY, 0, err);

@@ -13,7 +13,7 @@
 struct archive_fixture {
     struct scratch *scratch;
     char *pool, *packages, *metadata, *mirror, *keyring;
-    struct apt_dirs dirs;
+    struct package_dirs dirs;
     struct recipe_source source;
     char *suites[1], *components[1], *base[1], *stand_ins[1];
     struct recipe_image image;

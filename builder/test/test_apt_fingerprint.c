@@ -14,7 +14,7 @@ struct fixture {
     char *suites[2], *components[2];
     struct recipe_source source;
     struct recipe_image image;
-    struct apt_dirs dirs;
+    struct package_dirs dirs;
 };
 
 static char *release_path(const struct fixture *f, const char *suite) {
@@ -47,7 +47,7 @@ static int setup(void **state) {
     f->source = (struct recipe_source){
         .archive = TEXT("debian"), .mirror = f->mirror, .suites = {f->suites, 2}, .components = {f->components, 1}, .keyring = f->keyring};
     f->image = (struct recipe_image){.id = TEXT("tiny"), .architecture = TEXT("amd64"), .sources = &f->source, .source_count = 1};
-    f->dirs = (struct apt_dirs){f->metadata, f->metadata};
+    f->dirs = (struct package_dirs){f->metadata, f->metadata};
     offer(f, "one", "release one");
     offer(f, "two", "release two");
     *state = f;
@@ -65,7 +65,7 @@ static int teardown(void **state) {
 }
 
 struct print {
-    char hex[APT_DIGEST_HEX_BYTES];
+    char hex[FINGERPRINT_HEX_BYTES];
 };
 
 static struct print take(const struct fixture *f, long max_age_s) {
@@ -78,7 +78,7 @@ static struct print take(const struct fixture *f, long max_age_s) {
 }
 
 static void expect_refused(const struct fixture *f, long max_age_s, int code, const char *words) {
-    char hex[APT_DIGEST_HEX_BYTES] = "untouched";
+    char hex[FINGERPRINT_HEX_BYTES] = "untouched";
     struct err err = {0};
     assert_int_equal(apt_fingerprint(&f->image, &f->dirs, max_age_s, hex, &err), code);
     assert_contains(err.text, words);

@@ -33,7 +33,7 @@ static int setup(void **state) {
     f->metadata = make_dir(f->scratch, "metadata");
     f->mirror = str_printf("file://%s/mirror/debian", f->scratch->path);
     f->keyring = scratch_file(archive_template.scratch, "good.gpg");
-    f->dirs = (struct apt_dirs){f->metadata, f->packages};
+    f->dirs = (struct package_dirs){f->metadata, f->packages};
     f->suites[0] = TEXT("test");
     f->components[0] = TEXT("main");
     f->base[0] = TEXT("kernel");
@@ -62,35 +62,35 @@ static int teardown(void **state) {
     return scratch_teardown(&scratch);
 }
 
-static void resolve_base(struct archive_fixture *f, struct apt_set *set) {
+static void resolve_base(struct archive_fixture *f, struct package_set *set) {
     struct err err = {0};
     assert_ok(apt_resolve(&f->image, &f->dirs, NULL, NULL, 0, set, &err));
 }
 
 static void test_resolve_base(void **state) {
     struct archive_fixture *f = *state;
-    cleanup_apt_set struct apt_set set = {0};
+    cleanup_package_set struct package_set set = {0};
     resolve_base(f, &set);
     assert_int_equal(set.count, 4);
-    assert_non_null(apt_set_find(&set, "core"));
-    assert_string_equal(apt_set_find(&set, "lib")->version, "2:2.5-1");
-    assert_non_null(apt_set_find(&set, "kernel"));
-    assert_non_null(apt_set_find(&set, "webops-stand-in-generator"));
-    assert_null(apt_set_find(&set, "generator"));
+    assert_non_null(package_set_find(&set, "core"));
+    assert_string_equal(package_set_find(&set, "lib")->version, "2:2.5-1");
+    assert_non_null(package_set_find(&set, "kernel"));
+    assert_non_null(package_set_find(&set, "webops-stand-in-generator"));
+    assert_null(package_set_find(&set, "generator"));
 }
 
 static void test_layer_and_download(void **state) {
     struct archive_fixture *f = *state;
-    cleanup_apt_set struct apt_set base = {0}, layer = {0}, nothing = {0};
+    cleanup_package_set struct package_set base = {0}, layer = {0}, nothing = {0};
     char *web[] = {TEXT("web"), TEXT("core")};
     struct strings wanted = {web, 2}, known = {web + 1, 1};
-    const struct apt_set *parents[] = {&base};
+    const struct package_set *parents[] = {&base};
     struct err err = {0};
     unsigned fetched = 9;
     resolve_base(f, &base);
     assert_ok(apt_resolve(&f->image, &f->dirs, &wanted, parents, 1, &layer, &err));
     assert_int_equal(layer.count, 2); // no recommended package, nothing of the base again
-    assert_non_null(apt_set_find(&layer, "web-data"));
+    assert_non_null(package_set_find(&layer, "web-data"));
     assert_ok(apt_resolve(&f->image, &f->dirs, &known, parents, 1, &nothing, &err));
     assert_int_equal(nothing.count, 0);
     assert_ok(apt_download(&f->image, &f->dirs, &layer, &fetched, &err));
@@ -99,7 +99,7 @@ static void test_layer_and_download(void **state) {
     assert_int_equal(fetched, 4);
     assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
     assert_int_equal(fetched, 0);
-    cleanup_free char *damaged = str_printf("%s/%s", f->packages, apt_set_find(&base, "lib")->file);
+    cleanup_free char *damaged = str_printf("%s/%s", f->packages, package_set_find(&base, "lib")->file);
     put_file(damaged, "broken", 6);
     assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
     assert_int_equal(fetched, 1);
@@ -107,7 +107,7 @@ static void test_layer_and_download(void **state) {
 
 static void test_local_repository(void **state) {
     struct archive_fixture *f = *state;
-    cleanup_apt_set struct apt_set base = {0};
+    cleanup_package_set struct package_set base = {0};
     struct err err = {0};
     resolve_base(f, &base);
     assert_ok(apt_download(&f->image, &f->dirs, &base, NULL, &err));
@@ -121,7 +121,7 @@ static void test_local_repository(void **state) {
 }
 
 static void expect_unresolved(struct archive_fixture *f, const char *package, int code, const char *words) {
-    struct apt_set set = {0};
+    struct package_set set = {0};
     struct err err = {0};
     char *items[] = {TEXT(package)};
     struct strings wanted = {items, 1};
@@ -155,11 +155,11 @@ static void test_unsigned(void **state) {
 
 static void test_conflict_below(void **state) {
     struct archive_fixture *f = *state;
-    cleanup_apt_set struct apt_set base = {0};
-    struct apt_set layer = {0};
+    cleanup_package_set struct package_set base = {0};
+    struct package_set layer = {0};
     char *hostile[] = {TEXT("hostile")};
     struct strings wanted = {hostile, 1};
-    const struct apt_set *parents[] = {&base};
+    const struct package_set *parents[] = {&base};
     struct err err = {0};
     resolve_base(f, &base);
     assert_true(apt_resolve(&f->image, &f->dirs, &wanted, parents, 1, &layer, &err) < 0);
@@ -170,7 +170,7 @@ static void test_conflict_below(void **state) {
 // A package that was changed behind the signed index.
 static void test_damaged_archive(void **state) {
     struct archive_fixture *f = *state;
-    cleanup_apt_set struct apt_set base = {0};
+    cleanup_package_set struct package_set base = {0};
     struct err err = {0};
     resolve_base(f, &base);
     cleanup_free char *path = str_printf("%s/core_1.0_amd64.deb", f->pool);
@@ -182,7 +182,7 @@ static void test_damaged_archive(void **state) {
 
 static void test_fingerprint(void **state) {
     struct archive_fixture *f = *state;
-    char first[APT_DIGEST_HEX_BYTES], second[APT_DIGEST_HEX_BYTES];
+    char first[FINGERPRINT_HEX_BYTES], second[FINGERPRINT_HEX_BYTES];
     struct err err = {0};
     assert_int_equal(apt_fingerprint(&f->image, &f->dirs, -1, first, &err), -EAGAIN);
     assert_contains(err.text, "offline");
@@ -200,7 +200,7 @@ static void test_fingerprint(void **state) {
 
 static void test_unreachable(void **state) {
     struct archive_fixture *f = *state;
-    char hex[APT_DIGEST_HEX_BYTES];
+    char hex[FINGERPRINT_HEX_BYTES];
     struct err err = {0};
     f->source.mirror = TEXT("http://127.0.0.1:9/debian");
     assert_int_equal(apt_fingerprint(&f->image, &f->dirs, 0, hex, &err), -EAGAIN);
@@ -233,7 +233,7 @@ static void test_snapshot(void **state) {
     struct archive_fixture *f = *state;
     struct err err = {0};
     cleanup_free char *release = scratch_file(f->scratch, "mirror/debian/dists/test/Release"), *text = NULL;
-    cleanup_apt_set struct apt_set base = {0};
+    cleanup_package_set struct package_set base = {0};
     assert_ok(file_read(AT_FDCWD, release, 1 << 16, &text, NULL, &err));
     cleanup_free char *expired = str_printf("Valid-Until: Sat, 03 Jan 2015 00:00:00 UTC\n%s", text);
     put_file(release, expired, strlen(expired));
@@ -248,7 +248,7 @@ static void test_snapshot(void **state) {
 static void test_version_that_left(void **state) {
     struct archive_fixture *f = *state;
     struct err err = {0};
-    cleanup_apt_set struct apt_set base = {0};
+    cleanup_package_set struct package_set base = {0};
     resolve_base(f, &base);
     free(base.packages[0].version);
     base.packages[0].version = str_dup("0.1");

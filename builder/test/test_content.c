@@ -101,6 +101,22 @@ static void test_files(void **state) {
                    "f 0644 0/0 usr/share/factory/var/lib/app/data < /files/var/lib/app/data\n");
 }
 
+// Programs of an image whose libraries are too old for them bring their own; a layer without programs does not.
+static void test_runtime(void **state) {
+    struct fixture *f = *state;
+    char *programs[] = {TEXT("webops")};
+    struct err err = {0};
+    f->request.runtime_dir = f->scratch->path;
+    assert_ok(file_publish(f->scratch->fd, "libz.so.1", "x", 1, 0755, &err));
+    expect_plan(f, "");
+    f->recipe.programs = (struct strings){programs, 1};
+    expect_plan(f, "d 0755 0/0 usr/lib/webops/lib\n"
+                   "f 0755 0/0 usr/lib/webops/lib/libz.so.1 < /libz.so.1\n"
+                   "f 0755 0/0 usr/sbin/webops < /programs/webops\n");
+    f->request.runtime_dir = "/no/where";
+    expect_refused(f, -ENOENT, "/no/where");
+}
+
 static void test_units(void **state) {
     struct fixture *f = *state;
     struct recipe_unit enable[] = {{TEXT("web.service"), TEXT("multi-user.target")},
@@ -468,6 +484,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_nothing),
         TEST(test_files),
+        TEST(test_runtime),
         TEST(test_units),
         TEST(test_programs_fetch_remove_extra),
         TEST(test_escapes),

@@ -117,8 +117,8 @@ static void test_stand_in_refused(void **state) {
     assert_null(file);
 }
 
-static struct apt_package package_of(const char *file, const char *sha256, uint64_t size) {
-    return (struct apt_package){.name = TEXT("a"), .version = TEXT("1"), .file = TEXT(file), .sha256 = TEXT(sha256), .size_bytes = size};
+static struct package package_of(const char *file, const char *sha256, uint64_t size) {
+    return (struct package){.name = TEXT("a"), .version = TEXT("1"), .file = TEXT(file), .sha256 = TEXT(sha256), .size_bytes = size};
 }
 
 // The index carries the set's hashes, not the files': a package that was changed afterwards must not pass.
@@ -126,10 +126,10 @@ static void test_repository(void **state) {
     struct scratch *scratch = *state;
     cleanup_free char *one = make_deb(scratch, "one", "-Znone", CONTROL), *dir = scratch_file(scratch, "new/repository");
     struct err err = {0};
-    struct apt_package packages[] = {package_of("one.deb", "feedbeef", 4711), package_of("one-again.deb", "cafe", 1)};
+    struct package packages[] = {package_of("one.deb", "feedbeef", 4711), package_of("one-again.deb", "cafe", 1)};
     cleanup_free char *again = scratch_file(scratch, "one-again.deb"), *index = str_printf("%s/Packages", dir), *text = NULL;
     assert_int_equal(link(one, again), 0);
-    assert_ok(deb_repository(dir, scratch->path, &(struct apt_set){packages, 2}, &err));
+    assert_ok(deb_repository(dir, scratch->path, &(struct package_set){packages, 2}, &err));
     assert_ok(file_read(AT_FDCWD, index, 1 << 20, &text, NULL, &err));
     assert_string_equal(text, CONTROL "Filename: ./one.deb\nSize: 4711\nSHA256: feedbeef\n\n" CONTROL
                                       "Filename: ./one-again.deb\nSize: 1\nSHA256: cafe\n\n");
@@ -145,14 +145,14 @@ static void test_repository_refused(void **state) {
     cleanup_free char *dir = scratch_file(scratch, "repository"), *index = str_printf("%s/Packages", dir);
     cleanup_free char *bad = scratch_file(scratch, "bad.deb"), *good = make_deb(scratch, "good", "-Znone", CONTROL);
     put_file(bad, "junk", 4);
-    struct apt_package packages[] = {package_of("good.deb", "aa", 1), package_of("bad.deb", "bb", 4)};
-    assert_int_equal(deb_repository(dir, scratch->path, &(struct apt_set){packages, 2}, &err), -EINVAL);
+    struct package packages[] = {package_of("good.deb", "aa", 1), package_of("bad.deb", "bb", 4)};
+    assert_int_equal(deb_repository(dir, scratch->path, &(struct package_set){packages, 2}, &err), -EINVAL);
     assert_contains(err.text, "bad.deb");
     assert_false(file_exists(AT_FDCWD, index)); // no index of half a set
     packages[1] = package_of("gone.deb", "cc", 4);
-    assert_int_equal(deb_repository(bad, scratch->path, &(struct apt_set){packages, 2}, &err), -ENOTDIR);
+    assert_int_equal(deb_repository(bad, scratch->path, &(struct package_set){packages, 2}, &err), -ENOTDIR);
     cleanup_free char *second = scratch_file(scratch, "second");
-    assert_int_equal(deb_repository(second, scratch->path, &(struct apt_set){packages, 2}, &err), -ENOENT);
+    assert_int_equal(deb_repository(second, scratch->path, &(struct package_set){packages, 2}, &err), -ENOENT);
     assert_contains(err.text, "gone.deb");
 }
 
@@ -160,7 +160,7 @@ static void test_empty_repository(void **state) {
     struct scratch *scratch = *state;
     struct err err = {0};
     cleanup_free char *dir = scratch_file(scratch, "repository"), *index = str_printf("%s/Packages", dir), *text = NULL;
-    assert_ok(deb_repository(dir, scratch->path, &(struct apt_set){0}, &err));
+    assert_ok(deb_repository(dir, scratch->path, &(struct package_set){0}, &err));
     assert_ok(file_read(AT_FDCWD, index, 10, &text, NULL, &err));
     assert_string_equal(text, "");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // dpkg's status file: every field, odd layouts, hostile text, and each way in which what is installed differs from what was resolved.
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "builder/dpkg_status.h"
 #include "common/test/support.h"
 #include <errno.h>
@@ -148,9 +148,9 @@ static void test_every_prefix(void **state) {
     }
 }
 
-static void set_of(const char *lines, struct apt_set *set) {
+static void set_of(const char *lines, struct package_set *set) {
     struct err err = {0};
-    if (apt_set_parse_uris(lines, strlen(lines), set, &err) < 0)
+    if (package_set_parse_uris(lines, strlen(lines), set, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -170,13 +170,13 @@ static void test_verify_stack(void **state) {
          "package c is known to dpkg but not completely installed"},
         {"Package: a\n", "line 2"},
     };
-    cleanup_apt_set struct apt_set below = {0}, above = {0};
+    cleanup_package_set struct package_set below = {0}, above = {0};
     set_of("'u' a_1_all.deb 5 SHA256:" HASH "\n'u' b_2_all.deb 5 SHA256:" HASH "\n", &below);
     set_of("'u' a_2_all.deb 5 SHA256:" HASH "\n", &above);
-    const struct apt_set *sets[] = {&below, &above};
+    const struct package_set *sets[] = {&below, &above};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err = {0};
-        int r = apt_set_verify_status(sets, 2, cases[i].status, strlen(cases[i].status), &err);
+        int r = package_set_verify_status(sets, 2, cases[i].status, strlen(cases[i].status), &err);
         assert_int_equal(r, cases[i].says ? -EINVAL : 0);
         assert_contains(err.text, cases[i].says ?: "");
     }
@@ -195,11 +195,11 @@ static void test_verify_installed(void **state) {
         {"Package: a\nVersion: 1.1\nArchitecture: all\n" OK, "version 1.1 was installed, 1 was resolved"},
         {"Package: a\nVersion: 1\nArchitecture: all\nStatus: install ok unpacked\n", "package a was resolved but not installed"},
     };
-    cleanup_apt_set struct apt_set set = {0};
+    cleanup_package_set struct package_set set = {0};
     set_of("'u' a_1_all.deb 5 SHA256:" HASH "\n", &set);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct err err = {0};
-        int r = apt_set_verify_installed(&set, cases[i].status, strlen(cases[i].status), &err);
+        int r = package_set_verify_installed(&set, cases[i].status, strlen(cases[i].status), &err);
         assert_int_equal(r, cases[i].says ? -EINVAL : 0);
         assert_contains(err.text, cases[i].says ?: "");
     }

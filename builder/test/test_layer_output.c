@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a finished layer leaves beside its squashfs, reading it back, merged indexes, and failures on the way.
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include "builder/layer_output.h"
 #include "builder/test/support.h"
 #include <jansson.h>
@@ -96,12 +96,12 @@ static void test_package_list(void **state) {
     cleanup_free char *dir = room(scratch, "a"), *tree = room(scratch, "tree/var/lib/dpkg"), *status = str_printf("%s/status", tree);
     cleanup_free char *tar = scratch_file(scratch, "t.tar"), *top = scratch_file(scratch, "tree"), *text = NULL;
     cleanup_free char *path = str_printf("%s/" LAYER_INFO, dir);
-    cleanup_apt_set struct apt_set set = {0};
+    cleanup_package_set struct package_set set = {0};
     struct layer_output output;
     struct err err = {0};
     put_file(status, STATUS, strlen(STATUS));
     free(tool(RUN_ARGV("tar", "-C", top, "-cf", tar, "var")));
-    assert_ok(apt_set_parse_uris(uris, strlen(uris), &set, &err));
+    assert_ok(package_set_parse_uris(uris, strlen(uris), &set, &err));
     assert_ok(layer_output_open(dir, &fast, &(struct normalise_options){.side_fd = -1}, &output, &err));
     cleanup_fd int fd = open(tar, O_RDONLY | O_CLOEXEC);
     assert_ok(normalise_stream(output.normalise, fd, "test", &err));

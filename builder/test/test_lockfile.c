@@ -15,11 +15,11 @@ static void is_read_as_it_was_written(void **state) {
     (void)state;
     static const char base[] = LINE("dbus") LINE("systemd"), layer[] = LINE("etcd");
     struct err err = {0};
-    cleanup_apt_set struct apt_set first = {0}, second = {0}, taken = {0};
+    cleanup_package_set struct package_set first = {0}, second = {0}, taken = {0};
     cleanup_lockfile struct lockfile made = {.image = str_dup("debian-12"), .architecture = str_dup("amd64")}, read = {0};
     cleanup_buf struct buf text = {0}, again = {0};
-    assert_int_equal(apt_set_parse(base, strlen(base), &first, &err), 0);
-    assert_int_equal(apt_set_parse(layer, strlen(layer), &second, &err), 0);
+    assert_int_equal(package_set_parse(base, strlen(base), &first, &err), 0);
+    assert_int_equal(package_set_parse(layer, strlen(layer), &second, &err), 0);
     lockfile_add(&made, "debian-12", &wants, &first);
     lockfile_add(&made, "etcd", &other, &second);
     lockfile_format(&made, &text);
@@ -30,7 +30,7 @@ static void is_read_as_it_was_written(void **state) {
     assert_string_equal(buf_str(&again), buf_str(&text));
     assert_int_equal(lockfile_take(&read, "debian-12", &wants, &taken, &err), 0);
     assert_int_equal(taken.count, 2);
-    assert_string_equal(apt_set_find(&taken, "systemd")->version, "1:2-3");
+    assert_string_equal(package_set_find(&taken, "systemd")->version, "1:2-3");
     assert_int_equal(lockfile_take(&read, "debian-12", &other, &taken, &err), -ESTALE);
     assert_contains(err.text, "debian-12 asks for other packages than when the lock was made");
     assert_int_equal(lockfile_take(&read, "patroni", &wants, &taken, &err), -ESTALE);

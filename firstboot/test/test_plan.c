@@ -82,7 +82,7 @@ static void network_default_is_dhcp(void **state) {
     (void)state;
     cleanup_plan struct plan plan = support_plan("");
     assert_string_equal(support_content(&plan, "etc/systemd/network/80-webops-dhcp.network"),
-                        HEADER "[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\nIPv6AcceptRA=yes\n"
+                        HEADER "[Match]\nType=ether\nKind=!*\nDriver=!dummy macvlan tun veth\n\n[Network]\nDHCP=yes\nIPv6AcceptRA=yes\n"
                                "\n[DHCPv4]\nClientIdentifier=mac\nUseMTU=yes\nUseHostname=no\n\n[DHCPv6]\nUseHostname=no\n");
 }
 
@@ -101,7 +101,7 @@ static void network_host_route(void **state) {
     cleanup_plan struct plan plan =
         support_plan("NET3_INTERFACE=52:54:00:12:34:56\nNET3_ADDRESS=192.0.2.7/32\nNET3_GATEWAY=172.31.1.1\nNET3_DHCP=true\n");
     const char *text = support_content(&plan, "etc/systemd/network/10-webops-net3.network");
-    assert_non_null(strstr(text, "[Match]\nType=ether\nKind=!*\nMACAddress=52:54:00:12:34:56\n"));
+    assert_non_null(strstr(text, "[Match]\nType=ether\nKind=!*\nDriver=!dummy macvlan tun veth\nMACAddress=52:54:00:12:34:56\n"));
     assert_non_null(strstr(text, "DHCP=yes\n"));
     assert_non_null(strstr(text, "Gateway=172.31.1.1\nGatewayOnLink=yes\n"));
 }

@@ -11,28 +11,28 @@
     "'http://m/debian/pool/z_1%3a2.0-1%2bb1_amd64.deb' zlib_1%3a2.0-1+b1_amd64.deb 1234 SHA256:" HASH "\n"                                 \
     "'file:/r/./a_1_all.deb' a_1_all.deb 5 SHA256:" HASH "\n"
 
-static void parse_ok(const char *text, struct apt_set *set) {
+static void parse_ok(const char *text, struct package_set *set) {
     struct err err = {0};
-    int r = apt_set_parse_uris(text, strlen(text), set, &err);
+    int r = package_set_parse_uris(text, strlen(text), set, &err);
     assert_string_equal(err.text, "");
     assert_int_equal(r, 0);
 }
 
 static void test_uris(void **state) {
     (void)state;
-    cleanup_apt_set struct apt_set set = {0};
+    cleanup_package_set struct package_set set = {0};
     parse_ok(URIS, &set);
     assert_int_equal(set.count, 2);
     assert_string_equal(set.packages[0].name, "a");
-    const struct apt_package *zlib = apt_set_find(&set, "zlib");
+    const struct package *zlib = package_set_find(&set, "zlib");
     assert_non_null(zlib);
     assert_string_equal(zlib->version, "1:2.0-1+b1");
     assert_string_equal(zlib->architecture, "amd64");
     assert_string_equal(zlib->file, "zlib_1%3a2.0-1+b1_amd64.deb");
     assert_string_equal(zlib->uri, "http://m/debian/pool/z_1%3a2.0-1%2bb1_amd64.deb");
     assert_int_equal(zlib->size_bytes, 1234);
-    assert_null(apt_set_find(&set, "zlib1g"));
-    assert_null(apt_set_find(&set, ""));
+    assert_null(package_set_find(&set, "zlib1g"));
+    assert_null(package_set_find(&set, ""));
 }
 
 static void test_bad_uris(void **state) {
@@ -54,9 +54,9 @@ static void test_bad_uris(void **state) {
         "\n",
     };
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-        struct apt_set set = {0};
+        struct package_set set = {0};
         struct err err = {0};
-        if (apt_set_parse_uris(bad[i], strlen(bad[i]), &set, &err) != -EINVAL)
+        if (package_set_parse_uris(bad[i], strlen(bad[i]), &set, &err) != -EINVAL)
             fail_msg("accepted: %s", bad[i]);
         assert_null(set.packages);
         assert_contains(err.text, "print-uris");
@@ -65,17 +65,17 @@ static void test_bad_uris(void **state) {
 
 static void test_round_trip(void **state) {
     (void)state;
-    cleanup_apt_set struct apt_set set = {0}, again = {0};
+    cleanup_package_set struct package_set set = {0}, again = {0};
     cleanup_buf struct buf text = {0}, second = {0};
     struct err err = {0};
     parse_ok(URIS, &set);
-    apt_set_format(&set, &text);
-    assert_int_equal(apt_set_parse(buf_str(&text), text.size, &again, &err), 0);
-    apt_set_format(&again, &second);
+    package_set_format(&set, &text);
+    assert_int_equal(package_set_parse(buf_str(&text), text.size, &again, &err), 0);
+    package_set_format(&again, &second);
     assert_string_equal(buf_str(&text), buf_str(&second));
     text.data[5] = 0; // a NUL inside
-    struct apt_set none = {0};
-    assert_int_equal(apt_set_parse(text.data, text.size, &none, &err), -EINVAL);
+    struct package_set none = {0};
+    assert_int_equal(package_set_parse(text.data, text.size, &none, &err), -EINVAL);
 }
 
 #define STATUS                                                                                                                             \
@@ -99,11 +99,11 @@ static void test_status(void **state) {
 }
 
 static void expect_difference(const char *uris, const char *status, const char *words) {
-    cleanup_apt_set struct apt_set set = {0};
-    const struct apt_set *sets[] = {&set};
+    cleanup_package_set struct package_set set = {0};
+    const struct package_set *sets[] = {&set};
     struct err err = {0};
     parse_ok(uris, &set);
-    int r = apt_set_verify_status(sets, 1, status, strlen(status), &err);
+    int r = package_set_verify_status(sets, 1, status, strlen(status), &err);
     assert_int_equal(r, words ? -EINVAL : 0);
     assert_contains(err.text, words ? words : "");
 }
@@ -174,5 +174,5 @@ int main(void) {
         cmocka_unit_test(test_uris),   cmocka_unit_test(test_bad_uris), cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_status),
         cmocka_unit_test(test_verify), cmocka_unit_test(test_sources),  cmocka_unit_test(test_bad_sources),
     };
-    return cmocka_run_group_tests_name("apt_set", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("package_set", tests, NULL, NULL);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the mirrors offer now, as one hash: all InRelease files in one round of conditional requests. Nothing is believed here; apt checks
-// signatures when it refreshes its lists.
-#include "builder/apt.h"
+// Requests by libcurl, all at once; a file's time is the server's, so that the next request can be conditional.
+#include "builder/fingerprint.h"
 #include "common/file.h"
 #include "common/sha256.h"
 #include "common/slot.h"
@@ -61,33 +60,17 @@ static bool is_young(const char *path, long max_age_s) {
     return max_age_s < 0 || (age >= 0 && age < max_age_s);
 }
 
-static void add_release(struct releases *list, const char *uri, const char *suite, const char *metadata, long max_age_s) {
+static void add_release(struct releases *list, const char *url, const char *metadata, long max_age_s) {
     list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
     struct release *release = &list->items[list->count++];
-    size_t size = strlen(suite);
-    bool flat = size && suite[size - 1] == '/';
-    *release = (struct release){.url = flat ? str_printf("%s/%sInRelease", uri, suite) : str_printf("%s/dists/%s/InRelease", uri, suite)};
+    *release = (struct release){.url = str_dup(url)};
     uint8_t digest[SHA256_BYTES];
     char hex[2 * SHA256_BYTES + 1];
     sha256_hash(release->url, strlen(release->url), digest);
     hex_format(digest, SHA256_BYTES, hex);
-    release->file = str_printf("%s/%s.inrelease", metadata, hex);
+    release->file = str_printf("%s/%s.release", metadata, hex);
     release->asked = str_printf("%s/%s.asked", metadata, hex);
     release->fresh = file_exists(AT_FDCWD, release->file) && is_young(release->asked, max_age_s);
-}
-
-// The lines of our own sources.list: "deb [options] uri suite components…".
-static void list_releases(struct releases *list, const char *sources, const char *metadata, long max_age_s) {
-    cleanup_free char *text = str_dup(sources);
-    char *state = NULL;
-    for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
-        char *uri = strstr(line, "] "), *suite = uri ? strchr(uri + 2, ' ') : NULL;
-        if (!suite)
-            continue;
-        *suite++ = 0;
-        suite[strcspn(suite, " ")] = 0;
-        add_release(list, uri + 2, suite, metadata, max_age_s);
-    }
 }
 
 static void prepare(struct release *release) {
@@ -196,17 +179,14 @@ static int hash_all(const struct recipe_image *image, const struct releases *lis
     return 0;
 }
 
-int apt_fingerprint(const struct recipe_image *image, const struct apt_dirs *dirs, long max_age_s, char ret_hex[APT_DIGEST_HEX_BYTES],
-                    struct err *err) {
-    cleanup_free char *sources = NULL;
-    int r = apt_sources(image, &sources, err);
-    if (r < 0)
-        return r;
+int fingerprint_mirrors(const struct recipe_image *image, const char *text, const struct strings *urls, const char *metadata,
+                        long max_age_s, char ret_hex[FINGERPRINT_HEX_BYTES], struct err *err) {
     cleanup(releases_done) struct releases list = {.multi = curl_multi_init()};
-    list_releases(&list, sources, dirs->metadata, max_age_s);
+    for (unsigned i = 0; i < urls->count; i++)
+        add_release(&list, urls->items[i], metadata, max_age_s);
     for (size_t i = 0; max_age_s < 0 && i < list.count; i++)
         if (!list.items[i].fresh)
             return err_set(err, -EAGAIN, "%s was never fetched: an offline build needs one online build before it", list.items[i].url);
-    r = request_all(&list, err);
-    return r < 0 ? r : hash_all(image, &list, sources, ret_hex, err);
+    int r = request_all(&list, err);
+    return r < 0 ? r : hash_all(image, &list, text, ret_hex, err);
 }

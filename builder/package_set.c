@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parses, formats and compares package sets. What apt prints and what files say is bounded and checked before it is used.
-#include "builder/apt_set.h"
+#include "builder/package_set.h"
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -8,35 +8,35 @@
 #define MAX_PACKAGES 20000
 #define MAX_DEB_BYTES (UINT64_C(1) << 36)
 
-static void package_done(struct apt_package *package) {
+static void package_done(struct package *package) {
     free(package->name);
     free(package->version);
     free(package->architecture);
     free(package->file);
     free(package->sha256);
     free(package->uri);
-    *package = (struct apt_package){0};
+    *package = (struct package){0};
 }
 
-void apt_set_done(struct apt_set *set) {
+void package_set_done(struct package_set *set) {
     for (size_t i = 0; i < set->count; i++)
         package_done(&set->packages[i]);
     free(set->packages);
-    *set = (struct apt_set){0};
+    *set = (struct package_set){0};
 }
 
 static int compare_packages(const void *a, const void *b) {
-    const struct apt_package *left = a, *right = b;
+    const struct package *left = a, *right = b;
     int order = strcmp(left->name, right->name);
     return order ? order : strcmp(left->architecture, right->architecture);
 }
 
-static void set_sort(struct apt_set *set) {
+static void set_sort(struct package_set *set) {
     if (set->count)
         qsort(set->packages, set->count, sizeof(*set->packages), compare_packages);
 }
 
-const struct apt_package *apt_set_find(const struct apt_set *set, const char *name) {
+const struct package *package_set_find(const struct package_set *set, const char *name) {
     for (size_t low = 0, high = set->count; low < high;) {
         size_t middle = low + (high - low) / 2;
         int order = strcmp(name, set->packages[middle].name);
@@ -50,9 +50,9 @@ const struct apt_package *apt_set_find(const struct apt_set *set, const char *na
     return NULL;
 }
 
-void apt_set_format(const struct apt_set *set, struct buf *ret_text) {
+void package_set_format(const struct package_set *set, struct buf *ret_text) {
     for (size_t i = 0; i < set->count; i++) {
-        const struct apt_package *p = &set->packages[i];
+        const struct package *p = &set->packages[i];
         buf_printf(ret_text, "%s\t%s\t%s\t%s\t%llu\t%s\t%s\n", p->name, p->version, p->architecture, p->file,
                    (unsigned long long)p->size_bytes, p->sha256, p->uri);
     }
@@ -85,7 +85,7 @@ static int parse_size(const char *text, uint64_t *ret_size) {
     return size && size <= MAX_DEB_BYTES ? 0 : -EINVAL;
 }
 
-static bool is_package(const struct apt_package *p) {
+static bool is_package(const struct package *p) {
     return is_word(p->name, "+-.") && is_word(p->version, "+-.~:") && is_word(p->architecture, "-") && is_word(p->file, "+-.~%_") &&
            is_sha256(p->sha256) && p->uri[0] && !strpbrk(p->uri, "\t\r\n");
 }
@@ -105,7 +105,7 @@ static bool split(char *line, char separator, char **fields, size_t count) {
     return true;
 }
 
-static bool parse_line(char *line, struct apt_package *p) {
+static bool parse_line(char *line, struct package *p) {
     char *f[7];
     if (!split(line, '\t', f, 7) || parse_size(f[4], &p->size_bytes) < 0)
         return false;
@@ -132,7 +132,7 @@ static void decode_percent(char *text) { // apt writes an epoch's colon as %3a
 }
 
 // 'URI' name_version_architecture.deb size SHA256:hash
-static bool parse_uri_line(char *line, struct apt_package *p) {
+static bool parse_uri_line(char *line, struct package *p) {
     char *f[4], *parts[3];
     static const char hash[] = "SHA256:", suffix[] = ".deb";
     if (!split(line, ' ', f, 4) || parse_size(f[2], &p->size_bytes) < 0 || strncmp(f[3], hash, strlen(hash)) != 0)
@@ -153,9 +153,9 @@ static bool parse_uri_line(char *line, struct apt_package *p) {
     return is_package(p);
 }
 
-static int parse_lines(const char *text, size_t size, const char *what, bool (*parse)(char *, struct apt_package *),
-                       struct apt_set *ret_set, struct err *err) {
-    cleanup_apt_set struct apt_set set = {0};
+static int parse_lines(const char *text, size_t size, const char *what, bool (*parse)(char *, struct package *),
+                       struct package_set *ret_set, struct err *err) {
+    cleanup_package_set struct package_set set = {0};
     unsigned number = 0;
     for (const char *end = text + size; text < end;) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
@@ -165,8 +165,8 @@ static int parse_lines(const char *text, size_t size, const char *what, bool (*p
         if (strlen(line) != length || set.count == MAX_PACKAGES)
             return err_set(err, -EINVAL, "%s: line %u is too long, holds a NUL, or is one too many", what, number);
         set.packages = mem_resize(set.packages, set.count + 1, sizeof(*set.packages));
-        struct apt_package *package = &set.packages[set.count++];
-        *package = (struct apt_package){0};
+        struct package *package = &set.packages[set.count++];
+        *package = (struct package){0};
         if (!parse(line, package))
             return err_set(err, -EINVAL, "%s: line %u is not a package with size and SHA-256", what, number);
         text += length + !!newline;
@@ -176,14 +176,14 @@ static int parse_lines(const char *text, size_t size, const char *what, bool (*p
         if (compare_packages(&set.packages[i - 1], &set.packages[i]) == 0)
             return err_set(err, -EINVAL, "%s: package %s stands there twice", what, set.packages[i].name);
     *ret_set = set;
-    set = (struct apt_set){0};
+    set = (struct package_set){0};
     return 0;
 }
 
-int apt_set_parse(const char *text, size_t size, struct apt_set *ret_set, struct err *err) {
+int package_set_parse(const char *text, size_t size, struct package_set *ret_set, struct err *err) {
     return parse_lines(text, size, "package set", parse_line, ret_set, err);
 }
 
-int apt_set_parse_uris(const char *text, size_t size, struct apt_set *ret_set, struct err *err) {
+int package_set_parse_uris(const char *text, size_t size, struct package_set *ret_set, struct err *err) {
     return parse_lines(text, size, "list of apt-get --print-uris", parse_uri_line, ret_set, err);
 }

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much room package installation will take, for the sandbox.
+#pragma once
+#include "builder/layer.h"
+
+// Bytes of the tree that a set unpacks to, generously.
+uint64_t package_tree_bytes(const struct package_set *set) nonnull(1);
+// The same for a layer: its lower layers are unpacked beside it.
+int package_layer_bytes(const struct layer_request *request, uint64_t *ret_bytes, struct err *err) must_check nonnull(1, 2, 3);
