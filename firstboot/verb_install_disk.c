@@ -5,6 +5,7 @@
 #include "firstboot/bootrecord.h"
 #include "firstboot/console.h"
 #include "firstboot/discover.h"
+#include "firstboot/installer/bootorder.h"
 #include "firstboot/installer/plan.h"
 #include "firstboot/installer/write.h"
 #include "firstboot/restart.h"
@@ -97,6 +98,16 @@ static int follow(const struct install *install, struct err *err) {
     }
 }
 
+// A firmware that does not let us is no reason to call the installation a failed one.
+static void put_first(int root_fd, const char *disk) {
+    struct err err;
+    int r = bootorder_apply(root_fd, disk, &err);
+    if (r < 0)
+        console_print_all("%s; if the medium starts again, remove it", err.text);
+    else if (r > 0)
+        console_print_all("%s is first in the firmware's boot order", disk);
+}
+
 static int carry_out(const struct install *install, const struct install_plan *plan, struct err *err) {
     if (plan->action == INSTALL_REFUSE)
         return err_set(err, -EPERM, "%s", plan->text);
@@ -115,6 +126,7 @@ static int carry_out(const struct install *install, const struct install_plan *p
                                                   : str_printf("%s %s", bootrecord_text(&install->record, "PROFILE"),
                                                                bootrecord_text(&install->record, "VERSION"));
     console_print_all("installed: %s on %s%s%s", what, disk->path, *disk->serial ? ", serial number " : "", disk->serial);
+    put_first(install->root_fd, disk->path);
     return follow(install, err);
 }
 

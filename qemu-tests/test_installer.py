@@ -21,6 +21,7 @@ SERIAL = "TARGET1"
 ANSWER = f"{LOGIN}HOSTNAME=installed\nINSTALL_DISK=serial={SERIAL}\nINSTALL_CONFIRM=erase\n"
 OVMF = "/usr/share/OVMF/OVMF_{}_4M.fd"
 INSTALL_SECONDS = 600
+EFI_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 REFUSED = "webops: not installed"
 
 
@@ -102,9 +103,9 @@ def is_untouched(path):
     return path.stat().st_blocks == 0
 
 
-def cdrom(release, index):
+def cdrom(release):
     return ["-drive", f"if=none,id=cdrom,media=cdrom,readonly=on,format=raw,file={release.file('-installer.iso')}", "-device", "virtio-scsi-pci",
-            "-device", f"scsi-cd,drive=cdrom,bootindex={index}"]
+            "-device", "scsi-cd,drive=cdrom"]
 
 
 def network_boot(release):
@@ -123,10 +124,10 @@ def server(release):
 
 
 def test_cdrom_under_uefi(release, access):
-    """The configuration is on the medium. The machine restarts into its disk, which the firmware prefers as soon as it has something to start."""
+    """The configuration is on the medium, which stays where it is: after the installation the firmware prefers the disk."""
     disk = empty_disk("cdrom")
     try:
-        with Machine("cdrom", release, access, disks={disk: f",serial={SERIAL},bootindex=1"}, extra=cdrom(release, 2)) as machine:
+        with Machine("cdrom", release, access, disks={disk: f",serial={SERIAL}"}, extra=cdrom(release)) as machine:
             line = machine.wait_installed()
             assert line == f"webops: installed: dev 2026.11.1 on /dev/vda, serial number {SERIAL}"
             installer = machine.console()
@@ -135,6 +136,10 @@ def test_cdrom_under_uefi(release, access):
             since = machine.mark()
             verdict = machine.wait_healthy(since)
             assert "dev 2026.11.1 slot a" in verdict
+            assert "webops: /dev/vda is first in the firmware's boot order" in installer + machine.console(since)
+            order = machine.root_out(f"od -An -tx2 -j4 -N2 /sys/firmware/efi/efivars/BootOrder-{EFI_GLOBAL}").strip()
+            option = machine.root_out(f"tr -d '\\0' < /sys/firmware/efi/efivars/Boot{order.upper()}-{EFI_GLOBAL}")
+            assert "webops" in option and "BOOTX64.EFI" in option, option
             assert machine.out("hostname") == "installed"
             report = machine.status()
             assert report["config"]["source"] == "state" and report["config"]["problems"] == []
