@@ -93,7 +93,7 @@ static void graft_seed(struct grafts *grafts, const char *seed_dir) {
 }
 
 // The layout that Debian's and Ubuntu's own media have: El Torito entries for both firmwares, GRUB's boot sector in front, and the FAT file
-// system as a partition behind the ISO file system, which the UEFI entry points to.
+// system as a partition behind the ISO file system, which the UEFI entry points to. ISO level 3 is for files above 4 GiB.
 static int write_iso(const struct installer *installer, const struct grafts *grafts, const char *path, struct err *err) {
     cleanup_tool_env char **env = tool_env((const char *const[]){ISO_EPOCH, NULL});
     cleanup_free char *efi = inside(installer, "efi.img");
@@ -104,7 +104,7 @@ static int write_iso(const struct installer *installer, const struct grafts *gra
                                 "-V",
                                 installer->label,
                                 "-iso-level",
-                                "3", // files above 4 GiB
+                                "3",
                                 "-R",
                                 "-uid",
                                 "0",

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#define MAX_PROBLEMS 10 // of one configuration that is shown
 #define IMAGE "/run/webops/medium/webops/image.raw.zst"
 
 struct install {
@@ -57,6 +58,11 @@ static int load(struct install *install, struct err *err) {
 static void show(const struct install *install) {
     console_print_all("installer of %s %s; configuration: %s", bootrecord_text(&install->record, "PROFILE"),
                       bootrecord_text(&install->record, "VERSION"), install->found.source);
+    for (size_t i = 0; i < install->found.refusal_count; i++) {
+        const struct discover_refusal *refusal = &install->found.refusals[i];
+        for (size_t j = 0; j < refusal->problems.count && j < MAX_PROBLEMS; j++)
+            console_print_all("config: %s:%u: %s", refusal->source, refusal->problems.items[j].line, refusal->problems.items[j].text);
+    }
     for (size_t i = 0; i < install->disks.count; i++) {
         cleanup_buf struct buf line = {0};
         install_disk_format(&install->disks.items[i], &line);
@@ -127,7 +133,11 @@ static int carry_out(const struct install *install, const struct install_plan *p
                                                                bootrecord_text(&install->record, "VERSION"));
     console_print_all("installed: %s on %s%s%s", what, disk->path, *disk->serial ? ", serial number " : "", disk->serial);
     put_first(install->root_fd, disk->path);
-    return follow(install, err);
+    if (follow(install, err) < 0) { // what is installed stays installed
+        log_error("%s", err->text);
+        console_print_all("the machine cannot be restarted (%s): do it by hand", err->text);
+    }
+    return 0;
 }
 
 static char *resolve_path(const struct install_answer *answer) {
