@@ -2,6 +2,7 @@
 // Plans and carries out one build. What the nodes do is build_nodes.c's, what lands in the output directory build_outputs.c's.
 #include "builder/backend.h"
 #include "builder/build.h"
+#include "builder/keyring.h"
 #include "common/digest.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -218,8 +219,10 @@ static int resolve_all(struct build *build, struct err *err) {
     if (build->options.is_locked)
         return take_locked(build, err);
     char fingerprint[FINGERPRINT_HEX_BYTES];
-    int r =
-        backend_of(build->recipe.image)
+    int r = keyring_check(build->recipe.image, err);
+    if (r < 0)
+        return r;
+    r = backend_of(build->recipe.image)
             ->fingerprint(build->recipe.image, &build->package_dirs, build->options.offline ? -1 : METADATA_MAX_AGE_S, fingerprint, err);
     for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)
         if (wanted_packages(build, i)->count)

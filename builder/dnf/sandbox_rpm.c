@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DATABASE "/usr/lib/sysimage/rpm"
@@ -63,6 +64,24 @@ static int write_list(const char *root, struct err *err) {
     return r < 0 ? r : file_publish(AT_FDCWD, "root" DATABASE "/packages", text, size, 0644, err);
 }
 
+// rpm leaves its database in write-ahead mode, in which SQLite cannot open it on a read-only file system. With 1 for both versions in its header it has a
+// plain rollback journal (sqlite.org/fileformat2.html, 1.3.3); there must be no log of an unfinished transaction for that.
+static int make_readable(struct err *err) {
+    static const char path[] = "root" DATABASE "/rpmdb.sqlite", log[] = "root" DATABASE "/rpmdb.sqlite-wal";
+    static const uint8_t rollback_journal[2] = {1, 1};
+    struct stat info;
+    if (stat(log, &info) == 0 && info.st_size)
+        return err_set(err, -EBUSY, "rpm left its database open: %s is not empty", log + 4);
+    if (!file_exists(AT_FDCWD, path)) // Berkeley DB, before Enterprise Linux 9
+        return 0;
+    cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0, err);
+    if (fd < 0)
+        return fd;
+    return pwrite(fd, rollback_journal, sizeof(rollback_journal), 18) == sizeof(rollback_journal)
+               ? 0
+               : err_sys(err, -errno, "cannot write %s", path);
+}
+
 // The labels that the image's own policy gives its files (setfiles(8)); where nothing changes, nothing is written.
 static int label(const char *root, const char *policy, struct err *err) {
     cleanup_free char *contexts = str_printf("root/etc/selinux/%s/contexts/files/file_contexts", policy);
@@ -88,6 +107,8 @@ static int install(const char *policy, const char *packages_dir, bool has_lower,
         r = err_sys(err, -errno, "cannot remove /var/lib/rpm");
     if (r >= 0)
         r = write_list(root, err);
+    if (r >= 0)
+        r = make_readable(err);
     return r < 0 || strcmp(policy, "-") == 0 ? r : label(root, policy, err);
 }
 
