@@ -3,6 +3,7 @@
 #include "builder/apt.h"
 #include "common/digest.h"
 #include "builder/deb.h"
+#include "builder/package_tree.h"
 #include "builder/tool_log.h"
 #include "common/file.h"
 #include "common/run.h"
@@ -228,19 +229,6 @@ int apt_resolve(const struct recipe_image *image, const struct package_dirs *dir
     return 0;
 }
 
-// Present and right; a damaged file is removed.
-static bool is_cached(int packages_fd, const struct package *package) {
-    char sha256[65];
-    uint64_t size;
-    struct err ignored;
-    if (!file_exists(packages_fd, package->file))
-        return false;
-    if (digest_file(packages_fd, package->file, sha256, &size, &ignored) >= 0 && strcmp(sha256, package->sha256) == 0)
-        return true;
-    unlinkat(packages_fd, package->file, 0);
-    return false;
-}
-
 static int take_in(const struct package_dirs *dirs, int packages_fd, const char *temporary, const struct package *package,
                    struct err *err) {
     cleanup_free char *from = str_printf("%s/%s", temporary, package->file);
@@ -303,7 +291,7 @@ int apt_download(const struct recipe_image *image, const struct package_dirs *di
     cleanup_free size_t *missing = mem_array(set->count, sizeof(*missing));
     unsigned count = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (!is_cached(packages_fd, &set->packages[i])) {
+        if (!package_is_cached(packages_fd, &set->packages[i])) {
             missing[count] = i;
             specifications[count++] = specification(&set->packages[i]);
         }

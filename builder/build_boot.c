@@ -122,13 +122,14 @@ int build_initramfs_node(void *context, unsigned index, const char *dir, struct 
 char *build_cmdline_words(const struct build *build) {
     struct buf words = {0};
     bool has_panic = false;
-    const struct strings *cmdline = &build->recipe.profile->cmdline;
-    for (unsigned i = 0; i < cmdline->count; i++) {
-        buf_printf(&words, "%s%s", i ? " " : "", cmdline->items[i]);
-        has_panic = has_panic || strncmp(cmdline->items[i], "panic=", 6) == 0;
-    }
+    const struct strings *const lists[] = {&build->recipe.image->cmdline, &build->recipe.profile->cmdline};
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        for (unsigned j = 0; j < lists[i]->count; j++) {
+            buf_printf(&words, "%s%s", words.size ? " " : "", lists[i]->items[j]);
+            has_panic = has_panic || strncmp(lists[i]->items[j], "panic=", 6) == 0;
+        }
     if (!has_panic)
-        buf_printf(&words, "%s" PANIC_WORD, cmdline->count ? " " : "");
+        buf_printf(&words, "%s" PANIC_WORD, words.size ? " " : "");
     return buf_take(&words);
 }
 

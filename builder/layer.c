@@ -12,24 +12,27 @@
 
 #define MAX_ACCOUNTS_BYTES (4u << 20)
 
-static int check_installed(struct layer_output *output, const struct package_set *set, struct err *err) {
+// A base holds exactly what was resolved, a layer at least that.
+static int check_installed(const struct layer_request *request, struct layer_output *output, struct err *err) {
     size_t size;
     const char *text = normalise_dpkg_status(output->normalise, &size);
-    return package_set_verify_installed(set, text, size, err);
+    return request->is_base ? package_set_verify_status(&request->set, 1, text, size, err)
+                            : package_set_verify_installed(request->set, text, size, err);
 }
 
 static int add_packages(const struct layer_request *request, struct layer_output *output, struct err *err) {
     if (!request->set || !request->set->count)
         return 0;
     cleanup_free char *work = str_printf("%s/work", request->out_dir), *scratch = str_printf("%s/scratch", request->out_dir);
+    const struct backend *backend = backend_of(request->image);
     struct sandbox sandbox;
     int r = file_mkdirs(AT_FDCWD, work, 0755, err);
     if (r >= 0)
-        r = backend_of(request->image)->install(request, work, scratch, &sandbox, err);
+        r = (request->is_base ? backend->bootstrap : backend->install)(request, work, scratch, &sandbox, err);
     if (r >= 0)
         r = layer_output_stream(output, &sandbox, err);
     if (r >= 0)
-        r = check_installed(output, request->set, err);
+        r = check_installed(request, output, err);
     struct err cleaning;
     int cleaned = sandbox_remove_work(work, &cleaning);
     if (cleaned >= 0)
@@ -109,7 +112,10 @@ static int fetch_all(const struct layer_request *request, struct err *err) {
 
 static int build(const struct layer_request *request, struct content *content, struct index *lower, struct err *err) {
     struct layer_output output;
-    struct normalise_options options = {.exclude = request->exclude, .lower = lower};
+    struct normalise_options options = {.base = request->is_base,
+                                        .labels = request->image && request->image->selinux,
+                                        .exclude = request->exclude,
+                                        .lower = request->is_base ? NULL : lower};
     int r = layer_output_open(request->out_dir, &request->format, &options, &output, err);
     if (r < 0)
         return r;
