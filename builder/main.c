@@ -22,7 +22,7 @@ static const struct verb verbs[] = {
      verb_secrets},
     {"bundle", "PROFILE | IMAGE | DIR", 1, 1, "Makes a signed bundle, by which machines update.", verb_bundle},
     {"publish", "BUNDLE DIR", 2, 2, "Puts a bundle into a directory that a web server serves.", verb_publish},
-    {"flash", "[IMAGE | BUILD [DISK]]", 0, 2, "Writes an image to a disk of this computer, and reads it back.", verb_flash},
+    {"flash", "[IMAGE | URL | BUILD [DISK]]", 0, 2, "Writes an image to a disk of this computer, and reads it back.", verb_flash},
     {"upload", "proxmox IMAGE | BUILD", 2, 2, "Uploads an image to a Proxmox VE node, and makes a virtual machine of it.", verb_upload},
     {"seed", "", 0, 0, "Makes a medium with config.env and secrets, by which a machine is configured.", verb_seed},
     {"config", "check FILE | doc", 1, 2, "Checks a config.env as the machine would, or prints every key as Markdown.", verb_config},
