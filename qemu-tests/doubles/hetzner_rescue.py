@@ -6,6 +6,8 @@ goes over the wire and what lands on the disk, not what a kernel's block device 
 the real one is, is made of this machine's kernel and programs. Both want root, for mounts and for port 22.
 """
 import concurrent.futures
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -135,4 +137,85 @@ class Namespace(Rescue):
         return ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private", "bash", "-c", INSIDE, "rescue", self.dir, self.disk, str(self.port)]
 
 
-RESCUES = {"namespace": Namespace}
+# Real ones where it matters what they do with a disk; the rest is busybox.
+PROGRAMS = ["/bin/bash", "/usr/bin/zstd", "/bin/dd", "/usr/bin/head", "/usr/bin/sha256sum", "/sbin/blkdiscard", "/sbin/blockdev", "/usr/sbin/dropbear", "/bin/busybox"]
+MODULES = ["virtio_pci", "virtio_net", "virtio_scsi", "sd_mod"]
+INIT = """\
+#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /tmp /run
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+ln -sf /proc/self/fd /dev/fd
+for module in $(cat /modules/order); do insmod /modules/$module; done
+ip link set lo up
+ip link set eth0 up
+ip address add 10.0.2.15/24 dev eth0
+chmod 700 /root /root/.ssh
+echo rescue >/proc/sys/kernel/hostname
+exec /usr/bin/dropbear -F -E -s -r /root/host-key -p 22
+"""
+
+
+def newest_kernel():
+    versions = [path.name[len("vmlinuz-") :] for path in Path("/boot").glob("vmlinuz-*-cloud-amd64")]
+    return max(versions, key=lambda version: [int(number) for number in re.findall(r"\d+", version)])
+
+
+def put(tree, path, text):
+    target = tree / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+    return target
+
+
+def pack(tree, archive):
+    names = subprocess.run(["find", ".", "-mindepth", "1", "-print0"], cwd=tree, check=True, stdout=subprocess.PIPE).stdout
+    with open(archive, "wb") as out:
+        subprocess.run(["cpio", "--null", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=tree, input=names, stdout=out, check=True)
+
+
+def make_system(tree, version):
+    """The file system of a rescue system, out of this machine's programs, the libraries that they need, and its kernel's modules."""
+    for program in PROGRAMS:
+        place = tree / ("bin" if program in ("/bin/bash", "/bin/busybox") else "usr/bin") / Path(program).name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(program, place)
+        told = subprocess.run(["ldd", program], text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+        for library in re.findall(r"(/\S+\.so\S*)", told):
+            (tree / library[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(library, tree / library[1:])
+    order = []
+    for module in MODULES:
+        told = subprocess.run(["modprobe", "-S", version, "--show-depends", module], text=True, check=True, stdout=subprocess.PIPE).stdout
+        for path in map(Path, re.findall(r"^insmod (\S+)", told, re.M)):
+            if path.name not in order:
+                order.append(path.name)
+                (tree / "modules").mkdir(exist_ok=True)
+                shutil.copy(path, tree / "modules")
+    put(tree, "modules/order", "\n".join(order))
+    put(tree, "etc/passwd", "root:*:0:0:root:/root:/bin/bash\n")
+    put(tree, "etc/group", "root:x:0:\n")
+    put(tree, "etc/shells", "/bin/bash\n")
+    put(tree, "init", INIT).chmod(0o755)
+
+
+class Virtual(Rescue):
+    def command(self):
+        system, own, version = self.dir / "system", self.dir / "own", newest_kernel()
+        make_system(system, version)
+        put(own, "root/.ssh/authorized_keys", (self.dir / "authorized_keys").read_text()).chmod(0o600)
+        shutil.copy(self.dir / "host-key", own / "root/host-key")
+        pack(system, self.dir / "system.cpio")
+        pack(own, self.dir / "own.cpio")
+        with open(self.dir / "initrd", "wb") as initrd:
+            for part in ("system.cpio", "own.cpio"):
+                initrd.write((self.dir / part).read_bytes())
+        return ["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg,tb-size=256", "-cpu", "max", "-m", "512", "-display", "none", "-nodefaults", "-no-reboot", "-serial", "stdio",
+                "-kernel", f"/boot/vmlinuz-{version}", "-initrd", self.dir / "initrd", "-append", "console=ttyS0 panic=-1 quiet random.trust_cpu=on",
+                "-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{self.port}-:22", "-device", "virtio-net-pci,netdev=net,romfile=", "-device", "virtio-scsi-pci",
+                "-drive", f"if=none,id=disk,format=raw,discard=unmap,file={self.disk}", "-device", "scsi-hd,drive=disk"]
+
+
+RESCUES = {"namespace": Namespace, "qemu": Virtual}
