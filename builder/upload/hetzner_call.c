@@ -9,7 +9,7 @@
 #define TRIES 7 // 1 + 2 + 4 + … s between them: a minute
 #define MAX_PAGES 100
 #define PAGE_SIZE "50" // the largest that is taken
-#define POLL_MS 500
+#define POLL_MS 200
 #define MAX_POLL_MS 5000
 #define ACTION_TIMEOUT_MS (30 * 60 * 1000)
 
@@ -194,7 +194,7 @@ int hetzner_wait(const struct hetzner *hetzner, const json_t *answer, struct err
             r = err_set(err, -ETIMEDOUT, "%s is still running after half an hour", path);
         if (r >= 0)
             r = stop_sleep(hetzner->stop, pause, err);
-        pause = pause * 5 / 4 < MAX_POLL_MS ? pause * 5 / 4 : MAX_POLL_MS;
+        pause = pause * 3 / 2 < MAX_POLL_MS ? pause * 3 / 2 : MAX_POLL_MS;
         json_t *next = NULL;
         if (r >= 0)
             r = hetzner_call(hetzner, "GET", path, NULL, NULL, &next, err);
