@@ -75,7 +75,9 @@ def is_public_net(value):
 BODIES = {
     "ssh_keys": ({"name": is_text(r".{1,255}"), "public_key": is_text(r"(ssh-(rsa|ed25519)|ecdsa-\S+) [A-Za-z0-9+/=]+( .*)?\n?")}, {"labels": is_labels}),
     "servers": ({"name": is_text(NAME), "server_type": lambda value: isinstance(value, (str, int)), "image": lambda value: isinstance(value, (str, int))},
-                {"location": is_text(r"\w+"), "ssh_keys": is_ids, "start_after_create": lambda value: isinstance(value, bool), "labels": is_labels, "public_net": is_public_net}),
+                {"location": is_text(r"\w+"), "ssh_keys": is_ids, "start_after_create": lambda value: isinstance(value, bool), "labels": is_labels, "public_net": is_public_net,
+                 "automount": lambda value: isinstance(value, bool)}),
+    "change": ({}, {"name": is_text(NAME), "labels": is_labels}),
     "enable_rescue": ({}, {"type": is_text("linux64"), "ssh_keys": is_ids}),
     "create_image": ({}, {"type": is_text("snapshot|backup"), "description": is_text(r".{0,255}"), "labels": is_labels}),
     "poweron": ({}, {}), "poweroff": ({}, {}), "shutdown": ({}, {}),
@@ -254,7 +256,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if match and method == self.command:
                 if query and not has_query:
                     raise Refused(422, "invalid_input", "invalid input", {next(iter(query)): "unknown parameter"})
-                arguments = [query] if has_query else [raw] if method == "POST" else []
+                arguments = [query] if has_query else [raw] if method in ("POST", "PUT") else []
                 return function(self, *match.groups(), *arguments)
         raise Refused(404, "not_found", "page not found")
 
@@ -358,6 +360,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         action = project.act("create_server", server, made, self.action_fault())
         return 201, {"server": self.shown(server), "action": action, "next_actions": [], "root_password": None if given.get("ssh_keys") else "root-password-canary"}
 
+    def change_server(self, number, raw):
+        server = self.find("servers", number)
+        server.update(self.body(raw, "change"))
+        return 200, {"server": self.shown(server)}
+
     def action_fault(self):
         failure = self.project.fault(self.command, urllib.parse.urlsplit(self.path).path, "action ")
         return failure and failure[7:]
@@ -427,7 +434,7 @@ ROUTES = [  # method, path, what answers, whether it takes a query
     ("POST", r"/ssh_keys", Handler.new_key, False), ("POST", r"/servers", Handler.new_server, False),
     ("POST", r"/servers/(\d+)/actions/enable_rescue", Handler.enable_rescue, False), ("POST", r"/servers/(\d+)/actions/create_image", Handler.create_image, False),
     ("POST", r"/servers/(\d+)/actions/(poweron|poweroff|shutdown)", Handler.power, False),
-    ("DELETE", r"/servers/(\d+)", Handler.delete_server, False), ("DELETE", r"/(ssh_keys|images)/(\d+)", Handler.delete_thing, False),
+    ("PUT", r"/servers/(\d+)", Handler.change_server, False), ("DELETE", r"/servers/(\d+)", Handler.delete_server, False), ("DELETE", r"/(ssh_keys|images)/(\d+)", Handler.delete_thing, False),
 ]
 
 
