@@ -208,11 +208,9 @@ static int read_back(struct upload *upload, struct err *err) {
 
 // What takes minutes there is not given up for the first signal: it cannot be taken back while it runs.
 static int make_image(struct upload *upload, struct err *err) {
-    int r = hetzner_power_off(&upload->things, err);
-    if (r < 0)
-        return r;
     upload->stop.allowed = upload->stop.seen + 1;
-    return hetzner_make_image(&upload->things, err);
+    int r = hetzner_power_off(&upload->things, err);
+    return r < 0 ? r : hetzner_make_image(&upload->things, err);
 }
 
 // The first signal while cleaning up is borne, so that an impatient second one does not leave a server that costs money.

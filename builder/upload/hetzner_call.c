@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define TRIES 7 // 1 + 2 + 4 + … s between them: a minute
+#define TRIES 8 // 0.5 + 1 + 2 + … s between them: a minute
 #define MAX_PAGES 100
 #define PAGE_SIZE "50" // the largest that is taken
 #define POLL_MS 200
@@ -94,7 +94,7 @@ int hetzner_call(const struct hetzner *hetzner, const char *method, const char *
         int r = call_once(hetzner, method, path, fields, body, ret_answer, &not_now, err);
         if (!not_now || try == TRIES)
             return r;
-        r = stop_sleep(hetzner->stop, 500L << try, err);
+        r = stop_sleep(hetzner->stop, 250L << try, err);
         if (r < 0)
             return r;
     }
@@ -134,7 +134,9 @@ int hetzner_make(const struct hetzner *hetzner, const char *path, const json_t *
     for (unsigned try = 1;; try++) {
         struct err why;
         json_t *found = NULL;
-        int r = hetzner_call(hetzner, "POST", path, NULL, body, ret_answer, &why);
+        bool not_now;
+        // Also after "not now": what is in the way may be the same request, whose answer was lost.
+        int r = call_once(hetzner, "POST", path, NULL, body, ret_answer, &not_now, &why);
         if (r != -EAGAIN && r != -EEXIST) {
             *err = why;
             return r;
@@ -149,7 +151,7 @@ int hetzner_make(const struct hetzner *hetzner, const char *path, const json_t *
         *err = why;
         if (r == -EEXIST || try == TRIES)
             return r;
-        r = stop_sleep(hetzner->stop, 500L << try, err);
+        r = stop_sleep(hetzner->stop, 250L << try, err);
         if (r < 0)
             return r;
     }
@@ -165,7 +167,7 @@ int hetzner_delete(const struct hetzner *hetzner, const char *path, struct err *
         json_decref(answer);
         if (r == -ENOENT)
             return 0;
-        if (r != -EAGAIN || try == TRIES || stop_sleep(hetzner->stop, 500L << try, &ignored) < 0)
+        if (r != -EAGAIN || try == TRIES || stop_sleep(hetzner->stop, 250L << try, &ignored) < 0)
             return r;
     }
 }

@@ -184,7 +184,7 @@ static int session_start(const struct rescue *rescue, const char *command, bool 
 static void last_words(int fd, char *ret, size_t size) {
     ssize_t got = pread(fd, ret, size - 1, 0);
     ret[got < 0 ? 0 : got] = 0;
-    for (size_t end = strlen(ret); end > 0 && ret[end - 1] == '\n';)
+    for (size_t end = strlen(ret); end > 0 && (ret[end - 1] == '\n' || ret[end - 1] == '\r');)
         ret[--end] = 0;
     for (char *at = ret; *at; at++)
         if (*at < ' ' || *at > '~')
