@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#define PAUSE_MS 500
+#define PAUSE_MS 250
 #define LOOK_MS 200
 #define STALL_MS 120000 // without a byte that the other side takes
 #define FINISH_MS 600000 // what the disk may take to write what it has
