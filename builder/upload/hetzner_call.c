@@ -161,7 +161,8 @@ int hetzner_delete(const struct hetzner *hetzner, const char *path, struct err *
     for (unsigned try = 1;; try++) {
         json_t *answer = NULL;
         struct err ignored;
-        int r = hetzner_call(hetzner, "DELETE", path, NULL, NULL, &answer, err);
+        bool not_now;
+        int r = call_once(hetzner, "DELETE", path, NULL, NULL, &answer, &not_now, err);
         if (r >= 0)
             r = hetzner_wait(hetzner, answer, err);
         json_decref(answer);
