@@ -122,22 +122,24 @@ static int wait_image(const struct hetzner_things *things, int64_t id, struct er
     return wait_state(things->hetzner, path, "image", "available", "unavailable", IMAGE_TIMEOUT_MS, err);
 }
 
+// Whether a snapshot is whole, now or after some minutes. One that never will be is removed.
+static int judge_image(const struct hetzner_things *things, const json_t *image, bool *ret_whole, struct err *err) {
+    const char *status = text_of(image, "status");
+    int r = strcmp(status, "creating") == 0 ? wait_image(things, id_of(image), err) : strcmp(status, "available") == 0 ? 0 : -EREMOTEIO;
+    *ret_whole = r >= 0;
+    return r == -EREMOTEIO || r == -ENOENT ? delete_item(things, "images", id_of(image), err) : r;
+}
+
 int hetzner_find_image(struct hetzner_things *things, struct err *err) {
     json_t *items = NULL, *item;
     size_t index;
     int r = list_labelled(things, "images", "webops.upload", things->image_id, &items, err);
     json_array_foreach(items, index, item) {
-        if (r < 0 || things->image)
-            break;
-        const char *status = text_of(item, "status");
-        if (strcmp(status, "available") == 0)
+        bool is_whole = false;
+        if (r >= 0 && !things->image)
+            r = judge_image(things, item, &is_whole, err);
+        if (is_whole)
             things->image = id_of(item);
-        else if (strcmp(status, "creating") != 0)
-            r = delete_item(things, "images", id_of(item), err);
-        else if ((r = wait_image(things, id_of(item), err)) >= 0)
-            things->image = id_of(item);
-        else if (r == -EREMOTEIO || r == -ENOENT)
-            r = delete_item(things, "images", id_of(item), err);
     }
     json_decref(items);
     return r;

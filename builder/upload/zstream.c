@@ -10,32 +10,40 @@
 #define LEVEL 3
 #define PIECE_BYTES ((size_t)1 << 20)
 
-int zstream_open(const char *path, struct zstream *ret_stream, struct err *err) {
-    cleanup_zstream struct zstream stream = ZSTREAM_INIT;
+static int begin_file(struct zstream *stream, struct err *err) {
     struct stat st;
+    stream->fd = file_open(AT_FDCWD, stream->name, O_RDONLY, 0, err);
+    if (stream->fd < 0)
+        return stream->fd;
+    if (fstat(stream->fd, &st) < 0)
+        return err_sys(err, -errno, "%s", stream->name);
+    stream->total_bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int begin_compressing(struct zstream *stream, struct err *err) {
+    stream->total_bytes = stream->image.bmap.image_bytes;
+    stream->out = mem_array(ZSTD_CStreamOutSize(), 1);
+    stream->zstd = ZSTD_createCCtx();
+    if (!stream->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(stream->zstd, ZSTD_c_compressionLevel, LEVEL)) ||
+        ZSTD_isError(ZSTD_CCtx_setParameter(stream->zstd, ZSTD_c_checksumFlag, 1)))
+        return err_set(err, -ENOMEM, "%s: zstd gives no stream", stream->name);
+    return 0;
+}
+
+int zstream_open(const char *path, struct zstream *ret_stream, struct err *err) {
+    struct zstream stream = ZSTREAM_INIT;
     int r = flash_image_open(path, NULL, &stream.image, err);
     if (r < 0)
         return r;
     stream.name = stream.image.path;
-    stream.total_bytes = stream.image.bmap.image_bytes;
     stream.in = mem_array(PIECE_BYTES, 1);
-    if (stream.image.source.zstd) {
-        stream.fd = file_open(AT_FDCWD, stream.image.path, O_RDONLY, 0, err);
-        if (stream.fd < 0)
-            return stream.fd;
-        if (fstat(stream.fd, &st) < 0)
-            return err_sys(err, -errno, "%s", stream.name);
-        stream.total_bytes = (uint64_t)st.st_size;
-    } else {
-        stream.out = mem_array(ZSTD_CStreamOutSize(), 1);
-        stream.zstd = ZSTD_createCCtx();
-        if (!stream.zstd || ZSTD_isError(ZSTD_CCtx_setParameter(stream.zstd, ZSTD_c_compressionLevel, LEVEL)) ||
-            ZSTD_isError(ZSTD_CCtx_setParameter(stream.zstd, ZSTD_c_checksumFlag, 1)))
-            return err_set(err, -ENOMEM, "%s: zstd gives no stream", stream.name);
-    }
-    *ret_stream = stream;
-    stream = (struct zstream)ZSTREAM_INIT;
-    return 0;
+    r = stream.image.source.zstd ? begin_file(&stream, err) : begin_compressing(&stream, err);
+    if (r < 0)
+        zstream_done(&stream);
+    else
+        *ret_stream = stream;
+    return r;
 }
 
 void zstream_done(struct zstream *stream) {
