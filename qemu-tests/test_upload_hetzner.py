@@ -17,15 +17,17 @@ import types
 
 import pytest
 from bootdisk import Loader
-from images import environment, good, webops_image
+from images import environment, good
 from vm import PROGRAM, ROOT, VM
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the rescue systems want mounts and port 22")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the rescue systems want mounts and a network of their own")
 TOKEN = "Canary64" * 8
 MIB = 1 << 20
 IMAGE_BYTES = 24 * MIB
 # Prints GREETING on the first serial port, and halts.
 BOOT_SECTOR = bytes.fromhex("31c08ed8be1a7cbaf803ac84c07403eeebf8f4ebfd") + bytes(5)
+REPORT = {"profile": "web", "version": "1.0~rc1", "compatible": "web-amd64", "channel": "stable", "trust": "-", "sequence": 1, "source_date_epoch": 1, "config_schema": 1,
+          "development_keys": True}
 GREETING = b"the snapshot boots\r\n"
 
 
@@ -49,16 +51,29 @@ def make_image(path, seed=1):
 
 
 @contextlib.contextmanager
+def network():
+    """A network of our own, in which port 22 is free and nobody else's: what to put in front of a command that is to run there."""
+    with subprocess.Popen(["unshare", "--net", "sh", "-c", "busybox ip link set lo up; echo; exec cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        yield ["nsenter", f"--net=/proc/{holder.pid}/ns/net"]
+
+
+@contextlib.contextmanager
 def double(tmp_path, rescue):
+    with network() as enter:
+        yield from run_double(tmp_path, rescue, enter)
+
+
+def run_double(tmp_path, rescue, enter):
     place = tmp_path / "project"
     place.mkdir()
     (place / "token").write_text(TOKEN)
     pem, key, fingerprint = certificate(tmp_path, "hetzner")
     (tmp_path / "tmp").mkdir()
-    process = subprocess.Popen([sys.executable, "-B", ROOT / "qemu-tests/doubles/hetzner.py", place, pem, key, rescue], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([*enter, sys.executable, "-B", ROOT / "qemu-tests/doubles/hetzner.py", place, pem, key, rescue], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         url = f"https://127.0.0.1:{int(process.stdout.readline())}/v1"
-        yield types.SimpleNamespace(dir=place, url=url, fingerprint=fingerprint, pem=pem, tmp=tmp_path / "tmp", disk=make_image(tmp_path / "disk.raw"),
+        yield types.SimpleNamespace(dir=place, enter=enter, url=url, fingerprint=fingerprint, pem=pem, tmp=tmp_path / "tmp", disk=make_image(tmp_path / "disk.raw"),
                                     arguments=["--url", url, "--fingerprint", fingerprint])
     finally:
         process.stdin.close()
@@ -72,9 +87,17 @@ def project(tmp_path):
         yield project
 
 
-def upload(project, *arguments, image=None, **changes):
-    variables = {"HCLOUD_TOKEN": TOKEN, "TMPDIR": project.tmp, **changes}
-    return webops_image("upload", "hetzner", image or project.disk, *project.arguments, *arguments, env=environment(**variables))
+def command_of(project, *arguments, image=None):
+    return [*project.enter, PROGRAM, "upload", "hetzner", image or project.disk, *project.arguments, *arguments]
+
+
+def variables(project, **changes):
+    return environment(**{"HCLOUD_TOKEN": TOKEN, "TMPDIR": project.tmp, **changes})
+
+
+def upload(project, *arguments, image=None, timeout=300, **changes):
+    return subprocess.run(command_of(project, *arguments, image=image), env=variables(project, **changes), timeout=timeout, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, check=False)
 
 
 def fault(project, *lines):
@@ -128,7 +151,7 @@ def test_snapshot_that_boots(tmp_path):
 @pytest.mark.full
 def test_real_image(tmp_path, image):
     with double(tmp_path, "qemu") as project:
-        told = good(webops_image("upload", "hetzner", image.dir, *project.arguments, env=environment(HCLOUD_TOKEN=TOKEN, TMPDIR=project.tmp), timeout=1800))
+        told = good(upload(project, image=image.dir, timeout=1800))
         found, path = snapshot(project, image.raw)
         assert found["labels"]["webops.profile"] == "dev" and found["labels"]["webops.version"] == "2026.11.1", told
         with VM("hetzner-snapshot", path, bios=True, config="HOSTNAME=cloud\n", disk_size=None) as vm:
@@ -136,9 +159,7 @@ def test_real_image(tmp_path, image):
 
 
 def test_labels_progress_and_second_run(project):
-    (project.disk.with_suffix(".build.json")).write_text(json.dumps({
-        "profile": "web", "version": "1.0~rc1", "compatible": "web-amd64", "channel": "stable", "trust": "-", "sequence": 1, "source_date_epoch": 1, "config_schema": 1,
-        "development_keys": True}))
+    project.disk.with_suffix(".build.json").write_text(json.dumps(REPORT))
     told = good(upload(project, "--json"))
     assert "not checked, and pinned from now on" in told.stderr
     events = [json.loads(line) for line in told.stdout.splitlines()]
@@ -181,6 +202,9 @@ def test_refusals_make_nothing(project, tmp_path):
     large = tmp_path / "large.raw"
     large.touch()
     os.truncate(large, 1200 * MIB)
+    arm = make_image(tmp_path / "arm.raw")
+    arm.with_suffix(".build.json").write_text(json.dumps({**REPORT, "compatible": "web-arm64"}))
+    refused("--type", "cx23", image=arm, says=["server type cx23 is of architecture x86, and the image is for arm; such types are cax11"])
     refused("--type", "ccx1", image=large, says=["the disk of server type ccx1 has 1 GB, and the image 1.3"])
     refused(HCLOUD_TOKEN="wrong", says=["GET /images: 401 unable to authenticate", "the token"])
     refused(HCLOUD_TOKEN="", says=["no token: --token FILE, or the variable HCLOUD_TOKEN"])
@@ -285,8 +309,7 @@ def test_host_key(project):
 
 
 def start(project, *arguments):
-    command = [PROGRAM, "upload", "hetzner", project.disk, *project.arguments, "--json", *arguments]
-    return subprocess.Popen(command, env=environment(HCLOUD_TOKEN=TOKEN, TMPDIR=project.tmp), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return subprocess.Popen(command_of(project, "--json", *arguments), env=variables(project), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def wait_for(path, process):
@@ -358,10 +381,10 @@ def test_two_at_once(project):
 def test_token_is_in_no_argument_or_environment(project):
     """Everything that is started on the way is looked at, with strace; our own environment is, too."""
     trace = project.dir / "trace"
-    command = ["strace", "-f", "-qq", "-v", "-s", "4096", "-e", "trace=execve", "-o", trace, PROGRAM, "upload", "hetzner", project.disk, *project.arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(HCLOUD_TOKEN=TOKEN, TMPDIR=project.tmp))
-    ours, *children = [line for line in trace.read_text().splitlines() if "execve(" in line]
-    assert PROGRAM.name in ours and any('"ssh"' in line for line in children) and not any(TOKEN in line for line in children)
+    subprocess.run(["strace", "-f", "-qq", "-v", "-s", "4096", "-e", "trace=execve", "-o", trace, *command_of(project)], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, env=variables(project))
+    enter, ours, *children = [line for line in trace.read_text().splitlines() if "execve(" in line and line.endswith(" = 0")]
+    assert "nsenter" in enter and PROGRAM.name in ours and TOKEN in ours and any('"ssh"' in line for line in children) and not any(TOKEN in line for line in children)
     assert "root-password-canary" not in trace.read_text()
     fault(project, "GET /locations hang")
     project.disk = make_image(project.disk.with_name("new.raw"), seed=2)
@@ -375,8 +398,8 @@ def test_token_is_in_no_argument_or_environment(project):
 
 
 def hcloud(project, *arguments, check=True):
-    variables = {**os.environ, "HCLOUD_TOKEN": TOKEN, "HCLOUD_ENDPOINT": project.url, "SSL_CERT_FILE": str(project.pem), "HOME": str(project.tmp.parent)}
-    told = subprocess.run(["hcloud", *arguments], env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    environ = {**os.environ, "HCLOUD_TOKEN": TOKEN, "HCLOUD_ENDPOINT": project.url, "SSL_CERT_FILE": str(project.pem), "HOME": str(project.tmp.parent)}
+    told = subprocess.run([*project.enter, "hcloud", *arguments], env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     assert not check or told.returncode == 0, told
     return told
 
@@ -392,7 +415,7 @@ def test_the_double_by_hcloud(project):
     hcloud(project, "server", "poweron", "web")
     address = hcloud(project, "server", "ip", "web").stdout.strip()
     for _ in range(50):
-        told = subprocess.run(["ssh", "-F", "/dev/null", "-i", project.tmp / "key", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", f"root@{address}",
+        told = subprocess.run([*project.enter, "ssh", "-F", "/dev/null", "-i", project.tmp / "key", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", f"root@{address}",
                                "cat /sys/block/sdz/size"], text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         if told.returncode == 0:
             break
@@ -406,6 +429,6 @@ def test_the_double_by_hcloud(project):
     hcloud(project, "server", "delete", "web")
     assert not state(project, "servers")
     # What the client cannot be made to send.
-    told = subprocess.run(["curl", "-s", "--cacert", project.pem, "-H", f"Authorization: Bearer {TOKEN}", "-H", "Content-Type: application/json", "-d",
+    told = subprocess.run([*project.enter, "curl", "-s", "--cacert", project.pem, "-H", f"Authorization: Bearer {TOKEN}", "-H", "Content-Type: application/json", "-d",
                            '{"name":"web","server_type":"cx23","image":"debian-12","nonsense":1}', project.url + "/servers"], check=True, text=True, stdout=subprocess.PIPE).stdout
     assert json.loads(told)["error"]["details"]["fields"] == [{"name": "nonsense", "messages": ["unknown field"]}]

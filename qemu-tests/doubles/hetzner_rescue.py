@@ -3,7 +3,8 @@
 
 `Namespace` is fast and no system of its own: dropbear and this machine's programs, in a mount namespace where the only disk is the server's file. It shows what
 goes over the wire and what lands on the disk, not what a kernel's block device does with it. `Virtual` does: a virtual machine whose system, in memory as
-the real one is, is made of this machine's kernel and programs. Both want root, for mounts and for port 22.
+the real one is, is made of this machine's kernel and programs. Both want root, for mounts and for port 22, and a network in which nobody
+else has that port.
 """
 import concurrent.futures
 import re
