@@ -9,7 +9,7 @@
 #define TRIES 8 // 0.5 + 1 + 2 + … s between them: a minute
 #define MAX_PAGES 100
 #define PAGE_SIZE "50" // the largest that is taken
-#define POLL_MS 200
+#define POLL_MS 100
 #define MAX_POLL_MS 5000
 #define ACTION_TIMEOUT_MS (30 * 60 * 1000)
 

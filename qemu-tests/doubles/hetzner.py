@@ -26,7 +26,7 @@ from pathlib import Path
 
 from hetzner_rescue import RESCUES
 
-ACTION_SECONDS = 0.1
+ACTION_SECONDS = 0.05
 GIGABYTE = 1 << 30
 LOCATIONS = [{"id": number, "name": name, "description": city, "country": country, "city": city, "latitude": 50.0, "longitude": 12.0, "network_zone": zone}
              for number, name, city, country, zone in ((1, "fsn1", "Falkenstein", "DE", "eu-central"), (2, "nbg1", "Nuremberg", "DE", "eu-central"), (3, "ash", "Ashburn", "US", "us-east"))]
