@@ -33,7 +33,7 @@ static int begin_compressing(struct zstream *stream, struct err *err) {
 
 int zstream_open(const char *path, struct zstream *ret_stream, struct err *err) {
     struct zstream stream = ZSTREAM_INIT;
-    int r = flash_image_open(path, NULL, &stream.image, err);
+    int r = flash_image_open(&(struct flash_origin){.image = path}, &stream.image, err);
     if (r < 0)
         return r;
     stream.name = stream.image.path;
@@ -107,7 +107,7 @@ int zstream_hash(const char *path, void (*progress)(void *context, uint64_t done
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     cleanup_digest struct digest digest = {0};
     cleanup_free uint8_t *piece = mem_array(PIECE_BYTES, 1);
-    int r = flash_image_open(path, NULL, &image, err);
+    int r = flash_image_open(&(struct flash_origin){.image = path}, &image, err);
     if (r < 0)
         return r;
     digest_init(&digest);
