@@ -115,6 +115,6 @@ def machine(request, config):
     assert name in config
     seed = access.nocloud(config.replace(name, ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
     with VM(f"machine-{getattr(request.param, 'image', request.param)}", first.raw, access=access, extra=[*card, *seed]) as vm:
-        vm.distribution = getattr(request.param, "image", request.param)
+        vm.image, vm.has_rpm = first, getattr(request.param, "has_rpm", False)
         vm.wait_healthy()
         yield vm

@@ -52,6 +52,7 @@ class Ubuntu:
 
 
 class Rocky:
+    has_rpm = True
     # Debian's rpm, which the fixture has, looks into the home directory by itself.
     image, version, next_version, packages = "rocky-9", "9", "9", "rpm --dbpath /var/lib/rpm -q --queryformat '%{VERSION}\n' kernel-core"
 
