@@ -116,5 +116,6 @@ def machine(request, config):
     seed = access.nocloud(config.replace(name, ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
     with VM(f"machine-{getattr(request.param, 'image', request.param)}", first.raw, access=access, extra=[*card, *seed]) as vm:
         vm.image, vm.has_rpm = first, getattr(request.param, "has_rpm", False)
+        vm.not_known = getattr(request.param, "not_known", ())
         vm.wait_healthy()
         yield vm

@@ -28,6 +28,7 @@ def once(kind, top, version):
 class Debian11:
     """Real packages; the next release is Debian 12."""
 
+    not_known = ("address family, ignoring: none", "'Kind'", "'UseHostname'")  # to systemd 247
     image, version, next_version, packages = "debian-11", "11", "12", "dpkg-query -W -f '${Version}\n' openssh-server"
 
     @staticmethod
