@@ -15,12 +15,19 @@ struct recipe_source { // one line of an apt sources.list
     char *keyring; // absolute path on the build host
     bool snapshot; // the mirror is of a day in the past: its release file may have expired
 };
+struct recipe_disk { // of backend "vendor": an official cloud image
+    char *file, *url; // one of the two; recipe_load() makes `file` relative to the working directory
+    char *sha256; // needed for a URL; recipe_load() fills it in for a file
+};
 struct recipe_image {
-    char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt"
+    char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt" or "vendor"
+    struct recipe_disk *disk; // vendor only: what the base is made of
+    char *manager; // vendor only: "apt", which installs what comes on top of the disk's packages
+    struct strings remove; // vendor only: path patterns that are left out, with what lies below; recipe_load() adds images/vendor/remove.list
     struct recipe_source *sources;
     unsigned source_count;
-    struct strings packages; // base packages; recipe_load adds the kernel
-    char *kernel; // kernel package, unless the profile names another
+    struct strings packages; // base packages; recipe_load adds the kernel. For a vendor's base they become a layer, and "disk:SHA256" takes their place
+    char *kernel; // kernel package, unless the profile names another; may be NULL for a vendor's image, which has one
     char *runtime; // libraries of our own programs: "system" (of the image, the default), or "bundled" (those of the build host)
     struct strings stand_ins; // package names satisfied by an empty package of ours (linux-initramfs-tool: our init replaces it)
     struct strings exclude; // path patterns that dpkg never unpacks (documentation, translations)
@@ -55,6 +62,7 @@ struct recipe_layer {
     char *stack_json; // of its stack.yaml as it goes into the image; NULL = it has none
     struct strings templates; // files of dir/templates that the stack names
     struct strings stack_units, stack_programs; // what it starts and runs, and the image must have
+    bool has_kernel; // the image's kernel is one of its packages (RECIPE_SYSTEM_LAYER)
 };
 
 // profiles/<name>.yaml
@@ -75,6 +83,9 @@ struct recipe_profile {
     char *channel; // default "stable"
     char *trust; // root certificates beside the profile, which updates must chain up to; NULL = development keys
 };
+
+// What a vendor's image gets besides its own packages: the definition's packages and kernel. It lies on the base, if there is anything in it.
+#define RECIPE_SYSTEM_LAYER "system"
 
 // A profile with everything it names, loaded.
 struct recipe {
