@@ -10,7 +10,7 @@
 static int build(const struct base_request *request, const char *work, const char *scratch, struct err *err) {
     struct sandbox sandbox;
     struct layer_output output;
-    struct normalise_options options = {.base = true, .exclude = &request->image->exclude};
+    struct normalise_options options = {.base = true, .kernel = true, .exclude = &request->image->exclude};
     int r = backend_of(request->image)->bootstrap(request, work, scratch, &sandbox, err);
     if (r < 0)
         return r;

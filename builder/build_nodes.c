@@ -97,8 +97,14 @@ static int only_entry(const char *dir, char **ret_path, struct err *err) {
     return 0;
 }
 
+// The layer that the kernel and its modules come from.
+static struct node *kernel_node(const struct build *build) {
+    const bool is_apart = build->recipe.layer_count && build->recipe.layers[0]->has_kernel;
+    return build->layers[is_apart ? 1 : 0];
+}
+
 static int extract_modules(const struct build *build, const char *to, char **ret_tree, struct err *err) {
-    cleanup_free char *squashfs = graph_path(&build->cache, build->layers[0], LAYER_SQUASHFS);
+    cleanup_free char *squashfs = graph_path(&build->cache, kernel_node(build), LAYER_SQUASHFS);
     cleanup_free char *target = str_printf("%s/tree", to);
     cleanup_free char *modules = str_printf("%s/usr/lib/modules", target);
     const struct run unpack = {.argv = RUN_ARGV("unsquashfs", "-n", "-no-xattrs", "-d", target, squashfs, "usr/lib/modules")};
@@ -257,7 +263,7 @@ static int build_uki_node(void *context, unsigned index, const char *dir, struct
     cleanup_free char *release = os_release(build);
     cleanup_free char *boot_path = graph_path(&build->cache, build->slot, "boot");
     cleanup_free char *initrd = graph_path(&build->cache, build->initramfs, "initrd");
-    cleanup_free char *kernel = graph_path(&build->cache, build->layers[0], LAYER_KERNEL);
+    cleanup_free char *kernel = graph_path(&build->cache, kernel_node(build), LAYER_KERNEL);
     cleanup_free char *boot = NULL;
     (void)index;
     int r = file_read(AT_FDCWD, boot_path, SLOT_BOOT_TEXT_BYTES, &boot, NULL, err);
@@ -308,6 +314,9 @@ static void base_inputs(const struct build *build, struct inputs *inputs) {
     add_packages(inputs, &build->sets[0]);
     add_strings(inputs, "image stand_ins", &build->recipe.image->stand_ins);
     add_strings(inputs, "image exclude", &build->recipe.image->exclude);
+    add_strings(inputs, "image remove", &build->recipe.image->remove);
+    if (build->recipe.image->disk)
+        inputs_add(inputs, "image kernel", build->recipe.image->kernel ? "package" : "own");
 }
 
 static void layer_recipe_inputs(const struct recipe_layer *layer, struct inputs *inputs) {
@@ -333,6 +342,8 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
     for (unsigned i = 0; i < index; i++)
         inputs_add(inputs, "below", build->layers[i]->key);
     add_packages(inputs, &build->sets[index]);
+    if (layer->has_kernel)
+        inputs_add(inputs, "kernel", build->recipe.image->kernel);
     layer_recipe_inputs(layer, inputs);
     if (index > build->recipe.layer_count) {
         if (build->config_text)
@@ -380,7 +391,7 @@ static int add_layers(struct build *build, struct err *err) {
 static int add_initramfs(struct build *build, struct err *err) {
     struct node *node = build->initramfs = graph_add(&build->graph, "initramfs", "initramfs", build_initramfs_node, 0);
     add_format(&node->inputs, build, FORMAT_INITRAMFS);
-    inputs_add(&node->inputs, "kernel", build->layers[0]->key);
+    inputs_add(&node->inputs, "kernel", kernel_node(build)->key);
     add_tool(&node->inputs, build, TOOL_INIT);
     int r = inputs_add_file(&node->inputs, "profile modules", build->modules_list, err);
     graph_seal(node);

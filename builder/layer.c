@@ -109,7 +109,7 @@ static int fetch_all(const struct layer_request *request, struct err *err) {
 
 static int build(const struct layer_request *request, struct content *content, struct index *lower, struct err *err) {
     struct layer_output output;
-    struct normalise_options options = {.exclude = request->exclude, .lower = lower};
+    struct normalise_options options = {.kernel = request->layer->has_kernel, .exclude = request->exclude, .lower = lower};
     int r = layer_output_open(request->out_dir, &request->format, &options, &output, err);
     if (r < 0)
         return r;
@@ -122,6 +122,10 @@ static int build(const struct layer_request *request, struct content *content, s
     if (r >= 0)
         r = layer_output_finish(&output, request->set, err);
     layer_output_done(&output);
+    cleanup_free char *kernel = str_printf("%s/" LAYER_KERNEL, request->out_dir);
+    if (r >= 0 && request->layer->has_kernel && !file_exists(AT_FDCWD, kernel))
+        r = err_set(err, -ENOENT,
+                    "no kernel came: the vendor's image has the named one installed, or the package is none; leave `kernel` out to take the image's own");
     return r;
 }
 

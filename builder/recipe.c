@@ -147,7 +147,11 @@ static int find_disk(struct recipe *recipe, struct err *err) {
 // What comes on top of the disk's own packages.
 static void add_system_layer(struct recipe *recipe) {
     struct recipe_image *image = recipe->image;
-    const char *kernel = recipe->profile->kernel ?: image->kernel;
+    if (recipe->profile->kernel) {
+        free(image->kernel);
+        image->kernel = str_dup(recipe->profile->kernel);
+    }
+    const char *kernel = image->kernel;
     struct recipe_layer *layer = mem_array(1, sizeof(*layer));
     *layer = (struct recipe_layer){.name = str_dup(RECIPE_SYSTEM_LAYER),
                                    .version = str_dup(recipe->profile->version),
