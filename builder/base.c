@@ -22,8 +22,10 @@ static int build(const struct base_request *request, const char *work, const cha
     size_t size;
     r = layer_output_stream(&output, &sandbox, err);
     const char *status = normalise_dpkg_status(output.normalise, &size);
+    // A vendor may have removed packages and left what dpkg knows of them.
     if (r >= 0)
-        r = package_set_verify_status(&request->set, 1, status, size, err);
+        r = request->image->disk ? package_set_verify_installed(request->set, status, size, err)
+                                 : package_set_verify_status(&request->set, 1, status, size, err);
     if (r >= 0)
         r = layer_output_finish(&output, request->set, err);
     layer_output_done(&output);

@@ -45,13 +45,15 @@ static int configure(guestfs_h *guest, const struct guest_options *options, stru
     if (guestfs_set_backend(guest, "direct") < 0 || (options->software && guestfs_set_backend_setting(guest, "force_tcg", "1") < 0) ||
         guestfs_set_autosync(guest, 0) < 0)
         return guest_failed(guest, err, "cannot set libguestfs up");
-    if (guestfs_add_drive_opts(guest, options->disk, GUESTFS_ADD_DRIVE_OPTS_READONLY, 1, GUESTFS_ADD_DRIVE_OPTS_FORMAT, options->format, -1) < 0)
+    if (guestfs_add_drive_opts(guest, options->disk, GUESTFS_ADD_DRIVE_OPTS_READONLY, 1, GUESTFS_ADD_DRIVE_OPTS_FORMAT, options->format,
+                               -1) < 0)
         return guest_failed(guest, err, "%s: cannot be opened as %s", options->disk, options->format);
     if (guestfs_launch(guest) < 0)
-        return guest_failed(guest, err,
-                            "%s: the appliance of libguestfs does not start (it needs qemu, supermin and a kernel in /boot of this machine, "
-                            "libguestfs-test-tool tells more)",
-                            options->disk);
+        return guest_failed(
+            guest, err,
+            "%s: the appliance of libguestfs does not start (it needs qemu, supermin and a kernel in /boot of this machine, "
+            "libguestfs-test-tool tells more)",
+            options->disk);
     return 0;
 }
 

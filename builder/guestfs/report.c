@@ -56,9 +56,9 @@ static int file_systems_json(guestfs_h *guest, json_t *list, struct err *err) {
 static json_t *system_json(guestfs_h *guest, const char *root) {
     cleanup_free char *version =
         str_printf("%d.%d", guestfs_inspect_get_major_version(guest, root), guestfs_inspect_get_minor_version(guest, root));
-    return json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "root", text_json(root), "type", take_text(guestfs_inspect_get_type(guest, root)),
-                     "distribution", take_text(guestfs_inspect_get_distro(guest, root)), "name",
-                     take_text(guestfs_inspect_get_product_name(guest, root)), "version", version, "architecture",
+    return json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "root", text_json(root), "type",
+                     take_text(guestfs_inspect_get_type(guest, root)), "distribution", take_text(guestfs_inspect_get_distro(guest, root)),
+                     "name", take_text(guestfs_inspect_get_product_name(guest, root)), "version", version, "architecture",
                      take_text(guestfs_inspect_get_arch(guest, root)), "packages_are",
                      take_text(guestfs_inspect_get_package_format(guest, root)));
 }
@@ -119,17 +119,18 @@ static int systems_json(guestfs_h *guest, json_t *list, struct err *err) {
         return guest_failed(guest, err, "looking for operating systems");
     for (size_t i = 0; roots[i]; i++)
         json_array_append_new(list, system_json(guest, roots[i]));
-    const bool is_linux = roots[0] && !roots[1] && strcmp(json_string_value(json_object_get(json_array_get(list, 0), "type")), "linux") == 0;
+    const bool is_linux =
+        roots[0] && !roots[1] && strcmp(json_string_value(json_object_get(json_array_get(list, 0), "type")), "linux") == 0;
     return is_linux ? add_details(guest, roots[0], json_array_get(list, 0), err) : 0;
 }
 
 int report_make(guestfs_h *guest, json_t **ret_report, struct err *err) {
     static const char disk[] = "/dev/sda"; // the only one
     json_t *file_systems = json_array(), *systems = json_array();
-    cleanup_json json_t *report = json_pack("{s:i, s:I, s:o, s:o, s:o, s:o}", "format", 1, "bytes",
-                                            (json_int_t)guestfs_blockdev_getsize64(guest, disk), "table",
-                                            take_text(guestfs_part_get_parttype(guest, disk)), "partitions", partitions_json(guest, disk),
-                                            "file_systems", file_systems, "systems", systems);
+    cleanup_json json_t *report =
+        json_pack("{s:i, s:I, s:o, s:o, s:o, s:o}", "format", 1, "bytes", (json_int_t)guestfs_blockdev_getsize64(guest, disk), "table",
+                  take_text(guestfs_part_get_parttype(guest, disk)), "partitions", partitions_json(guest, disk), "file_systems",
+                  file_systems, "systems", systems);
     if (!report)
         return err_set(err, -ENOMEM, "the report: out of memory");
     int r = file_systems_json(guest, file_systems, err);

@@ -67,7 +67,8 @@ static int check_raw(const char *path, const uint8_t *first, uint64_t size, stru
         return err_set(err, -EINVAL, "%s: is neither a qcow2 nor a whole raw disk: its size is not a multiple of %d", path, SECTOR_BYTES);
     // A GPT has a protective MBR in front.
     if (first[510] != 0x55 || first[511] != 0xaa)
-        return err_set(err, -EINVAL, "%s: is neither a qcow2 nor a raw disk with a partition table (a compressed one must be unpacked)", path);
+        return err_set(err, -EINVAL, "%s: is neither a qcow2 nor a raw disk with a partition table (a compressed one must be unpacked)",
+                       path);
     return 0;
 }
 

@@ -29,8 +29,16 @@ static void add(struct strings *list, const char *option, const char *value) {
 // An ordinary user has no rights to lose. Root keeps those to read images that belong to somebody else, and to unpack the appliance with its owners. --pdeathsig: it dies with us, and the
 // appliance with it.
 static void add_cage(struct strings *list, bool is_root) {
-    static const char *const cage[] = {"unshare", "--net", "--", "setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--inh-caps=-all",
-                                       "--bounding-set=-all,+chown,+dac_read_search,+fowner", "--"};
+    static const char *const cage[] = {"unshare",
+                                       "--net",
+                                       "--",
+                                       "setpriv",
+                                       "--pdeathsig",
+                                       "KILL",
+                                       "--no-new-privs",
+                                       "--inh-caps=-all",
+                                       "--bounding-set=-all,+chown,+dac_read_search,+fowner",
+                                       "--"};
     static const char *const plain[] = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"};
     for (size_t i = 0; is_root && i < ARRAY_SIZE(cage); i++)
         strings_add(list, cage[i]);
@@ -63,7 +71,8 @@ static int find_program(char **ret_path, struct err *err) {
     cleanup_free char *path = str_printf("%s/" PROGRAM, places.programs_dir);
     places_done(&places);
     if (access(path, X_OK) < 0)
-        return err_set(err, -ENOENT, "disks of others are read by " PROGRAM ", and there is none at %s; build it (make) or install it", path);
+        return err_set(err, -ENOENT, "disks of others are read by " PROGRAM ", and there is none at %s; build it (make) or install it",
+                       path);
     *ret_path = take_ptr(path);
     return 0;
 }
@@ -93,8 +102,7 @@ static int prepare(const struct guest_request *request, struct guest_run *ret_ru
 int guest_inspect(const struct guest_request *request, char **ret_text, size_t *ret_size, struct err *err) {
     cleanup_run struct guest_run with = {0};
     int r = prepare(request, &with, err);
-    struct run run = {
-        .argv = (const char *const *)with.argv, .env = (const char *const *)with.env, .timeout_ms = INSPECT_TIMEOUT_MS};
+    struct run run = {.argv = (const char *const *)with.argv, .env = (const char *const *)with.env, .timeout_ms = INSPECT_TIMEOUT_MS};
     return r < 0 ? r : run_capture(&run, VENDOR_REPORT_MAX_BYTES, ret_text, ret_size, err);
 }
 

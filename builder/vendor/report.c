@@ -70,7 +70,8 @@ static int parse_partitions(const json_t *root, struct vendor_report *report, st
     for (size_t i = 0; i < count; i++) {
         const char *device;
         json_int_t offset, bytes;
-        if (json_unpack_ex(json_array_get(list, i), &problem, 0, "{s:s, s:I, s:I}", "device", &device, "offset", &offset, "bytes", &bytes) < 0)
+        if (json_unpack_ex(json_array_get(list, i), &problem, 0, "{s:s, s:I, s:I}", "device", &device, "offset", &offset, "bytes", &bytes) <
+            0)
             return bad_item("partitions", &problem, err);
         report->partitions[report->partition_count++] = (struct vendor_partition){str_dup(device), (uint64_t)offset, (uint64_t)bytes};
     }
@@ -200,7 +201,8 @@ static int explain_none(const struct vendor_report *report, const char *disk, st
             return err_set(err, -EINVAL, "%s: %s is encrypted (LUKS); an image that is not is needed", disk, fs->device);
         buf_printf(&found, "%s%s %s", found.size ? ", " : "", fs->device, fs->type);
     }
-    return err_set(err, -EINVAL, "%s: no operating system was found (file systems: %s); is it whole, and of a kind that this machine's kernel reads?",
+    return err_set(err, -EINVAL,
+                   "%s: no operating system was found (file systems: %s); is it whole, and of a kind that this machine's kernel reads?",
                    disk, found.size ? buf_str(&found) : "none");
 }
 
@@ -225,8 +227,8 @@ int vendor_report_check(const struct vendor_report *report, const struct recipe_
     if (strcmp(architecture, image->architecture) != 0)
         return err_set(err, -EINVAL, "%s: is for %s, images/%s.yaml for %s", disk, architecture, image->id, image->architecture);
     if (strcmp(system->packages_are, "deb") != 0)
-        return err_set(err, -EINVAL, "%s: %s has packages of kind %s, and `manager: %s` is for deb", disk, system->name, system->packages_are,
-                       image->manager);
+        return err_set(err, -EINVAL, "%s: %s has packages of kind %s, and `manager: %s` is for deb", disk, system->name,
+                       system->packages_are, image->manager);
     return 0;
 }
 

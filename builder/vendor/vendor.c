@@ -86,8 +86,8 @@ static int know(const struct recipe_image *image, const char *packages_dir, stru
 }
 
 // The mirrors matter for what comes on top; the base is the disk.
-static int fingerprint(const struct recipe_image *image, const struct package_dirs *dirs, long max_age_s, char ret_hex[FINGERPRINT_HEX_BYTES],
-                       struct err *err) {
+static int fingerprint(const struct recipe_image *image, const struct package_dirs *dirs, long max_age_s,
+                       char ret_hex[FINGERPRINT_HEX_BYTES], struct err *err) {
     char mirrors[FINGERPRINT_HEX_BYTES] = "";
     int r = image->source_count ? backend_find(image->manager)->fingerprint(image, dirs, max_age_s, mirrors, err) : 0;
     if (r < 0)
@@ -128,8 +128,8 @@ static int choose_kernel(const struct recipe_image *image, const struct known *k
     *ret_kernel = image->kernel ? NULL : vendor_kernel_find(&known->report.systems[0]);
     return image->kernel || *ret_kernel
                ? 0
-               : err_set(err, -ENOENT, "%s: has no kernel in /boot with modules; name a package in `kernel:` of images/%s.yaml", known->disk,
-                         image->id);
+               : err_set(err, -ENOENT, "%s: has no kernel in /boot with modules; name a package in `kernel:` of images/%s.yaml",
+                         known->disk, image->id);
 }
 
 static int bootstrap(const struct base_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
@@ -160,9 +160,5 @@ static int install(const struct layer_request *request, const char *work, const 
     return backend_find(request->image->manager)->install(request, work, scratch, ret_sandbox, err);
 }
 
-const struct backend vendor_backend = {.name = "vendor",
-                                       .fingerprint = fingerprint,
-                                       .resolve = resolve,
-                                       .download = download,
-                                       .bootstrap = bootstrap,
-                                       .install = install};
+const struct backend vendor_backend = {
+    .name = "vendor", .fingerprint = fingerprint, .resolve = resolve, .download = download, .bootstrap = bootstrap, .install = install};
