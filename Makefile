@@ -87,8 +87,11 @@ $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
 	@mv $@.tmp $@
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops-guestfs $(O)/init $(addprefix $(O)/,$(MACHINE_PROGRAMS)) $(addprefix $(O)/bundled/,$(MACHINE_PROGRAMS) runtime)
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops-guestfs $(O)/dnf-resolve $(O)/init $(addprefix $(O)/,$(MACHINE_PROGRAMS)) $(addprefix $(O)/bundled/,$(MACHINE_PROGRAMS) runtime)
 programs: $(PROGRAMS)
+
+$(O)/dnf-resolve: builder/dnf/dnf-resolve | $(O)
+	$(Q)install -m 0755 $< $@
 
 # EFI/BOOT/BOOTX64.EFI: a PE image made of an ELF one. It has no relocations, so nothing has to apply them: that is proved here.
 $(O)/restart.efi: $(RESTART_SOURCES) $(wildcard firstboot/efi/*.h) | $(O)

@@ -3,6 +3,7 @@
 #include "builder/apt.h"
 #include "common/digest.h"
 #include "builder/deb.h"
+#include "builder/package_tree.h"
 #include "builder/tool_log.h"
 #include "common/file.h"
 #include "common/run.h"
@@ -185,8 +186,8 @@ static int write_status(const struct apt_root *root, const char *base_status, co
 static int ask(const struct recipe_image *image, const struct apt_root *root, const struct strings *packages, bool base, bool as_it_is,
                char **ret_uris, struct err *err) {
     // A vendor's base is older than what the mirrors offer: what it has of the wanted packages is good enough.
-    const char *const start[] = {
-        "apt-get", "-qq", "--yes", "--no-remove", as_it_is ? "--no-upgrade" : "--no-install-recommends", "--print-uris", "install"};
+    const char *const start[] = {"apt-get",      "-qq",    "--yes", "--no-remove", as_it_is ? "--no-upgrade" : "--no-install-recommends",
+                                 "--print-uris", "install"};
     size_t count = ARRAY_SIZE(start), extra = packages ? packages->count : 0;
     cleanup_list char **argv = mem_array(count + extra + image->packages.count + image->stand_ins.count + 2, sizeof(*argv));
     for (size_t i = 0; i < count; i++)
@@ -216,7 +217,9 @@ static int check_additive(const struct package_set *set, const struct package_se
 
 static int explain_conflict(int r, const char *base_status, struct err *err) {
     if (r < 0 && base_status)
-        return err_prefix(err, r, "what the mirrors offer today does not fit on the vendor's image (take a newer image, or a snapshot mirror of its day)");
+        return err_prefix(
+            err, r,
+            "what the mirrors offer today does not fit on the vendor's image (take a newer image, or a snapshot mirror of its day)");
     return r;
 }
 
@@ -245,19 +248,6 @@ int apt_resolve_over(const struct recipe_image *image, const struct package_dirs
 int apt_resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
                 const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
     return apt_resolve_over(image, dirs, packages, NULL, parents, parent_count, ret_set, err);
-}
-
-// Present and right; a damaged file is removed.
-static bool is_cached(int packages_fd, const struct package *package) {
-    char sha256[65];
-    uint64_t size;
-    struct err ignored;
-    if (!file_exists(packages_fd, package->file))
-        return false;
-    if (digest_file(packages_fd, package->file, sha256, &size, &ignored) >= 0 && strcmp(sha256, package->sha256) == 0)
-        return true;
-    unlinkat(packages_fd, package->file, 0);
-    return false;
 }
 
 static int take_in(const struct package_dirs *dirs, int packages_fd, const char *temporary, const struct package *package,
@@ -322,7 +312,7 @@ int apt_download(const struct recipe_image *image, const struct package_dirs *di
     cleanup_free size_t *missing = mem_array(set->count, sizeof(*missing));
     unsigned count = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (!is_cached(packages_fd, &set->packages[i])) {
+        if (!package_is_cached(packages_fd, &set->packages[i])) {
             missing[count] = i;
             specifications[count++] = specification(&set->packages[i]);
         }

@@ -24,7 +24,7 @@ static const char *merge_usr(const struct package_set *set) {
     return "--setup-hook=for d in bin sbin lib lib64; do mkdir -p \"$1/usr/$d\" && ln -s \"usr/$d\" \"$1/$d\" || exit 1; done";
 }
 
-static int bootstrap(const struct base_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
+static int bootstrap(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
                      struct err *err) {
     int r = deb_repository(scratch, request->packages_dir, request->set, err);
     if (r < 0)

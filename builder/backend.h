@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A package manager as the builder sees it: what a base and its layers need of one. Which one an image has is its definition's `backend`.
 #pragma once
-#include "builder/base.h"
 #include "builder/fingerprint.h"
 #include "builder/layer.h"
 #include "builder/package_set.h"
@@ -21,7 +20,7 @@ struct backend {
                     struct err *err);
     // Start the job whose tar stream is the base, and the one whose stream is the difference that a layer's packages make. `work` is the sandbox's
     // directory, `scratch` a path for files that must outlive the start; whoever calls removes both after the job's end.
-    int (*bootstrap)(const struct base_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
+    int (*bootstrap)(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
                      struct err *err);
     int (*install)(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
                    struct err *err);

@@ -2,6 +2,7 @@
 // Plans and carries out one build. What the nodes do is build_nodes.c's, what lands in the output directory build_outputs.c's.
 #include "builder/backend.h"
 #include "builder/build.h"
+#include "builder/keyring.h"
 #include "common/digest.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -119,12 +120,18 @@ const struct recipe_layer *build_layer(const struct build *build, unsigned index
     return index <= build->recipe.layer_count ? build->recipe.layers[index - 1] : &build->generation_layer;
 }
 
+static const struct strings *wanted_packages(const struct build *build, unsigned index) {
+    const struct recipe_layer *layer = build_layer(build, index);
+    return layer ? recipe_layer_packages(layer, build->recipe.image) : &build->recipe.image->packages;
+}
+
 // A resolution depends on the recipe's lists, on what lies below, and on what the archive offers now; it is kept in the cache.
 static void resolve_inputs(const struct build *build, unsigned index, const char *fingerprint, struct inputs *inputs) {
-    const struct recipe_layer *layer = build_layer(build, index);
-    const struct strings *packages = layer ? &layer->apt_packages : &build->recipe.image->packages;
+    const struct strings *packages = wanted_packages(build, index);
     inputs_add(inputs, "archive", fingerprint);
     inputs_add(inputs, "architecture", build->recipe.image->architecture);
+    for (unsigned i = 0; i < build->recipe.image->modules.count; i++)
+        inputs_add(inputs, "module", build->recipe.image->modules.items[i]);
     for (unsigned i = 0; i < packages->count; i++)
         inputs_add(inputs, "package", packages->items[i]);
     for (unsigned i = 0; index == 0 && i < build->recipe.image->stand_ins.count; i++)
@@ -137,14 +144,13 @@ static void resolve_inputs(const struct build *build, unsigned index, const char
 }
 
 static int resolve_now(struct build *build, unsigned index, struct err *err) {
-    const struct recipe_layer *layer = build_layer(build, index);
+    const struct recipe_image *image = build->recipe.image;
     const struct package_set *parents[BUILD_MAX_LAYERS];
     static const struct strings none = {0};
     for (unsigned i = 0; i < index; i++)
         parents[i] = &build->sets[i];
-    return backend_of(build->recipe.image)
-        ->resolve(build->recipe.image, &build->package_dirs, layer ? &layer->apt_packages : &none, parents, index, &build->sets[index],
-                  err);
+    const struct strings *packages = index ? wanted_packages(build, index) : &none; // a base's are the image's own
+    return backend_of(image)->resolve(image, &build->package_dirs, packages, parents, index, &build->sets[index], err);
 }
 
 static int load_set(struct build *build, unsigned index, const char *key, struct err *err) {
@@ -176,11 +182,6 @@ static int resolve(struct build *build, unsigned index, const char *fingerprint,
         return r;
     }
     return cache_commit(&build->cache, &entry, &inputs, err);
-}
-
-static const struct strings *wanted_packages(const struct build *build, unsigned index) {
-    const struct recipe_layer *layer = build_layer(build, index);
-    return layer ? &layer->apt_packages : &build->recipe.image->packages;
 }
 
 static const char *part_name(const struct build *build, unsigned index) {
@@ -218,11 +219,13 @@ static int resolve_all(struct build *build, struct err *err) {
     if (build->options.is_locked)
         return take_locked(build, err);
     char fingerprint[FINGERPRINT_HEX_BYTES];
-    int r =
-        backend_of(build->recipe.image)
+    int r = keyring_check(build->recipe.image, err);
+    if (r < 0)
+        return r;
+    r = backend_of(build->recipe.image)
             ->fingerprint(build->recipe.image, &build->package_dirs, build->options.offline ? -1 : METADATA_MAX_AGE_S, fingerprint, err);
     for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)
-        if (i == 0 || build_layer(build, i)->apt_packages.count)
+        if (wanted_packages(build, i)->count)
             r = resolve(build, i, fingerprint, err);
     return r;
 }
@@ -233,6 +236,12 @@ int build_plan(const struct build_options *options, struct build *build, struct 
     if (r < 0)
         return r;
     build->layer_count = 1 + build->recipe.layer_count + 1;
+    const struct recipe_image *image = build->recipe.image;
+    build->image_layer = (struct recipe_layer){.name = image->id,
+                                               .enable = image->enable,
+                                               .enable_count = image->enable_count,
+                                               .links = image->links,
+                                               .link_count = image->link_count};
     build->generation_layer = (struct recipe_layer){.name = (char *)"generation", .version = build->recipe.profile->version};
     r = resolve_all(build, err);
     if (r < 0)

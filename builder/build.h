@@ -53,7 +53,7 @@ struct build {
     struct secureboot secureboot;
     struct build_tool tools[TOOL_COUNT];
     struct package_set sets[BUILD_MAX_LAYERS]; // by layer, base first
-    struct recipe_layer generation_layer; // the top one
+    struct recipe_layer image_layer, generation_layer; // what the base gets besides its packages; the top one
     unsigned layer_count; // base included
     int64_t epoch; // SOURCE_DATE_EPOCH
     struct graph graph;

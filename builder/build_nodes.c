@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nodes of the graph: their inputs, and the calls into the pipeline stages that make them.
 #include "builder/backend.h"
-#include "builder/base.h"
 #include "builder/build.h"
 #include "builder/initramfs.h"
 #include "builder/layer.h"
@@ -17,7 +16,7 @@
 #include <string.h>
 
 // Raise a number when the code behind a kind of node changes its output for the same inputs.
-enum { FORMAT_LAYER = 2, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
+enum { FORMAT_LAYER = 3, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
 
 #define SLOT_WAIT_S 60 // how long the init waits for its partition: slow RAID controllers take half a minute
 
@@ -26,33 +25,21 @@ static struct layer_format layer_format(const struct build *build) {
     return (struct layer_format){.epoch = build->epoch, .zstd_level = profile->zstd_level, .block_size = profile->block_size};
 }
 
-static int build_base_node(void *context, unsigned index, const char *dir, struct err *err) {
-    struct build *build = context;
-    int r = backend_of(build->recipe.image)->download(build->recipe.image, &build->package_dirs, &build->sets[index], NULL, err);
-    if (r < 0)
-        return r;
-    const struct base_request request = {.image = build->recipe.image,
-                                         .set = &build->sets[index],
-                                         .packages_dir = build->packages_dir,
-                                         .out_dir = dir,
-                                         .format = layer_format(build)};
-    return base_build(&request, err);
-}
-
 static int build_layer_node(void *context, unsigned index, const char *dir, struct err *err) {
     struct build *build = context;
     const char *lower[BUILD_MAX_LAYERS];
     for (unsigned i = 0; i < index; i++)
         lower[i] = graph_path(&build->cache, build->layers[i], "");
     const struct generation *generation = &build->generation;
-    bool is_top = index > build->recipe.layer_count;
+    const bool is_top = index > build->recipe.layer_count;
     const struct layer_extra extra[] = {
         {.path = "usr/lib/webops/generation.env", .data = generation->text, .size = strlen(generation->text), .mode = 0644},
         {.path = "usr/lib/webops/trust/ca.pem", .data = generation->trust, .size = generation->trust_size, .mode = 0644},
         {.path = "usr/lib/webops/default.env", .data = build->config_text, .size = build->config_size, .mode = 0644},
     };
     const struct layer_request request = {.image = build->recipe.image,
-                                          .layer = build_layer(build, index),
+                                          .is_base = index == 0,
+                                          .layer = index ? build_layer(build, index) : &build->image_layer,
                                           .set = &build->sets[index],
                                           .packages_dir = build->packages_dir,
                                           .exclude = &build->recipe.image->exclude,
@@ -206,13 +193,14 @@ static int build_slot_node(void *context, unsigned index, const char *dir, struc
 char *build_cmdline_words(const struct build *build) {
     struct buf words = {0};
     bool has_panic = false;
-    const struct strings *cmdline = &build->recipe.profile->cmdline;
-    for (unsigned i = 0; i < cmdline->count; i++) {
-        buf_printf(&words, "%s%s", i ? " " : "", cmdline->items[i]);
-        has_panic = has_panic || strncmp(cmdline->items[i], "panic=", 6) == 0;
-    }
+    const struct strings *const lists[] = {&build->recipe.image->cmdline, &build->recipe.profile->cmdline};
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+        for (unsigned j = 0; j < lists[i]->count; j++) {
+            buf_printf(&words, "%s%s", words.size ? " " : "", lists[i]->items[j]);
+            has_panic = has_panic || strncmp(lists[i]->items[j], "panic=", 6) == 0;
+        }
     if (!has_panic)
-        buf_printf(&words, "%s" PANIC_WORD, cmdline->count ? " " : "");
+        buf_printf(&words, "%s" PANIC_WORD, words.size ? " " : "");
     return buf_take(&words);
 }
 
@@ -307,23 +295,13 @@ static void add_strings(struct inputs *inputs, const char *name, const struct st
         inputs_add(inputs, name, list->items[i]);
 }
 
-static void base_inputs(const struct build *build, struct inputs *inputs) {
-    add_format(inputs, build, FORMAT_LAYER);
-    add_tool(inputs, build, TOOL_MMDEBSTRAP);
-    add_tool(inputs, build, TOOL_MKSQUASHFS);
-    add_packages(inputs, &build->sets[0]);
-    add_strings(inputs, "image stand_ins", &build->recipe.image->stand_ins);
-    add_strings(inputs, "image exclude", &build->recipe.image->exclude);
-    add_strings(inputs, "image remove", &build->recipe.image->remove);
-    if (build->recipe.image->disk)
-        inputs_add(inputs, "image kernel", build->recipe.image->kernel ? "package" : "own");
-}
-
 static void layer_recipe_inputs(const struct recipe_layer *layer, struct inputs *inputs) {
     add_strings(inputs, "mask", &layer->mask);
     add_strings(inputs, "remove", &layer->remove);
     for (unsigned i = 0; i < layer->enable_count; i++)
         inputs_add(inputs, layer->enable[i].unit, layer->enable[i].wants);
+    for (unsigned i = 0; i < layer->link_count; i++)
+        inputs_add(inputs, layer->links[i].path, layer->links[i].target);
     for (unsigned i = 0; i < layer->fetch_count; i++) {
         cleanup_free char *value = str_printf("%s %s %o", layer->fetch[i].sha256, layer->fetch[i].path, layer->fetch[i].mode);
         inputs_add(inputs, "fetch", value);
@@ -332,6 +310,21 @@ static void layer_recipe_inputs(const struct recipe_layer *layer, struct inputs 
         cleanup_free char *value = str_printf("%o %s", layer->modes[i].mode, layer->modes[i].owner ?: "");
         inputs_add(inputs, layer->modes[i].path, value);
     }
+}
+
+static void base_inputs(const struct build *build, struct inputs *inputs) {
+    add_format(inputs, build, FORMAT_LAYER);
+    add_tool(inputs, build, TOOL_MMDEBSTRAP);
+    add_tool(inputs, build, TOOL_MKSQUASHFS);
+    add_packages(inputs, &build->sets[0]);
+    add_strings(inputs, "image stand_ins", &build->recipe.image->stand_ins);
+    add_strings(inputs, "image exclude", &build->recipe.image->exclude);
+    inputs_add(inputs, "image backend", build->recipe.image->backend);
+    add_strings(inputs, "image remove", &build->recipe.image->remove);
+    if (build->recipe.image->disk)
+        inputs_add(inputs, "image kernel", build->recipe.image->kernel ? "package" : "own");
+    inputs_add(inputs, "image selinux", build->recipe.image->selinux ?: "");
+    layer_recipe_inputs(&build->image_layer, inputs);
 }
 
 static int layer_inputs(const struct build *build, unsigned index, struct inputs *inputs, struct err *err) {
@@ -366,9 +359,12 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
         cleanup_free char *path = str_printf("%s/templates/%s", layer->dir, layer->templates.items[i]);
         r = inputs_add_file(inputs, name, path, err);
     }
-    cleanup_free char *files = layer->dir ? str_printf("%s/files", layer->dir) : NULL;
-    if (r >= 0 && files)
-        r = inputs_add_tree(inputs, "file ", files, err);
+    cleanup_free char *own = str_printf("files.%s", recipe_image_manager(build->recipe.image));
+    const char *const trees[] = {"files", own};
+    for (size_t i = 0; r >= 0 && layer->dir && i < ARRAY_SIZE(trees); i++) {
+        cleanup_free char *tree = str_printf("%s/%s", layer->dir, trees[i]);
+        r = inputs_add_tree(inputs, "file ", tree, err);
+    }
     return r;
 }
 
@@ -377,7 +373,7 @@ static int add_layers(struct build *build, struct err *err) {
     for (unsigned i = 0; r >= 0 && i < build->layer_count; i++) {
         const struct recipe_layer *layer = build_layer(build, i);
         cleanup_free char *label = layer ? str_printf("layer %s", layer->name) : str_printf("base %s", build->recipe.image->id);
-        struct node *node = graph_add(&build->graph, layer ? "layer" : "base", label, layer ? build_layer_node : build_base_node, i);
+        struct node *node = graph_add(&build->graph, layer ? "layer" : "base", label, build_layer_node, i);
         build->layers[i] = node;
         if (layer)
             r = layer_inputs(build, i, &node->inputs, err);

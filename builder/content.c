@@ -93,9 +93,15 @@ static int walk(struct content *content, const char *top, const char *relative, 
     return r;
 }
 
+// files/ for every image, files.apt/ and files.dnf/ for those of one package manager.
 static int plan_files(const struct layer_request *request, struct content *content, struct err *err) {
-    cleanup_free char *top = str_printf("%s/files", request->layer->dir);
-    return walk(content, top, "", 0, err);
+    const struct recipe_layer *layer = request->layer;
+    if (!layer->dir)
+        return 0;
+    cleanup_free char *top = str_printf("%s/files", layer->dir);
+    cleanup_free char *own = request->image ? str_printf("%s/files.%s", layer->dir, recipe_image_manager(request->image)) : NULL;
+    int r = walk(content, top, "", 0, err);
+    return r < 0 || !own ? r : walk(content, own, "", 0, err);
 }
 
 static int plan_programs(const struct layer_request *request, struct content *content, struct err *err) {
@@ -148,6 +154,13 @@ static int plan_enable(const struct layer_request *request, struct content *cont
         if (r >= 0)
             content->items[content->count - 1].needs_unit = enable->unit;
     }
+    return r;
+}
+
+static int plan_links(const struct layer_request *request, struct content *content, struct err *err) {
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < request->layer->link_count; i++)
+        r = add_link(content, "links", request->layer->links[i].path, request->layer->links[i].target, err);
     return r;
 }
 
@@ -238,15 +251,24 @@ static int apply_modes(const struct recipe_layer *layer, struct content *content
 static int sort_unique(struct content *content, struct err *err) {
     if (content->count)
         qsort(content->items, content->count, sizeof(*content->items), compare);
-    for (size_t i = 1; i < content->count; i++)
-        if (strcmp(content->items[i - 1].path, content->items[i].path) == 0)
-            return err_set(err, -EEXIST, "/%s: two parts of the layer bring this path", content->items[i].path);
+    size_t kept = content->count ? 1 : 0;
+    for (size_t i = 1; i < content->count; i++) {
+        struct content_item *item = &content->items[i], *last = &content->items[kept - 1];
+        bool is_same = strcmp(last->path, item->path) == 0;
+        if (is_same && !(S_ISDIR(last->mode) && S_ISDIR(item->mode)))
+            return err_set(err, -EEXIST, "/%s: two parts of the layer bring this path", item->path);
+        if (is_same)
+            item_done(item);
+        else
+            content->items[kept++] = *item;
+    }
+    content->count = kept;
     return 0;
 }
 
 int content_plan(const struct layer_request *request, struct content *ret_content, struct err *err) {
     static int (*const parts[])(const struct layer_request *, struct content *, struct err *) = {
-        plan_files, plan_programs, plan_runtime, plan_enable, plan_mask, plan_remove, plan_fetch, plan_stack, plan_extra,
+        plan_files, plan_programs, plan_runtime, plan_enable, plan_links, plan_mask, plan_remove, plan_fetch, plan_stack, plan_extra,
     };
     cleanup_content struct content content = {.layer = request->layer};
     int r = 0;

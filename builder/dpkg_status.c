@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-static void package_done(struct dpkg_package *package) {
+static void dpkg_package_done(struct dpkg_package *package) {
     free(package->name);
     free(package->version);
     free(package->architecture);
@@ -16,7 +16,7 @@ static void package_done(struct dpkg_package *package) {
 
 void dpkg_status_done(struct dpkg_status *status) {
     for (size_t i = 0; i < status->count; i++)
-        package_done(&status->packages[i]);
+        dpkg_package_done(&status->packages[i]);
     free(status->packages);
     *status = (struct dpkg_status){0};
 }
@@ -70,7 +70,7 @@ static int add_package(struct dpkg_status *status, struct dpkg_package *package,
 
 int dpkg_status_parse(const char *text, size_t size, struct dpkg_status *ret_status, struct err *err) {
     cleanup_dpkg_status struct dpkg_status status = {0};
-    cleanup(package_done) struct dpkg_package package = {0};
+    cleanup(dpkg_package_done) struct dpkg_package package = {0};
     unsigned number = 0;
     bool any = false;
     cleanup_free char *copy = str_printf("%.*s", (int)size, text); // NUL-terminated for the number parser

@@ -12,24 +12,29 @@
 
 #define MAX_ACCOUNTS_BYTES (4u << 20)
 
-static int check_installed(struct layer_output *output, const struct package_set *set, struct err *err) {
+// A base holds exactly what was resolved, a layer at least that.
+static int check_installed(const struct layer_request *request, struct layer_output *output, struct err *err) {
     size_t size;
     const char *text = normalise_dpkg_status(output->normalise, &size);
-    return package_set_verify_installed(set, text, size, err);
+    // A vendor may have removed packages, and left what dpkg knows of them.
+    const bool is_exact = request->is_base && !request->image->disk;
+    return is_exact ? package_set_verify_status(&request->set, 1, text, size, err)
+                    : package_set_verify_installed(request->set, text, size, err);
 }
 
 static int add_packages(const struct layer_request *request, struct layer_output *output, struct err *err) {
     if (!request->set || !request->set->count)
         return 0;
     cleanup_free char *work = str_printf("%s/work", request->out_dir), *scratch = str_printf("%s/scratch", request->out_dir);
+    const struct backend *backend = backend_of(request->image);
     struct sandbox sandbox;
     int r = file_mkdirs(AT_FDCWD, work, 0755, err);
     if (r >= 0)
-        r = backend_of(request->image)->install(request, work, scratch, &sandbox, err);
+        r = (request->is_base ? backend->bootstrap : backend->install)(request, work, scratch, &sandbox, err);
     if (r >= 0)
         r = layer_output_stream(output, &sandbox, err);
     if (r >= 0)
-        r = check_installed(output, request->set, err);
+        r = check_installed(request, output, err);
     struct err cleaning;
     int cleaned = sandbox_remove_work(work, &cleaning);
     if (cleaned >= 0)
@@ -109,7 +114,11 @@ static int fetch_all(const struct layer_request *request, struct err *err) {
 
 static int build(const struct layer_request *request, struct content *content, struct index *lower, struct err *err) {
     struct layer_output output;
-    struct normalise_options options = {.kernel = request->layer->has_kernel, .exclude = request->exclude, .lower = lower};
+    struct normalise_options options = {.base = request->is_base,
+                                        .kernel = request->is_base || request->layer->has_kernel,
+                                        .labels = request->image && request->image->selinux,
+                                        .exclude = request->exclude,
+                                        .lower = request->is_base ? NULL : lower};
     int r = layer_output_open(request->out_dir, &request->format, &options, &output, err);
     if (r < 0)
         return r;
@@ -125,7 +134,8 @@ static int build(const struct layer_request *request, struct content *content, s
     cleanup_free char *kernel = str_printf("%s/" LAYER_KERNEL, request->out_dir);
     if (r >= 0 && request->layer->has_kernel && !file_exists(AT_FDCWD, kernel))
         r = err_set(err, -ENOENT,
-                    "no kernel came: the vendor's image has the named one installed, or the package is none; leave `kernel` out to take the image's own");
+                    "no kernel came: the vendor's image has the named one installed, or the package is none; leave `kernel` out to take "
+                    "the image's own");
     return r;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A further layer: packages installed on top of the lower layers, then its own files, units, programs and downloads; one squashfs that
-// holds only the difference.
+// A layer: packages installed on top of the lower layers, then its own files, units, programs and downloads; one squashfs that holds only the
+// difference. The base is one with nothing below it.
 #pragma once
 #include "builder/package_set.h"
 #include "builder/layer_files.h"
@@ -15,6 +15,7 @@ struct layer_extra { // a file given by the caller: a default configuration, a m
 
 struct layer_request {
     const struct recipe_image *image; // whose backend installs packages; may be NULL without any
+    bool is_base; // nothing lies below: the backend makes a whole system
     const struct recipe_layer *layer;
     const struct package_set *set; // packages to install, downloaded; NULL or empty = none
     const char *packages_dir; // absolute: the package cache; may be NULL without packages

@@ -13,7 +13,12 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#define STATUS_PATH "usr/lib/sysimage/dpkg/status"
+// dnf's sandbox job leaves a list in the same format beside the rpm database.
+static const char *const status_paths[] = {"usr/lib/sysimage/dpkg/status", "usr/lib/sysimage/rpm/packages"};
+
+static bool is_status(const char *path) {
+    return strcmp(path, status_paths[0]) == 0 || strcmp(path, status_paths[1]) == 0;
+}
 #define MAX_STATUS_BYTES (32u << 20)
 #define MAX_ACCOUNTS_BYTES (4u << 20)
 
@@ -93,7 +98,7 @@ static int save_kernel(struct normalise *n, struct archive *in, const char *path
 static int keep_copy(struct normalise *n, const struct normalise_out_entry *entry, struct archive *in, struct buf *ret_data,
                      struct err *err) {
     static const struct { const char *path, *side; } copies[] = {{"etc/passwd", LAYER_PASSWD}, {"etc/group", LAYER_GROUP}};
-    if (strcmp(entry->path, STATUS_PATH) == 0) {
+    if (is_status(entry->path)) {
         int r = slurp(in, entry->size, MAX_STATUS_BYTES, entry->path, ret_data, err);
         n->status.size = 0;
         buf_add(&n->status, buf_str(ret_data), ret_data->size);
@@ -261,10 +266,14 @@ static int add_mount_points(struct normalise *n, struct err *err) {
     }
     struct normalise_entry entry = {.path = "etc/machine-id", .mode = S_IFREG | 0444, .fd = -1};
     int r = normalise_out_find(n, entry.path) ? 0 : normalise_add(n, &entry, err);
-    struct normalise_entry link = {
-        .path = "usr/share/factory/var/lib/dpkg", .mode = S_IFLNK | 0777, .target = "/usr/lib/sysimage/dpkg", .fd = -1};
-    if (r >= 0 && normalise_out_find(n, "usr/lib/sysimage/dpkg"))
-        r = normalise_add(n, &link, err);
+    static const char *const databases[] = {"dpkg", "rpm"};
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(databases); i++) {
+        cleanup_free char *path = str_printf("usr/share/factory/var/lib/%s", databases[i]);
+        cleanup_free char *target = str_printf("/usr/lib/sysimage/%s", databases[i]);
+        const struct normalise_entry link = {.path = path, .mode = S_IFLNK | 0777, .target = target, .fd = -1};
+        if (normalise_out_find(n, target + 1))
+            r = normalise_add(n, &link, err);
+    }
     return r;
 }
 

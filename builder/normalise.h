@@ -10,6 +10,7 @@ struct normalise_options {
     int64_t epoch; // every time stamp
     bool base; // adds mount points
     bool kernel; // takes the kernel out of /boot
+    bool labels; // SELinux labels are the image's own, and kept; the build host's are not
     const struct strings *exclude; // path patterns as in dpkg's path-exclude; "!pattern" includes again; may be NULL
     struct index *lower; // everything below this layer, merged; NULL for a base
     int side_fd; // directory for LAYER_KERNEL, LAYER_PASSWD, LAYER_GROUP; -1 = none

@@ -86,18 +86,20 @@ static int compare_xattrs(const void *a, const void *b) {
     return strcmp(((const struct xattr *)a)->name, ((const struct xattr *)b)->name);
 }
 
-// Kept: file capabilities and user attributes. Overlay markers become whiteouts; host labels and ACLs mean nothing in the image.
-static bool is_kept_xattr(const char *name) {
-    return strcmp(name, "security.capability") == 0 || (strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0);
+// Kept: file capabilities, user attributes, and labels when the image has a policy. Overlay markers become whiteouts; host labels and ACLs mean nothing
+// in the image.
+static bool is_kept_xattr(const char *name, bool labels) {
+    return (labels && strcmp(name, "security.selinux") == 0) || strcmp(name, "security.capability") == 0 ||
+           (strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0);
 }
 
-static void copy_xattrs(struct archive_entry *from, struct archive_entry *to) {
+static void copy_xattrs(struct archive_entry *from, bool labels, struct archive_entry *to) {
     struct xattr list[64];
     size_t count = 0;
     archive_entry_xattr_reset(from);
     while (count < ARRAY_SIZE(list) &&
            archive_entry_xattr_next(from, &list[count].name, &list[count].value, &list[count].size) == ARCHIVE_OK)
-        if (list[count].name && is_kept_xattr(list[count].name))
+        if (list[count].name && is_kept_xattr(list[count].name, labels))
             count++;
     if (count)
         qsort(list, count, sizeof(*list), compare_xattrs);
@@ -121,7 +123,7 @@ static int write_header(struct normalise *n, const struct normalise_out_entry *e
     if (S_ISCHR(entry->mode))
         archive_entry_set_rdev(to, 0);
     if (entry->xattrs && !entry->hardlink)
-        copy_xattrs(entry->xattrs, to);
+        copy_xattrs(entry->xattrs, n->options.labels, to);
     int r = archive_write_header(n->out, to);
     archive_entry_free(to);
     return r == ARCHIVE_OK || r == ARCHIVE_WARN ? 0 : failed(n, entry->path, err);

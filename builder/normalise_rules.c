@@ -10,6 +10,7 @@
 
 #define FACTORY "usr/share/factory/var"
 #define DPKG_DATABASE "usr/lib/sysimage/dpkg"
+#define RPM_DATABASE "usr/lib/sysimage/rpm"
 #define MAX_PATH_BYTES 4000
 #define MAX_NAME_BYTES 255
 
@@ -34,6 +35,7 @@ static const struct {
     enum normalise_action action;
 } rules[] = {
     {"boot/vmlinuz-*", REGULAR, NORMALISE_KERNEL},
+    {"usr/lib/modules/*/vmlinuz", REGULAR, NORMALISE_KERNEL},
     {"boot/*", ANY, NORMALISE_DROP},
     {"vmlinuz*", ANY, NORMALISE_DROP},
     {"initrd.img*", ANY, NORMALISE_DROP},
@@ -54,6 +56,10 @@ static const struct {
     {DPKG_DATABASE "/lock*", REGULAR, NORMALISE_DROP},
     {DPKG_DATABASE "/triggers/Lock", REGULAR, NORMALISE_DROP},
     {DPKG_DATABASE "/updates/*", REGULAR, NORMALISE_DROP},
+    {RPM_DATABASE "/__db*", REGULAR, NORMALISE_DROP},
+    {RPM_DATABASE "/.rpm.lock", REGULAR, NORMALISE_DROP},
+    {RPM_DATABASE "/rpmdb.sqlite-*", REGULAR, NORMALISE_DROP}, // of an open database; it was closed
+    {FACTORY "/lib/dnf/*", NOT_DIR, NORMALISE_DROP},
     {"etc/machine-id", REGULAR, NORMALISE_EMPTY},
     {"etc/ssl/private/ssl-cert-snakeoil.key", REGULAR, NORMALISE_DROP}, // made by a package's script: all machines would share it
     {NORMALISE_SNAKEOIL, REGULAR, NORMALISE_DROP},

@@ -8,7 +8,7 @@
 #define MAX_PACKAGES 20000
 #define MAX_DEB_BYTES (UINT64_C(1) << 36)
 
-static void package_done(struct package *package) {
+void package_done(struct package *package) {
     free(package->name);
     free(package->version);
     free(package->architecture);
@@ -86,7 +86,7 @@ static int parse_size(const char *text, uint64_t *ret_size) {
 }
 
 static bool is_package(const struct package *p) {
-    return is_word(p->name, "+-.") && is_word(p->version, "+-.~:") && is_word(p->architecture, "-") && is_word(p->file, "+-.~%_") &&
+    return is_word(p->name, "+-._") && is_word(p->version, "+-.~:_^") && is_word(p->architecture, "-_") && is_word(p->file, "+-.~%_^") &&
            is_sha256(p->sha256) && p->uri[0] && !strpbrk(p->uri, "\t\r\n");
 }
 

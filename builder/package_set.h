@@ -25,6 +25,7 @@ struct package_set {
     size_t count;
 };
 
+void package_done(struct package *package) nonnull(1);
 void package_set_done(struct package_set *set);
 // NULL when the set has no such package.
 const struct package *package_set_find(const struct package_set *set, const char *name) nonnull(1, 2);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much room package installation will take, for the sandbox.
+// Package files in the cache, and how much room their installation will take.
 #pragma once
 #include "builder/layer.h"
+#include <stdbool.h>
+
+// Whether the file of this package is in the package cache and right; a damaged one is removed.
+bool package_is_cached(int packages_fd, const struct package *package) must_check nonnull(2);
 
 // Bytes of the tree that a set unpacks to, generously.
 uint64_t package_tree_bytes(const struct package_set *set) nonnull(1);

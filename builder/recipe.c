@@ -68,6 +68,47 @@ static int find_part(const struct recipe *recipe, const struct recipe_paths *pat
     return 0;
 }
 
+const struct strings *recipe_layer_packages(const struct recipe_layer *layer, const struct recipe_image *image) {
+    return strcmp(recipe_image_manager(image), "dnf") == 0 ? &layer->packages.dnf : &layer->packages.apt;
+}
+
+const char *recipe_image_manager(const struct recipe_image *image) {
+    return image->manager ? image->manager : image->backend;
+}
+
+// A layer with a list for the other package manager only would silently lack what it needs.
+static int check_packages(const struct recipe *recipe, const struct recipe_layer *layer, const char *path, struct err *err) {
+    bool has_any = layer->packages.apt.count || layer->packages.dnf.count;
+    if (!has_any || recipe_layer_packages(layer, recipe->image)->count)
+        return 0;
+    return err_set(err, -EINVAL, "%s: packages: there is no list for %s, which %s needs", path, recipe_image_manager(recipe->image),
+                   recipe->image->id);
+}
+
+const char *recipe_mirrors_path(void) {
+    const char *own = getenv("WEBOPS_MIRRORS");
+    return own && *own ? own : "/etc/webops/mirrors";
+}
+
+// The address behind the word `archive`, or NULL. The caller frees.
+static char *find_mirror(const char *text, const char *archive) {
+    char name[64], address[1024];
+    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (sscanf(line, " %63s %1023s", name, address) == 2 && name[0] != '#' && strcmp(name, archive) == 0)
+            return str_dup(address);
+    return NULL;
+}
+
+static int add_mirrors(struct recipe_image *image, struct err *err) {
+    cleanup_free char *text = NULL;
+    const char *path = recipe_mirrors_path();
+    int r = file_exists(AT_FDCWD, path) ? file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, NULL, err) : 0;
+    for (unsigned i = 0; r >= 0 && text && i < image->source_count; i++)
+        if (!image->sources[i].mirror)
+            image->sources[i].mirror = find_mirror(text, image->sources[i].archive);
+    return r;
+}
+
 static int load_layer(struct recipe *recipe, const struct recipe_paths *paths, const char *name, struct err *err) {
     cleanup_free char *relative = str_printf("overlays/%s/layer.yaml", name);
     cleanup_free char *path = NULL, *text = NULL;
@@ -84,7 +125,7 @@ static int load_layer(struct recipe *recipe, const struct recipe_paths *paths, c
     recipe->layers[recipe->layer_count++] = layer;
     if (strcmp(layer->name, name) != 0)
         return err_set(err, -EINVAL, "%s: name: '%s' must be that of its directory, '%s'", path, layer->name, name);
-    return 0;
+    return check_packages(recipe, layer, path, err);
 }
 
 static int load_image(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {
@@ -99,7 +140,7 @@ static int load_image(struct recipe *recipe, const struct recipe_paths *paths, s
     if (r >= 0 && strcmp(recipe->image->id, recipe->profile->image) != 0)
         r = err_set(err, -EINVAL, "%s: id: '%s' must be the file's name, '%s'", recipe->image_path, recipe->image->id,
                     recipe->profile->image);
-    return r;
+    return r < 0 ? r : add_mirrors(recipe->image, err);
 }
 
 // The common list of what no machine wants of a cloud image: one pattern a line, # begins a comment.
@@ -156,12 +197,12 @@ static void add_system_layer(struct recipe *recipe) {
     *layer = (struct recipe_layer){.name = str_dup(RECIPE_SYSTEM_LAYER),
                                    .version = str_dup(recipe->profile->version),
                                    .summary = str_dup("what the image definition adds to the vendor's packages"),
-                                   .apt_packages = image->packages,
+                                   .packages.apt = image->packages,
                                    .has_kernel = kernel != NULL};
     if (kernel)
-        strings_add(&layer->apt_packages, kernel);
+        strings_add(&layer->packages.apt, kernel);
     image->packages = (struct strings){0};
-    if (layer->apt_packages.count)
+    if (layer->packages.apt.count)
         recipe->layers[recipe->layer_count++] = layer;
     else
         recipe_layer_free(layer);

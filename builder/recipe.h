@@ -8,11 +8,21 @@
 #include <stdint.h>
 
 // images/<id>.yaml
-struct recipe_source { // one line of an apt sources.list
-    char *archive; // "debian", "debian-security": path at the end of the mirror's address, found in the build host's apt configuration
-    char *mirror; // address; NULL = from the build host's configuration
-    struct strings suites, components;
+struct recipe_unit {
+    char *unit, *wants; // a symlink /etc/systemd/system/<wants>.wants/<unit>
+};
+struct recipe_link {
+    char *path, *target; // a symbolic link: path absolute, target as it is written
+};
+struct recipe_source { // one line of an apt sources.list, or one repository of dnf's
+    char *
+        archive; // "debian", "rocky-9-baseos": what the mirror is looked for by; for apt also the end of its path in the build host's configuration
+    char *
+        mirror; // address; recipe_load() takes it from the list of mirrors when it is not given; NULL = from the build host's apt configuration
+    struct strings suites, components; // apt only
     char *keyring; // absolute path on the build host
+    struct strings keys; // fingerprints of the keys that may be in it, 40 hex digits; none = whatever is in it
+    bool signed_metadata; // dnf: repomd.xml has a signature of its own
     bool snapshot; // the mirror is of a day in the past: its release file may have expired
 };
 struct recipe_disk { // of backend "vendor": an official cloud image
@@ -20,23 +30,30 @@ struct recipe_disk { // of backend "vendor": an official cloud image
     char *sha256; // needed for a URL; recipe_load() fills it in for a file
 };
 struct recipe_image {
-    char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt" or "vendor"
+    char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt", "dnf" or "vendor"
     struct recipe_disk *disk; // vendor only: what the base is made of
     char *manager; // vendor only: "apt", which installs what comes on top of the disk's packages
-    struct strings remove; // vendor only: path patterns that are left out, with what lies below; recipe_load() adds images/vendor/remove.list
+    struct strings
+        remove; // vendor only: path patterns that are left out, with what lies below; recipe_load() adds images/vendor/remove.list
+    char *release, *platform; // dnf: "9", "platform:el9"
+    struct strings modules; // dnf: module streams, "name:stream"
+    char *selinux; // policy whose labels the files get ("targeted"); NULL = none
     struct recipe_source *sources;
     unsigned source_count;
-    struct strings packages; // base packages; recipe_load adds the kernel. For a vendor's base they become a layer, and "disk:SHA256" takes their place
+    struct strings
+        packages; // base packages; recipe_load adds the kernel. For a vendor's base they become a layer, and "disk:SHA256" takes their place
     char *kernel; // kernel package, unless the profile names another; may be NULL for a vendor's image, which has one
     char *runtime; // libraries of our own programs: "system" (of the image, the default), or "bundled" (those of the build host)
+    struct recipe_unit *enable; // units of this distribution that every image of it runs: its network
+    unsigned enable_count;
+    struct recipe_link *links; // names under which layers and webops know what is called otherwise here
+    unsigned link_count;
+    struct strings cmdline; // words for the kernel, before the profile's
     struct strings stand_ins; // package names satisfied by an empty package of ours (linux-initramfs-tool: our init replaces it)
     struct strings exclude; // path patterns that dpkg never unpacks (documentation, translations)
 };
 
 // overlays/<name>/layer.yaml
-struct recipe_unit {
-    char *unit, *wants; // a symlink /etc/systemd/system/<wants>.wants/<unit>
-};
 struct recipe_mode {
     char *path;
     unsigned mode; // octal in YAML as text "0600"
@@ -48,11 +65,15 @@ struct recipe_fetch {
 };
 struct recipe_layer {
     char *name, *version, *summary;
-    struct strings apt_packages; // packages: {apt: [...]}
+    struct recipe_packages {
+        struct strings apt, dnf;
+    } packages; // by package manager
     struct recipe_fetch *fetch;
     unsigned fetch_count;
     struct recipe_unit *enable;
     unsigned enable_count;
+    struct recipe_link *links;
+    unsigned link_count;
     struct strings mask; // units → /dev/null
     struct strings remove; // absolute paths hidden by a whiteout
     struct recipe_mode *modes;
@@ -113,6 +134,13 @@ char *recipe_lock_path(const struct recipe *recipe) nonnull(1);
 // Errors are FILE:LINE: what was expected. -ENOENT names the places that were searched.
 int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) must_check
     nonnull(1, 2, 3, 4);
+
+// "apt" or "dnf": what installs packages into images of this definition.
+const char *recipe_image_manager(const struct recipe_image *image) nonnull(1);
+// The packages that a layer wants of an image's package manager.
+const struct strings *recipe_layer_packages(const struct recipe_layer *layer, const struct recipe_image *image) nonnull(1, 2);
+// The build host's list of mirrors: WEBOPS_MIRRORS, or /etc/webops/mirrors. Lines "ARCHIVE ADDRESS"; # begins a comment.
+const char *recipe_mirrors_path(void);
 
 // Single files, from their text; `name` is for messages. The structs are freed by the functions below.
 int recipe_parse_image(const char *text, size_t size, const char *name, struct recipe_image **ret_image, struct err *err) must_check;

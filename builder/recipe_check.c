@@ -133,7 +133,8 @@ static int check_vendor(const struct recipe_image *image, const struct recipe_pl
     if (r >= 0 && !image->manager)
         r = recipe_complain(place, "backend", "vendor needs `manager`: apt");
     if (r >= 0)
-        r = check_choice(place, "manager", image->manager, managers, "apt (of other vendors' images `webops-image inspect` tells, but no base is made)");
+        r = check_choice(place, "manager", image->manager, managers,
+                         "apt (of other vendors' images `webops-image inspect` tells, but no base is made)");
     if (r >= 0 && image->stand_ins.count)
         r = recipe_complain(place, "stand_ins", "a vendor's image has its packages already");
     for (unsigned i = 0; r >= 0 && i < image->remove.count; i++)
@@ -141,11 +142,61 @@ static int check_vendor(const struct recipe_image *image, const struct recipe_pl
     return r;
 }
 
+static int check_links(const struct recipe_link *links, unsigned count, const struct recipe_place *place) {
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < count; i++)
+        r = check_path(place, "path", links[i].path);
+    return r;
+}
+
+static int check_keys(const struct recipe_source *source, const struct recipe_place *place) {
+    for (unsigned i = 0; i < source->keys.count; i++)
+        if (strlen(source->keys.items[i]) != 40 || strspn(source->keys.items[i], "0123456789ABCDEF") != 40)
+            return recipe_complain(place, "keys", "'%s' is not a fingerprint of 40 upper-case hex digits", source->keys.items[i]);
+    return 0;
+}
+
+static int check_apt_source(const struct recipe_source *source, unsigned number, const struct recipe_place *place) {
+    int r = check_words(place, "suites", &source->suites);
+    if (r >= 0)
+        r = check_words(place, "components", &source->components);
+    if (r >= 0 && (!source->suites.count || !source->components.count))
+        r = recipe_complain(place, "sources", "source %u needs suites and components", number);
+    return r;
+}
+
+static int check_dnf_source(const struct recipe_source *source, unsigned number, const struct recipe_place *place) {
+    if (source->suites.count || source->components.count)
+        return recipe_complain(place, "sources", "source %u: a repository of dnf's has no suites and components", number);
+    return check_name(place, "archive", source->archive);
+}
+
+static int check_sources(const struct recipe_image *image, const struct recipe_place *place) {
+    const bool is_apt = strcmp(recipe_image_manager(image), "apt") == 0;
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
+        const struct recipe_source *source = &image->sources[i];
+        r = (is_apt ? check_apt_source : check_dnf_source)(source, i + 1, place);
+        if (r >= 0)
+            r = check_path(place, "keyring", source->keyring);
+        if (r >= 0)
+            r = check_keys(source, place);
+    }
+    if (r >= 0 && !is_apt && (!image->release || !image->platform))
+        r = recipe_complain(place, "backend", "dnf needs release (9) and platform (platform:el9), too");
+    return r;
+}
+
 int recipe_check_image(const struct recipe_image *image, const struct recipe_place *place) {
-    static const char *const backends[] = {"apt", "vendor", NULL}, *const runtimes[] = {"system", "bundled", NULL};
+    static const char *const backends[] = {"apt", "dnf", "vendor", NULL}, *const runtimes[] = {"system", "bundled", NULL};
+    const struct {
+        const char *key;
+        const struct strings *words;
+    } lists[] = {
+        {"packages", &image->packages}, {"stand_ins", &image->stand_ins}, {"modules", &image->modules}, {"cmdline", &image->cmdline}};
     int r = check_name(place, "id", image->id);
     if (r >= 0)
-        r = check_choice(place, "backend", image->backend, backends, "apt, vendor");
+        r = check_choice(place, "backend", image->backend, backends, "apt, dnf, vendor");
     if (r >= 0)
         r = check_name(place, "family", image->family);
     if (r >= 0) // ends up in an option list of sources.list
@@ -154,23 +205,15 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         r = check_word(place, "kernel", image->kernel);
     if (r >= 0 && image->runtime)
         r = check_choice(place, "runtime", image->runtime, runtimes, "system, bundled");
-    if (r >= 0)
-        r = check_words(place, "packages", &image->packages);
-    if (r >= 0)
-        r = check_words(place, "stand_ins", &image->stand_ins);
+    if (r >= 0 && image->selinux)
+        r = check_name(place, "selinux", image->selinux);
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++)
+        r = check_words(place, lists[i].key, lists[i].words);
     if (r >= 0)
         r = check_vendor(image, place);
-    for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
-        const struct recipe_source *source = &image->sources[i];
-        r = check_words(place, "suites", &source->suites);
-        if (r >= 0)
-            r = check_words(place, "components", &source->components);
-        if (r >= 0 && (!source->suites.count || !source->components.count))
-            r = recipe_complain(place, "sources", "source %u needs suites and components", i + 1);
-        if (r >= 0)
-            r = check_path(place, "keyring", source->keyring);
-    }
-    return r;
+    if (r >= 0)
+        r = check_links(image->links, image->link_count, place);
+    return r < 0 ? r : check_sources(image, place);
 }
 
 static int check_fetch(const struct recipe_fetch *fetch, const struct recipe_place *place) {
@@ -186,7 +229,11 @@ int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_pla
     if (r >= 0)
         r = check_version(place, layer->version);
     if (r >= 0)
-        r = check_words(place, "packages", &layer->apt_packages);
+        r = check_words(place, "packages", &layer->packages.apt);
+    if (r >= 0)
+        r = check_words(place, "packages", &layer->packages.dnf);
+    if (r >= 0)
+        r = check_links(layer->links, layer->link_count, place);
     for (unsigned i = 0; r >= 0 && i < layer->fetch_count; i++)
         r = check_fetch(&layer->fetch[i], place);
     for (unsigned i = 0; r >= 0 && i < layer->enable_count; i++)

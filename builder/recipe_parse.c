@@ -24,6 +24,8 @@ static const cyaml_schema_field_t source_fields[] = {
     TEXTS_FIELD("suites", struct recipe_source, suites),
     TEXTS_FIELD("components", struct recipe_source, components),
     TEXT_FIELD("keyring", struct recipe_source, keyring),
+    TEXTS_FIELD("keys", struct recipe_source, keys),
+    CYAML_FIELD_BOOL("signed_metadata", CYAML_FLAG_OPTIONAL, struct recipe_source, signed_metadata),
     CYAML_FIELD_BOOL("snapshot", CYAML_FLAG_OPTIONAL, struct recipe_source, snapshot),
     CYAML_FIELD_END,
 };
@@ -35,6 +37,20 @@ static const cyaml_schema_field_t disk_fields[] = {
     OPTIONAL_TEXT_FIELD("sha256", struct recipe_disk, sha256),
     CYAML_FIELD_END,
 };
+
+static const cyaml_schema_field_t unit_fields[] = {
+    TEXT_FIELD("unit", struct recipe_unit, unit),
+    TEXT_FIELD("wants", struct recipe_unit, wants),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t unit_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_unit, unit_fields)};
+
+static const cyaml_schema_field_t link_fields[] = {
+    TEXT_FIELD("path", struct recipe_link, path),
+    TEXT_FIELD("target", struct recipe_link, target),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t link_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_link, link_fields)};
 
 static const cyaml_schema_field_t image_fields[] = {
     TEXT_FIELD("id", struct recipe_image, id),
@@ -49,18 +65,18 @@ static const cyaml_schema_field_t image_fields[] = {
     OPTIONAL_TEXT_FIELD("kernel", struct recipe_image, kernel),
     OPTIONAL_TEXT_FIELD("runtime", struct recipe_image, runtime),
     TEXTS_FIELD("packages", struct recipe_image, packages),
+    OPTIONAL_TEXT_FIELD("release", struct recipe_image, release),
+    OPTIONAL_TEXT_FIELD("platform", struct recipe_image, platform),
+    TEXTS_FIELD("modules", struct recipe_image, modules),
+    OPTIONAL_TEXT_FIELD("selinux", struct recipe_image, selinux),
+    CYAML_FIELD_SEQUENCE_COUNT("enable", LIST, struct recipe_image, enable, enable_count, &unit_value, 0, MAX_ITEMS),
+    CYAML_FIELD_SEQUENCE_COUNT("links", LIST, struct recipe_image, links, link_count, &link_value, 0, MAX_ITEMS),
+    TEXTS_FIELD("cmdline", struct recipe_image, cmdline),
     TEXTS_FIELD("stand_ins", struct recipe_image, stand_ins),
     TEXTS_FIELD("exclude", struct recipe_image, exclude),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t image_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct recipe_image, image_fields)};
-
-static const cyaml_schema_field_t unit_fields[] = {
-    TEXT_FIELD("unit", struct recipe_unit, unit),
-    TEXT_FIELD("wants", struct recipe_unit, wants),
-    CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t unit_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_unit, unit_fields)};
 
 static const cyaml_schema_field_t mode_fields[] = {
     TEXT_FIELD("path", struct recipe_mode, path),
@@ -79,9 +95,10 @@ static const cyaml_schema_field_t fetch_fields[] = {
 };
 static const cyaml_schema_value_t fetch_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_fetch, fetch_fields)};
 
-// `packages: {apt: [...]}`: one list per package manager; each backend has its own member to fill.
+// `packages: {apt: [...], dnf: [...]}`: one list per package manager.
 static const cyaml_schema_field_t packages_fields[] = {
-    CYAML_FIELD_SEQUENCE_COUNT("apt", LIST, struct strings, items, count, &text_value, 0, MAX_ITEMS),
+    TEXTS_FIELD("apt", struct recipe_packages, apt),
+    TEXTS_FIELD("dnf", struct recipe_packages, dnf),
     CYAML_FIELD_END,
 };
 
@@ -89,9 +106,10 @@ static const cyaml_schema_field_t layer_fields[] = {
     TEXT_FIELD("name", struct recipe_layer, name),
     TEXT_FIELD("version", struct recipe_layer, version),
     TEXT_FIELD("summary", struct recipe_layer, summary),
-    CYAML_FIELD_MAPPING("packages", CYAML_FLAG_OPTIONAL, struct recipe_layer, apt_packages, packages_fields),
+    CYAML_FIELD_MAPPING("packages", CYAML_FLAG_OPTIONAL, struct recipe_layer, packages, packages_fields),
     CYAML_FIELD_SEQUENCE_COUNT("fetch", LIST, struct recipe_layer, fetch, fetch_count, &fetch_value, 0, 64),
     CYAML_FIELD_SEQUENCE_COUNT("enable", LIST, struct recipe_layer, enable, enable_count, &unit_value, 0, MAX_ITEMS),
+    CYAML_FIELD_SEQUENCE_COUNT("links", LIST, struct recipe_layer, links, link_count, &link_value, 0, MAX_ITEMS),
     TEXTS_FIELD("mask", struct recipe_layer, mask),
     TEXTS_FIELD("remove", struct recipe_layer, remove),
     CYAML_FIELD_SEQUENCE_COUNT("modes", LIST, struct recipe_layer, modes, mode_count, &mode_value, 0, MAX_ITEMS),

@@ -2,6 +2,7 @@
 // The inner half, as process 1 of its namespaces: mounts, unpacks, installs, and ends as the tar that streams the result. Whatever
 // it mounts or starts is gone with it.
 #include "builder/deb.h"
+#include "builder/sandbox_jobs.h"
 #include "builder/sandbox.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -13,12 +14,12 @@
 #include <string.h>
 #include <sys/mount.h>
 
-static int make_dir(const char *path, struct err *err) {
+int sandbox_make_dir(const char *path, struct err *err) {
     return file_mkdirs(AT_FDCWD, path, 0755, err);
 }
 
 static int do_mount(const char *what, const char *where, const char *type, unsigned long flags, const char *data, struct err *err) {
-    int r = make_dir(where, err);
+    int r = sandbox_make_dir(where, err);
     if (r < 0)
         return r;
     if (mount(what, where, type, flags, data) < 0)
@@ -41,7 +42,7 @@ static int job_base(int argc, char **argv, struct err *err) {
     return r < 0 ? r : argc < 2 ? err_set(err, -EINVAL, "no command") : job_exec(argv + 1, err);
 }
 
-static int unpack_lower(unsigned number, const char *squashfs, struct buf *lowerdir, struct err *err) {
+int sandbox_unpack_lower(unsigned number, const char *squashfs, struct buf *lowerdir, struct err *err) {
     cleanup_free char *dir = str_printf("lower/%u", number);
     // Caches of 32 MiB instead of 256: as fast, and half a gigabyte less.
     struct run run = {.argv = RUN_ARGV("unsquashfs", "-quiet", "-no-progress", "-da", "32", "-fr", "32", "-d", dir, squashfs)};
@@ -62,12 +63,12 @@ static bool is_mapped_user(void) { // the initial user namespace maps everything
     return strtoul(outside, NULL, 10) != 0;
 }
 
-static int mount_overlay(const char *lowerdir, struct err *err) {
+int sandbox_mount_overlay(const char *lowerdir, struct err *err) {
     cleanup_free char *options = str_printf("lowerdir=%s,upperdir=upper,workdir=ovl,%s", lowerdir,
                                             is_mapped_user() ? "userxattr" : "index=off,metacopy=off,redirect_dir=off");
-    int r = make_dir("upper", err);
+    int r = sandbox_make_dir("upper", err);
     if (r >= 0)
-        r = make_dir("ovl", err);
+        r = sandbox_make_dir("ovl", err);
     return r < 0 ? r : do_mount("overlay", "root", "overlay", 0, options, err);
 }
 
@@ -79,7 +80,7 @@ static int bind_device(const char *name, struct err *err) {
     return mount(from, to, NULL, MS_BIND, NULL) < 0 ? err_sys(err, -errno, "cannot put %s into the build root", from) : 0;
 }
 
-static int mount_inside(struct err *err) {
+int sandbox_mount_inside(bool has_factory, struct err *err) {
     static const struct {
         const char *what, *where, *type;
         unsigned long flags;
@@ -94,7 +95,7 @@ static int mount_inside(struct err *err) {
     };
     static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
     int r = 0;
-    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(mounts); i++)
+    for (size_t i = has_factory ? 0 : 1; r >= 0 && i < ARRAY_SIZE(mounts); i++)
         r = do_mount(mounts[i].what, mounts[i].where, mounts[i].type, mounts[i].flags, mounts[i].data, err);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(devices); i++)
         r = bind_device(devices[i], err);
@@ -130,21 +131,22 @@ static int install(const char *work, const char *repository, const char *archite
     return r < 0 ? r : run(&command, err);
 }
 
-static int stream_upper(struct err *err) {
-    static const char *const argv[] = {"tar",
-                                       "--sort=name",
-                                       "--numeric-owner",
-                                       "--xattrs",
-                                       "--xattrs-include=*",
-                                       "--format=pax",
-                                       "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
-                                       "--warning=no-file-ignored",
-                                       "-C",
-                                       "upper",
-                                       "-cf",
-                                       "-",
-                                       ".",
-                                       NULL};
+int sandbox_stream(const char *tree, struct err *err) {
+    const char *const argv[] = {"tar",
+                                "--one-file-system",
+                                "--sort=name",
+                                "--numeric-owner",
+                                "--xattrs",
+                                "--xattrs-include=*",
+                                "--format=pax",
+                                "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+                                "--warning=no-file-ignored",
+                                "-C",
+                                tree,
+                                "-cf",
+                                "-",
+                                ".",
+                                NULL};
     execvp(argv[0], (char *const *)argv);
     return err_sys(err, -errno, "cannot start tar");
 }
@@ -153,28 +155,28 @@ static int stream_upper(struct err *err) {
 static int job_layer(int argc, char **argv, struct err *err) {
     cleanup_buf struct buf lowerdir = {0};
     cleanup_free char *work = get_current_dir_name();
-    int at = 3, r = work && argc > 3 ? make_dir("lower", err) : err_set(err, -EINVAL, "layer: arguments are missing");
+    int at = 3, r = work && argc > 3 ? sandbox_make_dir("lower", err) : err_set(err, -EINVAL, "layer: arguments are missing");
     for (; r >= 0 && at < argc && strcmp(argv[at], "--") != 0; at++)
-        r = unpack_lower((unsigned)(at - 3), argv[at], &lowerdir, err);
+        r = sandbox_unpack_lower((unsigned)(at - 3), argv[at], &lowerdir, err);
     if (r >= 0 && (at + 1 >= argc || setenv("SOURCE_DATE_EPOCH", argv[0], 1) < 0))
         r = err_set(err, -EINVAL, "layer: nothing to install");
     if (r >= 0)
-        r = mount_overlay(buf_str(&lowerdir), err);
+        r = sandbox_mount_overlay(buf_str(&lowerdir), err);
     if (r >= 0)
-        r = mount_inside(err);
+        r = sandbox_mount_inside(true, err);
     if (r >= 0)
         r = forbid_services(err);
     if (r >= 0)
         r = install(work, argv[2], argv[1], argv + at + 1, (size_t)(argc - at - 1), err);
     if (r >= 0 && unlink(POLICY_PATH) < 0)
         r = err_sys(err, -errno, "cannot remove %s", POLICY_PATH);
-    return r < 0 ? r : stream_upper(err);
+    return r < 0 ? r : sandbox_stream("upper", err);
 }
 
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv, struct err *err);
-} jobs[] = {{"base", job_base}, {"layer", job_layer}};
+} jobs[] = {{"base", job_base}, {"layer", job_layer}, {"rpm", sandbox_job_rpm}};
 
 static int prepare(const char *work, const char *memory, struct err *err) {
     umask(022);

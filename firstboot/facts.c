@@ -8,6 +8,9 @@
 
 #define ACCOUNTS_MAX_BYTES (4 << 20)
 
+// Enabled in the image; it may be in one without being used.
+#define NETWORKMANAGER "etc/systemd/system/multi-user.target.wants/NetworkManager.service"
+
 static void wipe(char *text) {
     if (text)
         explicit_bzero(text, strlen(text));
@@ -90,6 +93,7 @@ int facts_gather(int root_fd, const struct schema *schema, const struct config *
         .gshadow = store.gshadow,
         .authorized_keys = store.authorized_keys,
         .password_hash = store.password_hash,
+        .has_networkmanager = fstatat(root_fd, NETWORKMANAGER, &st, AT_SYMLINK_NOFOLLOW) == 0,
         .has_zone = fstatat(root_fd, zone, &st, 0) == 0 && S_ISREG(st.st_mode),
         .has_config = has_config,
     };

@@ -19,6 +19,7 @@ struct facts {
     const char *password_hash; // content of OPERATOR_PASSWORD_FILE; NULL when the key is unset
     bool has_zone; // TIMEZONE exists in the image's zone data
     bool has_config; // some source gave a configuration
+    bool has_networkmanager; // it configures the network; otherwise systemd-networkd does
     unsigned hardware_watchdogs, hardware_watchdog; // devices other than softdog: how many, and the number of the first
     bool has_softdog;
     unsigned softdog; // its number

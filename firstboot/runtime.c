@@ -19,6 +19,7 @@ static const struct runtime_reaction reactions[] = {
     {"etc/systemd/journald.conf.d/", true, RUN_ARGV("systemctl", "--no-block", "restart", "systemd-journald.service")},
     {"etc/systemd/network/", false, RUN_ARGV("networkctl", "reload")},
     {"etc/systemd/resolved.conf.d/", false, RUN_ARGV("systemctl", "try-restart", "systemd-resolved.service")},
+    {"etc/NetworkManager/", false, RUN_ARGV("/usr/lib/webops/networkmanager-reload")},
     {"etc/nftables.conf", false, RUN_ARGV("nft", "-f", "/etc/nftables.conf")},
     {"etc/ssh/sshd_config.d/", false, RUN_ARGV("systemctl", "try-reload-or-restart", "ssh.service")},
     {"etc/chrony/chrony.conf", false, RUN_ARGV("systemctl", "try-restart", "chrony.service")},
@@ -102,7 +103,7 @@ void runtime_react(struct apply *apply, bool is_early, struct buf *errors) {
     for (size_t i = 0; i < count; i++) {
         struct err err;
         const struct run command = {.argv = planned[i]->argv, .timeout_ms = 60000};
-        cleanup_free char *what = str_printf("%s %s", planned[i]->argv[0], planned[i]->argv[1]);
+        cleanup_free char *what = str_printf("%s %s", planned[i]->argv[0], planned[i]->argv[1] ?: "");
         if (run_quiet(&command, &err) < 0)
             fail(apply, errors, "react", what, &err);
         else

@@ -82,7 +82,7 @@ LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/webops
 
 install: programs ## install to DESTDIR and PREFIX (/usr/local)
 	install -D -m 0755 $(O)/webops-image $(DESTDIR)$(PREFIX)/bin/webops-image
-	for program in $(MACHINE_PROGRAMS) $(addprefix bundled/,$(MACHINE_PROGRAMS)) init restart.efi webops-guestfs; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
+	for program in $(MACHINE_PROGRAMS) $(addprefix bundled/,$(MACHINE_PROGRAMS)) dnf-resolve init restart.efi webops-guestfs; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
 	cp -R --preserve=mode $(O)/bundled/runtime $(LIBEXEC)/bundled/
 	for file in $$(git ls-files images overlays profiles 2>/dev/null || find images overlays profiles -type f -o -type l); do \
 	    mkdir -p $(SHARE)/$$(dirname $$file) && cp -P --preserve=mode $$file $(SHARE)/$$file || exit 1; done

@@ -1,3 +1,260 @@
 // SPDX-License-Identifier: Apache-2.0
+// Resolving with dnf's own library (dnf-resolve, a program of its own, because that library is Python), downloading by libcurl and hash, and rpmkeys for
+// the signature that every package must have.
 #include "builder/backend.h"
-const struct backend dnf_backend = {.name = "dnf"};
+#include "builder/download.h"
+#include "builder/package_tree.h"
+#include "builder/places.h"
+#include "builder/tool_log.h"
+#include "common/digest.h"
+#include "common/file.h"
+#include "common/run.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/file.h>
+
+#define MAX_OUTPUT_BYTES (32u << 20)
+
+static int check_sources(const struct recipe_image *image, struct err *err) {
+    for (unsigned i = 0; i < image->source_count; i++)
+        if (!image->sources[i].mirror)
+            return err_set(
+                err, -ENOENT,
+                "image %s: no mirror is known for %s: give its address as `mirror` in images/%s.yaml, or as a line \"%s ADDRESS\" in %s",
+                image->id, image->sources[i].archive, image->id, image->sources[i].archive, recipe_mirrors_path());
+    return 0;
+}
+
+static int fingerprint(const struct recipe_image *image, const struct package_dirs *dirs, long max_age_s,
+                       char ret_hex[FINGERPRINT_HEX_BYTES], struct err *err) {
+    cleanup_strings struct strings urls = {0};
+    cleanup_buf struct buf text = {0};
+    int r = check_sources(image, err);
+    if (r < 0)
+        return r;
+    for (unsigned i = 0; i < image->source_count; i++) {
+        cleanup_free char *url = str_printf("%s/repodata/repomd.xml", image->sources[i].mirror);
+        strings_add(&urls, url);
+        buf_printf(&text, "%s\n", url);
+    }
+    return fingerprint_mirrors(image, buf_str(&text), &urls, dirs->metadata, max_age_s, ret_hex, err);
+}
+
+static void add_texts(json_t *list, const struct strings *texts) {
+    for (unsigned i = 0; texts && i < texts->count; i++)
+        json_array_append_new(list, json_string(texts->items[i]));
+}
+
+static json_t *source_list(const struct recipe_image *image) {
+    json_t *list = json_array();
+    for (unsigned i = 0; i < image->source_count; i++) {
+        const struct recipe_source *source = &image->sources[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b}", "id", source->archive, "url", source->mirror, "keyring",
+                                              source->keyring, "is_signed", source->signed_metadata));
+    }
+    return list;
+}
+
+// Image definitions go by Debian's names, on which bundles and disks are built, too.
+static const char *rpm_architecture(const struct recipe_image *image) {
+    return strcmp(image->architecture, "amd64") == 0   ? "x86_64"
+           : strcmp(image->architecture, "arm64") == 0 ? "aarch64"
+                                                       : image->architecture;
+}
+
+// What dnf-resolve is asked. What lies below is named exactly, so that it is kept as it is.
+static char *ask(const struct recipe_image *image, const char *dir, const struct strings *packages,
+                 const struct package_set *const *parents, size_t parent_count) {
+    json_t *install = json_array(), *below = json_array(), *modules = json_array();
+    add_texts(modules, &image->modules);
+    if (parent_count == 0)
+        add_texts(install, &image->packages);
+    add_texts(install, packages);
+    for (size_t i = 0; i < parent_count; i++)
+        for (size_t j = 0; j < parents[i]->count; j++) {
+            const struct package *p = &parents[i]->packages[j];
+            json_array_append_new(below, json_sprintf("%s-%s.%s", p->name, p->version, p->architecture));
+        }
+    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "dir", dir, "architecture", rpm_architecture(image), "release",
+                            image->release, "platform", image->platform, "modules", modules, "sources", source_list(image), "below", below,
+                            "install", install);
+    char *text = json_dumps(all, JSON_COMPACT);
+    json_decref(all);
+    return text;
+}
+
+static int lock_root(const char *dir, struct err *err) {
+    cleanup_free char *path = str_printf("%s.lock", dir);
+    int fd = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, 0644, err);
+    while (fd >= 0 && flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR) {
+            int r = err_sys(err, -errno, "cannot lock %s", path);
+            close(fd);
+            return r;
+        }
+    return fd;
+}
+
+static int run_resolve(const char *question, char **ret_lines, struct err *err) {
+    cleanup_places struct places places = {0};
+    int r = places_find(&places, err);
+    if (r < 0)
+        return r;
+    cleanup_free char *program = str_printf("%s/dnf-resolve", places.programs_dir);
+    cleanup_fd int in = file_in_memory("question", question, strlen(question), err);
+    cleanup_tool_env char **env = tool_env((const char *const[]){NULL});
+    if (in < 0)
+        return in;
+    const struct run run = {.argv = RUN_ARGV("/usr/bin/python3", "-IB", program), .env = (const char *const *)env, .in = in};
+    return run_capture(&run, MAX_OUTPUT_BYTES, ret_lines, NULL, err);
+}
+
+// Of everything that is installed then, what is not below; and all that is below must be there as it was.
+static int subtract(struct package_set *all, const struct package_set *const *parents, size_t count, struct err *err) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < parents[i]->count; j++) {
+            const struct package *below = &parents[i]->packages[j], *now = package_set_find(all, below->name);
+            if (!now || strcmp(now->version, below->version) != 0)
+                return err_set(err, -EINVAL, "package %s %s would replace version %s of a lower layer", below->name,
+                               now ? now->version : "(none)", below->version);
+        }
+    for (size_t i = 0; i < all->count; i++) {
+        bool is_below = false;
+        for (size_t j = 0; j < count; j++)
+            is_below = is_below || package_set_find(parents[j], all->packages[i].name);
+        if (is_below)
+            package_done(&all->packages[i]);
+        else
+            all->packages[kept++] = all->packages[i];
+    }
+    all->count = kept;
+    return 0;
+}
+
+static int resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
+                   const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
+    cleanup_free char *dir = str_printf("%s/dnf-%s", dirs->metadata, image->id), *lines = NULL;
+    cleanup_package_set struct package_set set = {0};
+    int r = check_sources(image, err);
+    cleanup_fd int lock = r < 0 ? -1 : lock_root(dir, err);
+    if (lock < 0)
+        return r < 0 ? r : lock;
+    r = file_mkdirs(AT_FDCWD, dir, 0755, err);
+    cleanup_free char *question = ask(image, dir, packages, parents, parent_count);
+    if (r >= 0)
+        r = run_resolve(question, &lines, err);
+    if (r >= 0)
+        r = package_set_parse(lines, strlen(lines), &set, err);
+    if (r >= 0)
+        r = subtract(&set, parents, parent_count, err);
+    if (r < 0)
+        return err_prefix(err, r, "image %s: resolving packages", image->id);
+    *ret_set = set;
+    set = (struct package_set){0};
+    return 0;
+}
+
+// Every package must be signed by a key of the image's keyrings, whatever the repository says of its hash.
+static int check_signatures(const struct recipe_image *image, const char *dir, const struct strings *files, struct err *err) {
+    cleanup_free char *database = str_printf("%s/keys-XXXXXX", dir);
+    if (!mkdtemp(database))
+        return err_sys(err, -errno, "cannot make a directory in %s", dir);
+    cleanup_free char *dbpath = str_printf("--dbpath=%s", database);
+    cleanup_free const char **argv = mem_array(files->count + 8, sizeof(*argv));
+    static const char *const start[] = {"rpmkeys", NULL, "--define=_pkgverify_level all", "--define=_pkgverify_flags 0x0", "--checksig"};
+    int r = 0;
+    memcpy(argv, start, sizeof(start));
+    argv[1] = dbpath;
+    for (unsigned i = 0; i < files->count; i++)
+        argv[ARRAY_SIZE(start) + i] = files->items[i];
+    for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
+        const struct run import = {.argv = RUN_ARGV("rpmkeys", dbpath, "--import", image->sources[i].keyring)};
+        r = run_quiet(&import, err);
+    }
+    const struct run check = {.argv = argv};
+    if (r >= 0)
+        r = run_quiet(&check, err);
+    struct err ignored;
+    (void)!file_remove_tree(AT_FDCWD, database, &ignored);
+    return r < 0 ? err_prefix(err, -EBADMSG, "a package is not signed by a key of the image") : 0;
+}
+
+static int fetch_one(const struct package_dirs *dirs, const struct package *package, struct err *err) {
+    const struct recipe_fetch fetch = {.url = package->uri, .sha256 = package->sha256, .path = package->file};
+    int r = download_ensure(dirs->packages, &fetch, err);
+    return r < 0 ? err_prefix(err, r, "package %s", package->name) : 0;
+}
+
+// In the cache a package has the name of its hash until its signature was found good: then it gets its own.
+static int take_in(const struct package_dirs *dirs, const struct package *package, struct err *err) {
+    cleanup_free char *from = str_printf("%s/%s", dirs->packages, package->sha256),
+                      *to = str_printf("%s/%s", dirs->packages, package->file);
+    return rename(from, to) < 0 ? err_sys(err, -errno, "cannot rename %s to %s", from, package->file) : 0;
+}
+
+static int download(const struct recipe_image *image, const struct package_dirs *dirs, const struct package_set *set, unsigned *ret_fetched,
+                    struct err *err) {
+    cleanup_fd int packages_fd = file_open(AT_FDCWD, dirs->packages, O_RDONLY | O_DIRECTORY, 0, err);
+    cleanup_free size_t *missing = mem_array(set->count, sizeof(*missing));
+    cleanup_strings struct strings files = {0};
+    unsigned count = 0;
+    int r = packages_fd < 0 ? packages_fd : 0;
+    for (size_t i = 0; r >= 0 && i < set->count; i++) {
+        if (package_is_cached(packages_fd, &set->packages[i]))
+            continue;
+        missing[count++] = i;
+        r = fetch_one(dirs, &set->packages[i], err);
+        cleanup_free char *path = str_printf("%s/%s", dirs->packages, set->packages[i].sha256);
+        strings_add(&files, path);
+    }
+    if (ret_fetched)
+        *ret_fetched = count;
+    if (r >= 0 && count)
+        r = check_signatures(image, dirs->packages, &files, err);
+    for (unsigned i = 0; r >= 0 && i < count; i++)
+        r = take_in(dirs, &set->packages[missing[i]], err);
+    return r < 0 ? err_prefix(err, r, "image %s: downloading packages", image->id) : 0;
+}
+
+static int start(const struct recipe_image *image, const struct package_set *set, const char *packages_dir, const char *const *lower,
+                 size_t lower_count, const struct layer_format *format, const char *work, uint64_t bytes, struct sandbox *ret_sandbox,
+                 struct err *err) {
+    cleanup_strings struct strings words = {0};
+    cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
+    const char *const head[] = {"rpm", epoch, image->selinux ?: "-", packages_dir};
+    for (size_t i = 0; i < ARRAY_SIZE(head); i++)
+        strings_add(&words, head[i]);
+    for (size_t i = 0; i < lower_count; i++) {
+        cleanup_free char *path = str_printf("%s/" LAYER_SQUASHFS, lower[i]);
+        strings_add(&words, path);
+    }
+    strings_add(&words, "--");
+    for (size_t i = 0; i < set->count; i++)
+        strings_add(&words, set->packages[i].file);
+    words.items = mem_resize(words.items, words.count + 1, sizeof(*words.items));
+    words.items[words.count] = NULL;
+    return sandbox_start(work, bytes, (const char *const *)words.items, ret_sandbox, err);
+}
+
+static int bootstrap(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
+                     struct err *err) {
+    (void)scratch;
+    return start(request->image, request->set, request->packages_dir, NULL, 0, &request->format, work, package_tree_bytes(request->set),
+                 ret_sandbox, err);
+}
+
+static int install(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
+                   struct err *err) {
+    uint64_t bytes = 0;
+    (void)scratch;
+    int r = package_layer_bytes(request, &bytes, err);
+    return r < 0 ? r
+                 : start(request->image, request->set, request->packages_dir, request->lower, request->lower_count, &request->format, work,
+                         bytes, ret_sandbox, err);
+}
+
+const struct backend dnf_backend = {
+    .name = "dnf", .fingerprint = fingerprint, .resolve = resolve, .download = download, .bootstrap = bootstrap, .install = install};

@@ -127,8 +127,8 @@ static void test_layer(void **state) {
     struct err err = {0};
     if (recipe_parse_layer(text, strlen(text), "l.yaml", &layer, &err) < 0)
         fail_msg("%s", err.text);
-    assert_int_equal(layer->apt_packages.count, 2);
-    assert_string_equal(layer->apt_packages.items[1], "sudo");
+    assert_int_equal(layer->packages.apt.count, 2);
+    assert_string_equal(layer->packages.apt.items[1], "sudo");
     assert_string_equal(layer->enable[0].wants, "multi-user.target");
     assert_int_equal(layer->modes[0].mode, 0640);
     assert_string_equal(layer->modes[0].owner, "root:adm");

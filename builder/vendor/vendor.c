@@ -132,7 +132,7 @@ static int choose_kernel(const struct recipe_image *image, const struct known *k
                          known->disk, image->id);
 }
 
-static int bootstrap(const struct base_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
+static int bootstrap(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
                      struct err *err) {
     cleanup_known struct known known = {0};
     cleanup_buf struct buf exclude = {0};

@@ -18,7 +18,7 @@ static json_t *version_of(const struct packages *packages, const char *name) {
 static void load_packages(int root_fd, struct packages *packages) {
     cleanup_free char *text = NULL;
     struct err err;
-    if (file_read(root_fd, PACKAGES_STATUS_PATH, PACKAGES_MAX_BYTES, &text, NULL, &err) == 0)
+    if (packages_load_status(root_fd, &text, &err) >= 0)
         packages_parse_status(text, packages);
 }
 

@@ -127,6 +127,41 @@ static void network_vlan_beside_its_parent(void **state) {
     assert_null(plan_find(&plan, "etc/systemd/network/10-webops-net1-parent.network"));
 }
 
+// The image says which of the two configures its network.
+static void networkmanager_profiles(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.has_networkmanager = true;
+    cleanup_plan struct plan plan =
+        support_plan_with("NET0_INTERFACE=52:54:00:12:34:56\nNET0_ADDRESS='192.0.2.7/24 2001:db8::7/64'\n"
+                          "NET0_GATEWAY='192.0.2.1 fe80::1'\nNET0_DNS='192.0.2.53 2001:db8::53'\nNET0_MTU=1400\n"
+                          "NET1_INTERFACE=eth1\nNET1_VLAN=10\nNET1_ADDRESS=10.0.10.2/24\nDNS_SERVERS=192.0.2.9\n"
+                          "DNS_SEARCH='a.example b.example'\n",
+                          &facts, 0);
+    static const char directory[] = "etc/NetworkManager/system-connections/";
+    assert_string_equal(
+        support_content(&plan, "etc/NetworkManager/system-connections/webops-net0.nmconnection"),
+        HEADER "[connection]\nid=webops-net0\ntype=ethernet\n\n[ethernet]\nmac-address=52:54:00:12:34:56\nmtu=1400\n"
+               "\n[ipv4]\nmethod=manual\naddress1=192.0.2.7/24\nroute1=0.0.0.0/0,192.0.2.1\ndns=192.0.2.53\n"
+               "dns-search=a.example;b.example\n"
+               "\n[ipv6]\nmethod=manual\naddress1=2001:db8::7/64\nroute1=::/0,fe80::1\nroute1_options=onlink=true\ndns=2001:db8::53\n");
+    assert_string_equal(support_content(&plan, "etc/NetworkManager/system-connections/webops-net1.nmconnection"), HEADER
+                        "[connection]\nid=webops-net1\ntype=vlan\ninterface-name=net1\n\n[vlan]\nid=10\nparent=eth1\n\n[ethernet]\n"
+                        "\n[ipv4]\nmethod=manual\naddress1=10.0.10.2/24\ndns-search=a.example;b.example\n\n[ipv6]\nmethod=link-local\n");
+    assert_string_equal(support_content(&plan, "etc/NetworkManager/system-connections/webops-net1-parent.nmconnection"), HEADER
+                        "[connection]\nid=webops-net1-parent\ntype=ethernet\ninterface-name=eth1\n\n[ipv4]\nmethod=disabled\n\n[ipv6]\n"
+                        "method=disabled\n");
+    assert_string_equal(
+        support_content(&plan, "etc/NetworkManager/conf.d/90-webops.conf"),
+        HEADER "[main]\nno-auto-default=*\nhostname-mode=none\n\n[global-dns]\nsearches=a.example,b.example\n\n[global-dns-domain-*]\n"
+               "servers=192.0.2.9\n");
+    for (size_t i = 0; i < plan.count; i++) {
+        assert_int_not_equal(strncmp(plan.entries[i].path, "etc/systemd/network/", 20), 0);
+        if (strncmp(plan.entries[i].path, directory, strlen(directory)) == 0)
+            assert_int_equal(plan.entries[i].mode, 0600); // others are refused
+    }
+}
+
 static void dns_for_all(void **state) {
     (void)state;
     cleanup_plan struct plan plan = support_plan("DNS_SERVERS='192.0.2.53 2001:db8::53'\nDNS_SEARCH=example.org\n");
@@ -398,6 +433,7 @@ int main(void) {
         cmocka_unit_test(network_host_route),
         cmocka_unit_test(network_vlans_on_one_parent),
         cmocka_unit_test(network_vlan_beside_its_parent),
+        cmocka_unit_test(networkmanager_profiles),
         cmocka_unit_test(dns_for_all),
         cmocka_unit_test(ssh_is_closed),
         cmocka_unit_test(keys_from_both_places),

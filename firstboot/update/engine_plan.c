@@ -134,8 +134,7 @@ static void load_packages(struct update *u, struct packages *old, struct package
     uint8_t hash[32];
     struct err err;
     *ret_known = false;
-    if (part->bytes > PACKAGES_MAX_BYTES ||
-        file_read(u->machine->root_fd, PACKAGES_STATUS_PATH, PACKAGES_MAX_BYTES, &status, NULL, &err) < 0)
+    if (part->bytes > PACKAGES_MAX_BYTES || packages_load_status(u->machine->root_fd, &status, &err) < 0)
         return;
     list = mem_array(part->bytes + 1, 1);
     if (source_read(u->located.source, u->located.payload_offset + part->offset, list, part->bytes, &err) != (int)part->bytes) {

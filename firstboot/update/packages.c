@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two parsers into one sorted list, and one merge. A name twice (two architectures) keeps both, in the order of their versions.
 #include "firstboot/update/packages.h"
+#include "common/file.h"
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -44,6 +45,14 @@ static bool take_field(const char *line, size_t size, const char *field, struct 
         return false;
     *value = (struct text){line + length + 2, size - length - 2};
     return true;
+}
+
+int packages_load_status(int root_fd, char **ret_text, struct err *err) {
+    static const char *const paths[] = {"usr/lib/sysimage/dpkg/status", "usr/lib/sysimage/rpm/packages"};
+    int r = -ENOENT;
+    for (size_t i = 0; r == -ENOENT && i < ARRAY_SIZE(paths); i++)
+        r = file_read(root_fd, paths[i], PACKAGES_MAX_BYTES, ret_text, NULL, err);
+    return r;
 }
 
 void packages_parse_status(const char *text, struct packages *ret_packages) {

@@ -5,7 +5,6 @@
 #include "common/err.h"
 #include <stddef.h>
 
-#define PACKAGES_STATUS_PATH "usr/lib/sysimage/dpkg/status"
 #define PACKAGES_MAX_BYTES (16 << 20)
 
 struct package {
@@ -16,6 +15,8 @@ struct packages {
     size_t count;
 };
 void packages_done(struct packages *packages);
+// The status file of the running generation: dpkg's, or the list in its format beside rpm's database. -ENOENT: there is none.
+int packages_load_status(int root_fd, char **ret_text, struct err *err) must_check nonnull(2, 3);
 // /var/lib/dpkg/status: paragraphs with Package, Version and Status. Only what is installed counts; foreign lines are skipped.
 void packages_parse_status(const char *text, struct packages *ret_packages) nonnull(1, 2);
 // Lines "layer TAB name TAB version TAB architecture". -EINVAL names the line.

@@ -148,12 +148,15 @@ static void test_base(void **state) {
     struct err err = {0};
     assert_ok(resolve_base(f, &set, &err));
     assert_ok(file_mkdirs(AT_FDCWD, out, 0755, &err));
-    const struct base_request request = {.image = &f->image,
-                                         .set = &set,
-                                         .packages_dir = f->packages,
-                                         .out_dir = out,
-                                         .format = {.epoch = 1767225600, .zstd_level = 1, .block_size = 131072}};
-    assert_ok(base_build(&request, &err));
+    static const struct recipe_layer nothing = {.name = (char *)"v"};
+    const struct layer_request request = {.image = &f->image,
+                                          .is_base = true,
+                                          .layer = &nothing,
+                                          .set = &set,
+                                          .packages_dir = f->packages,
+                                          .out_dir = out,
+                                          .format = {.epoch = 1767225600, .zstd_level = 1, .block_size = 131072}};
+    assert_ok(layer_build(&request, &err));
     cleanup_free char *kernel = read_in(out, LAYER_KERNEL), *info = read_in(out, LAYER_INFO), *index = read_in(out, LAYER_INDEX);
     cleanup_free char *excluded = read_in(f->programs, "excluded");
     assert_string_equal(kernel, "kernel");
@@ -172,13 +175,16 @@ static void test_base_fails_with_what_the_program_says(void **state) {
     assert_ok(resolve_base(f, &set, &err));
     assert_ok(file_mkdirs(AT_FDCWD, out, 0755, &err));
     put_in(f->programs, "failure", "webops-guestfs: error: reading the tree: Input/output error\n", 0644);
-    const struct base_request request = {.image = &f->image,
-                                         .set = &set,
-                                         .packages_dir = f->packages,
-                                         .out_dir = out,
-                                         .format = {.epoch = 1767225600, .zstd_level = 1, .block_size = 131072}};
-    assert_true(base_build(&request, &err) < 0);
-    assert_contains(err.text, "base v: ");
+    static const struct recipe_layer nothing = {.name = (char *)"v"};
+    const struct layer_request request = {.image = &f->image,
+                                          .is_base = true,
+                                          .layer = &nothing,
+                                          .set = &set,
+                                          .packages_dir = f->packages,
+                                          .out_dir = out,
+                                          .format = {.epoch = 1767225600, .zstd_level = 1, .block_size = 131072}};
+    assert_true(layer_build(&request, &err) < 0);
+    assert_contains(err.text, "layer v: ");
     assert_contains(err.text, "reading the tree: Input/output error");
 }
 
