@@ -79,6 +79,12 @@ char *build_boot_program(const struct build *build, unsigned tool);
 // What the kernel is told, without webops.slot=: the profile's words, and panic=10 if they say nothing of that; the caller frees.
 char *build_cmdline_words(const struct build *build);
 
+// build_kernel.c
+// The node of the layer that the kernel and its modules come from: the base, or what a vendor's base gets on top.
+struct node *build_kernel_node(const struct build *build) nonnull(1);
+// Unpacks its modules below `to`; *ret_tree is the directory of the one kernel, for the caller to free.
+int build_extract_modules(const struct build *build, const char *to, char **ret_tree, struct err *err) must_check nonnull(1, 2, 3, 4);
+
 // build_outputs.c
 // True when every output of this plan is in place; *ret_key identifies the plan.
 bool build_outputs_current(const struct build *build);

@@ -64,41 +64,6 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
     return r;
 }
 
-// The one directory below `dir`; a base has one kernel.
-static int only_entry(const char *dir, char **ret_path, struct err *err) {
-    cleanup_dir DIR *handle = opendir(dir);
-    cleanup_free char *found = NULL;
-    if (!handle)
-        return err_sys(err, -errno, "cannot list the kernel's modules in %s", dir);
-    for (struct dirent *entry; (entry = readdir(handle));) {
-        if (entry->d_name[0] == '.')
-            continue;
-        if (found)
-            return err_set(err, -EINVAL,
-                           "the base has more than one kernel in /usr/lib/modules; name one kernel package in the image definition");
-        found = str_printf("%s/%s", dir, entry->d_name);
-    }
-    if (!found)
-        return err_set(err, -ENOENT, "the base has no kernel modules; name a kernel package in the image definition");
-    *ret_path = take_ptr(found);
-    return 0;
-}
-
-// The layer that the kernel and its modules come from.
-static struct node *kernel_node(const struct build *build) {
-    const bool is_apart = build->recipe.layer_count && build->recipe.layers[0]->has_kernel;
-    return build->layers[is_apart ? 1 : 0];
-}
-
-static int extract_modules(const struct build *build, const char *to, char **ret_tree, struct err *err) {
-    cleanup_free char *squashfs = graph_path(&build->cache, kernel_node(build), LAYER_SQUASHFS);
-    cleanup_free char *target = str_printf("%s/tree", to);
-    cleanup_free char *modules = str_printf("%s/usr/lib/modules", target);
-    const struct run unpack = {.argv = RUN_ARGV("unsquashfs", "-n", "-no-xattrs", "-d", target, squashfs, "usr/lib/modules")};
-    int r = run_quiet(&unpack, err);
-    return r < 0 ? r : only_entry(modules, ret_tree, err);
-}
-
 // No failure: one list serves the kernels of several distributions. But a machine that needs the driver will not find its disk.
 static void warn_missing(const struct build *build, const struct strings *missing) {
     cleanup_buf struct buf names = {0};
@@ -136,7 +101,7 @@ static int build_initramfs_node(void *context, unsigned index, const char *dir, 
     int r = cache_scratch(&build->cache, &scratch, err);
     if (r < 0)
         return r;
-    r = extract_modules(build, scratch.dir, &tree, err);
+    r = build_extract_modules(build, scratch.dir, &tree, err);
     if (r >= 0)
         r = write_initramfs(build, tree, dir, err);
     cache_abort(&scratch);
@@ -251,7 +216,7 @@ static int build_uki_node(void *context, unsigned index, const char *dir, struct
     cleanup_free char *release = os_release(build);
     cleanup_free char *boot_path = graph_path(&build->cache, build->slot, "boot");
     cleanup_free char *initrd = graph_path(&build->cache, build->initramfs, "initrd");
-    cleanup_free char *kernel = graph_path(&build->cache, kernel_node(build), LAYER_KERNEL);
+    cleanup_free char *kernel = graph_path(&build->cache, build_kernel_node(build), LAYER_KERNEL);
     cleanup_free char *boot = NULL;
     (void)index;
     int r = file_read(AT_FDCWD, boot_path, SLOT_BOOT_TEXT_BYTES, &boot, NULL, err);
@@ -387,7 +352,7 @@ static int add_layers(struct build *build, struct err *err) {
 static int add_initramfs(struct build *build, struct err *err) {
     struct node *node = build->initramfs = graph_add(&build->graph, "initramfs", "initramfs", build_initramfs_node, 0);
     add_format(&node->inputs, build, FORMAT_INITRAMFS);
-    inputs_add(&node->inputs, "kernel", kernel_node(build)->key);
+    inputs_add(&node->inputs, "kernel", build_kernel_node(build)->key);
     add_tool(&node->inputs, build, TOOL_INIT);
     int r = inputs_add_file(&node->inputs, "profile modules", build->modules_list, err);
     graph_seal(node);

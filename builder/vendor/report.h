@@ -24,7 +24,7 @@ struct vendor_system { // an operating system
 };
 struct vendor_report {
     uint64_t bytes; // of the disk
-    char *table; // "gpt", "msdos", "" = none
+    char *table; // "gpt", …; "" = none
     struct vendor_partition *partitions;
     size_t partition_count;
     struct vendor_file_system *file_systems;

@@ -38,7 +38,7 @@ static char *beside(const struct recipe_image *image, const char *packages_dir, 
 static int inspect_into(const char *disk, const char *dir, const char *report_path, const char *status_path, struct err *err) {
     cleanup_free char *status = str_printf("%s/status", dir), *text = NULL;
     struct guest_request request = {.verb = "inspect", .disk = disk, .dir = dir, .status = status};
-    size_t size;
+    size_t size = 0;
     int r = vendor_disk_format(disk, &request.format, err);
     if (r >= 0)
         log_info("looking into %s (libguestfs starts a small virtual machine; kept for the next time)", disk);
