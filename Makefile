@@ -79,6 +79,15 @@ $(eval $(call machine_program,webops-http,$(HTTP_SOURCES) $(HTTP_COMMON_SOURCES)
 $(O)/bundled/runtime: scripts/bundle-runtime $(addprefix $(O)/,$(MACHINE_PROGRAMS))
 	$(call say,bundle $@)
 	$(Q)scripts/bundle-runtime $@ $(addprefix $(O)/,$(MACHINE_PROGRAMS))
+# For systems that have nothing else, so proof here, too. The linker would warn of what OpenSSL could load at run time; nothing of it is used.
+$(O)/webops-flash: $(call objects,plain,$(FLASH_SOURCES) $(COMMON_SOURCES))
+	$(call say,link $@)
+	$(Q)$(CC) -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--no-warnings -s -o $@.tmp $^ $(FLASH_LIBS)
+	@! readelf -lW $@.tmp | grep -q INTERP || { echo "webops-flash has an interpreter: it is not static" >&2; exit 1; }
+	@mv $@.tmp $@
+# A static program is the same for every distribution.
+$(O)/bundled/webops-flash: $(O)/webops-flash
+	@mkdir -p $(@D) && ln -f $< $@
 # musl-gcc -static-pie silently makes a dynamic program, so: -static, and proof that there is no interpreter.
 $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	$(call say,link $@)
@@ -87,7 +96,8 @@ $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
 	@mv $@.tmp $@
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops-guestfs $(O)/dnf-resolve $(O)/init $(addprefix $(O)/,$(MACHINE_PROGRAMS)) $(addprefix $(O)/bundled/,$(MACHINE_PROGRAMS) runtime)
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops-guestfs $(O)/dnf-resolve $(O)/init $(addprefix $(O)/,$(MACHINE_PROGRAMS) webops-flash) \
+           $(addprefix $(O)/bundled/,$(MACHINE_PROGRAMS) runtime webops-flash)
 programs: $(PROGRAMS)
 
 $(O)/dnf-resolve: builder/dnf/dnf-resolve | $(O)

@@ -63,17 +63,6 @@ int gpt_write(int fd, const char *name, const char *disk_uuid, const struct gpt_
     return 0;
 }
 
-int gpt_fit(int fd, const char *name, struct err *err) {
-    cleanup(context_done) struct fdisk_context *context = fdisk_new_context();
-    if (!context)
-        return err_set(err, -ENOMEM, "%s: libfdisk gives no context", name);
-    fdisk_disable_dialogs(context, 1);
-    if (fdisk_assign_device_by_fd(context, fd, name, 0) < 0 || !fdisk_is_labeltype(context, FDISK_DISKLABEL_GPT))
-        return err_set(err, -ENOENT, "%s: no GPT partition table", name);
-    int r = fdisk_write_disklabel(context);
-    return r < 0 ? err_sys(err, r, "%s: moving the backup to the disk's end", name) : 0;
-}
-
 // Names come from the disk and go to terminals: only printable ASCII is kept.
 static void copy_text(char *to, size_t size, const char *from) {
     snprintf(to, size, "%s", from ? from : "");

@@ -22,8 +22,6 @@ struct gpt_partition {
 // Writes protective MBR and both copies of the table to the file, which has its final size.
 int gpt_write(int fd, const char *name, const char *disk_uuid, const struct gpt_partition *partitions, unsigned count,
               struct err *err) must_check nonnull(2, 3, 4, 6);
-// Writes both copies of the table that is there anew, for the file's present size: the backup moves to its end. -ENOENT when there is no GPT.
-int gpt_fit(int fd, const char *name, struct err *err) must_check nonnull(2, 3);
 // Reads the table, in the order of partition numbers. Every partition lies inside the file, else -EINVAL; -ENOENT when there is no GPT.
 int gpt_read(int fd, const char *name, struct gpt_partition *ret_partitions, unsigned max, unsigned *ret_count, struct err *err) must_check
     nonnull(2, 3, 5, 6);

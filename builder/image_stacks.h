@@ -3,5 +3,7 @@
 #pragma once
 #include "common/stack.h"
 
-// From the build.json beside the image. Without one: all stacks that came with this program, which is more than the image may have.
+// All stacks that came with this program.
+int image_stacks_shipped(struct stack_set *ret_set, struct err *err) must_check nonnull(1, 2);
+// From the build.json beside the image. Without one: those that came with this program, which is more than the image may have.
 int image_stacks_load(const char *image, struct stack_set *ret_set, struct err *err) must_check nonnull(1, 2, 3);

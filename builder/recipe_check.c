@@ -224,7 +224,7 @@ static int check_fetch(const struct recipe_fetch *fetch, const struct recipe_pla
 }
 
 int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_place *place) {
-    static const char *const programs[] = {"webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", NULL};
+    static const char *const programs[] = {"webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "webops-flash", NULL};
     int r = check_name(place, "name", layer->name);
     if (r >= 0)
         r = check_version(place, layer->version);
@@ -251,7 +251,7 @@ int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_pla
     }
     for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++)
         r = check_choice(place, "programs", layer->programs.items[i], programs,
-                         "webops, webops-fetch, webops-verify, webops-unseal, webops-http");
+                         "webops, webops-fetch, webops-verify, webops-unseal, webops-http, webops-flash");
     return r;
 }
 

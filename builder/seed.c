@@ -130,24 +130,24 @@ static void wipe(struct buf *buf) {
     buf_done(buf);
 }
 
-static int seal_secrets(const struct seed *seed, int to_fd, struct err *err) {
+static int seal_secrets(const struct seed *seed, struct buf *der, struct err *err) {
     cleanup_free char *certificates = NULL;
     cleanup(wipe) struct buf pack = {0};
-    cleanup_buf struct buf der = {0};
     secretpack_begin(&pack);
     int r = file_read(AT_FDCWD, seed->encrypt_to, ENVELOPE_MAX_KEY_BYTES, &certificates, NULL, err);
     if (r >= 0)
         r = each_secret(seed, pack_secret, &pack, err);
     if (r < 0)
         return r;
-    r = envelope_seal(certificates, pack.data, pack.size, &der, err);
-    return r < 0 ? err_prefix(err, r, "%s", seed->encrypt_to) : file_publish(to_fd, "secrets.cms", der.data, der.size, 0600, err);
+    r = envelope_seal(certificates, pack.data, pack.size, der, err);
+    return r < 0 ? err_prefix(err, r, "%s", seed->encrypt_to) : 0;
 }
 
 static int add_secrets(const struct seed *seed, int to_fd, struct err *err) {
-    if (seed->encrypt_to)
-        return seal_secrets(seed, to_fd, err);
-    int r = file_mkdirs(to_fd, "secrets", 0700, err);
+    cleanup_buf struct buf der = {0};
+    int r = seed->encrypt_to ? seal_secrets(seed, &der, err) : file_mkdirs(to_fd, "secrets", 0700, err);
+    if (r >= 0 && seed->encrypt_to)
+        return file_publish(to_fd, "secrets.cms", der.data, der.size, 0600, err);
     return r < 0 ? r : each_secret(seed, copy_secret, &to_fd, err);
 }
 
@@ -243,14 +243,29 @@ int seed_save(const struct seed *seed, struct err *err) {
     return r < 0 ? err_prefix(err, r, "making the seed %s", path) : 0;
 }
 
-int seed_install(const struct seed *seed, const char *volume, struct err *err) {
-    cleanup(stage_done) struct stage stage = {0};
-    cleanup_free char *base = str_printf("%s/webops-seed", getenv("TMPDIR") ?: "/tmp");
-    int r = stage_make(seed, base, &stage, err);
-    cleanup_free char *config = str_printf("%s/user-data", stage.dir), *secrets = secrets_of(&stage);
+struct giving {
+    seed_take *take;
+    void *context;
+};
+
+static int give_secret(void *context, const char *name, const char *data, size_t size, struct err *err) {
+    const struct giving *giving = context;
+    cleanup_free char *path = str_printf("secrets/%s", name);
+    return giving->take(giving->context, path, data, size, err);
+}
+
+int seed_give(const struct seed *seed, seed_take *take, void *context, struct err *err) {
+    cleanup_free char *config = NULL;
+    cleanup_buf struct buf der = {0};
+    struct giving giving = {take, context};
+    size_t size = 0;
+    int r = file_read(AT_FDCWD, seed->config, CONFIG_MAX_BYTES, &config, &size, err);
     if (r >= 0)
-        r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-i", volume, config, "::config.env")}, err);
-    if (r >= 0 && secrets)
-        r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-s", "-i", volume, secrets, "::")}, err);
-    return r < 0 ? err_prefix(err, r, "putting the configuration on %s", volume) : 0;
+        r = take(context, "config.env", config, size, err);
+    if (r < 0 || !seed->secrets)
+        return r;
+    if (!seed->encrypt_to)
+        return each_secret(seed, give_secret, &giving, err);
+    r = seal_secrets(seed, &der, err);
+    return r < 0 ? r : take(context, "secrets.cms", der.data, der.size, err);
 }

@@ -20,5 +20,6 @@ const char *seed_conflict(const struct seed *seed) nonnull(1);
 // Writes the seed, for nobody else to read from its first byte. The same files give the same bytes, but for FAT and envelopes. -ENOENT names a missing tool
 // or file, -EEXIST the directory; -ENOSPC when the files do not fit.
 int seed_save(const struct seed *seed, struct err *err) must_check nonnull(1, 2);
-// Copies config.env and secrets/ into the FAT file system that mtools calls `volume` ("/dev/sdb@@2097152"); seed->path is not read.
-int seed_install(const struct seed *seed, const char *volume, struct err *err) must_check nonnull(1, 2, 3);
+// Gives config.env, "secrets/NAME" or "secrets.cms" to whoever puts them somewhere, one after the other; seed->path is not read.
+typedef int seed_take(void *context, const char *path, const void *data, size_t size, struct err *err);
+int seed_give(const struct seed *seed, seed_take *take, void *context, struct err *err) must_check nonnull(1, 2, 4);

@@ -12,9 +12,13 @@
 #define MAX_OPTIONS 32
 #define FIRST_LONG 256 // values of options without a letter start here, beyond any character
 
+static const char *space_before(const char *word) {
+    return *word ? " " : "";
+}
+
 static void print_usage(const struct verb *verb, const struct opt *options) {
-    printf("Usage: %s %s%s%s%s\n\n%s\n", program_invocation_short_name, verb->name, options[0].name ? " [OPTIONS]" : "",
-           *verb->arguments ? " " : "", verb->arguments, verb->help);
+    printf("Usage: %s%s%s%s%s%s\n\n%s\n", program_invocation_short_name, space_before(verb->name), verb->name,
+           options[0].name ? " [OPTIONS]" : "", space_before(verb->arguments), verb->arguments, verb->help);
     printf("\nOptions:\n");
     for (const struct opt *opt = options; opt->name; opt++) {
         cleanup_free char *left = opt->letter
@@ -89,14 +93,15 @@ int opt_parse(const struct verb *verb, const struct opt *options, int argc, char
         }
         const struct opt *opt = code == '?' ? NULL : find_option(options, code);
         if (!opt || store(opt, optarg) < 0) {
-            fprintf(stderr, "Try '%s %s --help'.\n", program_invocation_short_name, verb->name);
+            fprintf(stderr, "Try '%s%s%s --help'.\n", program_invocation_short_name, space_before(verb->name), verb->name);
             return EXIT_USAGE;
         }
     }
     int count = argc - optind;
     if (count < verb->min_args || (verb->max_args >= 0 && count > verb->max_args)) {
-        fprintf(stderr, "%s %s: %s argument\nUsage: %s %s %s\n", program_invocation_short_name, verb->name,
-                count < verb->min_args ? "missing" : "unexpected", program_invocation_short_name, verb->name, verb->arguments);
+        fprintf(stderr, "%s%s%s: %s argument\nUsage: %s%s%s %s\n", program_invocation_short_name, space_before(verb->name), verb->name,
+                count < verb->min_args ? "missing" : "unexpected", program_invocation_short_name, space_before(verb->name), verb->name,
+                verb->arguments);
         return EXIT_USAGE;
     }
     *ret_args = argv + optind;

@@ -23,7 +23,7 @@ struct opt {
 };
 
 struct verb {
-    const char *name; // NULL ends the table
+    const char *name; // NULL ends the table; "" = of a program that has no verbs
     const char *arguments; // positional arguments as --help shows them, "" = none
     int min_args, max_args; // of positional arguments; max_args < 0 = any number
     const char *help; // one line

@@ -70,6 +70,7 @@ $(O)/fuzz/$(1)/test/fuzz_%: $(1)/test/fuzz_%.c $(filter-out %/main.c,$(sort $(2)
 endef
 $(eval $(call fuzz_room,common,,$(COMMON_LIBS)))
 $(eval $(call fuzz_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call fuzz_room,builder/flash,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call fuzz_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call fuzz_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call fuzz_room,firstboot/fetch,$(FETCH_SOURCES),$(FETCH_LIBS)))
@@ -82,8 +83,9 @@ LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/webops
 
 install: programs ## install to DESTDIR and PREFIX (/usr/local)
 	install -D -m 0755 $(O)/webops-image $(DESTDIR)$(PREFIX)/bin/webops-image
-	for program in $(MACHINE_PROGRAMS) $(addprefix bundled/,$(MACHINE_PROGRAMS)) dnf-resolve init restart.efi webops-guestfs; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
+	for program in $(MACHINE_PROGRAMS) $(addprefix bundled/,$(MACHINE_PROGRAMS)) webops-flash dnf-resolve init restart.efi webops-guestfs; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
 	cp -R --preserve=mode $(O)/bundled/runtime $(LIBEXEC)/bundled/
+	ln -f $(LIBEXEC)/webops-flash $(LIBEXEC)/bundled/webops-flash
 	for file in $$(git ls-files images overlays profiles 2>/dev/null || find images overlays profiles -type f -o -type l); do \
 	    mkdir -p $(SHARE)/$$(dirname $$file) && cp -P --preserve=mode $$file $(SHARE)/$$file || exit 1; done
 	for page in $(wildcard man/*.[1-8]); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page) || exit 1; done

@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A repository with Rocky's package names, made and signed here, because Rocky's own cannot be reached: its packages hold the files of a Debian 12 base
 (profiles/rpm-source.yaml), put where Rocky has them. What dnf, rpm, setfiles and the machine do with it is real; the programs in it are Debian's."""
-import functools
-import hashlib
 import os
 import re
 import shutil
 import stat
-import subprocess
 from pathlib import Path
 
 import images
-from vm import OUT, ROOT
+from repository import Recipes, make_key, run
+from vm import OUT
 
 HERE = Path(__file__).parent
-RELEASE = ("rocky-9", "Rocky Linux", "9")
+RELEASE = "rocky-9"
 
 # Rocky's package and the Debian packages whose files it gets. What is in none of them goes into basesystem, which all others require.
 PACKAGES = {
@@ -44,12 +42,6 @@ PACKAGES = {
     "tzdata": ["tzdata"],
     "util-linux": ["util-linux", "util-linux-extra", "mount", "fdisk"],
 }
-
-
-def run(*command, **options):
-    result = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
-    assert result.returncode == 0, f"{command} ended with {result.returncode}:\n{result.stdout[-3000:]}"
-    return result.stdout
 
 
 def unpack(tree):
@@ -185,24 +177,16 @@ def build_packages(tree, work, version):
     return work / "rpmbuild/RPMS/x86_64"
 
 
-def make_key(home):
-    home.mkdir(mode=0o700)
-    gpg = ["gpg", "--batch", "--homedir", home]
-    run(*gpg, "--passphrase", "", "--quick-generate-key", "fixture <fixture@example.org>", "rsa3072", "sign", "never")
-    (home / "key.asc").write_text(run(*gpg, "--armor", "--export", "fixture"))
-    return re.search(r"^fpr:*([0-9A-F]{40}):", run(*gpg, "--with-colons", "--list-keys"), re.M).group(1)
-
-
 def sign(home, packages):
     # rpm puts %__gpg_sign_cmd together itself; the home directory is what it has to know.
     run("rpmsign", "--define", f"_gpg_path {home}", "--define", "_gpg_name fixture", "--define", "__gpg /usr/bin/gpg", "--addsign", *packages)
 
 
-class Repository:
-    """BaseOS and AppStream of one release, a key, and a tree with the real image definition, which differs by that key alone."""
+class Repository(Recipes):
+    """BaseOS and AppStream of one release."""
 
     def __init__(self, top, version="1"):
-        self.top, self.home = top, top / "gnupg"
+        super().__init__(top, RELEASE)
         shutil.rmtree(top, ignore_errors=True)
         top.mkdir(parents=True)
         tree = top / "tree"
@@ -211,39 +195,13 @@ class Repository:
         packages = build_packages(tree, top, version)
         self.fingerprint = make_key(self.home)
         sign(self.home, sorted(packages.glob("*.rpm")))
-        for name in ("baseos", "appstream"):
-            (top / name).mkdir()
+        places = {f"{RELEASE}-{name}": top / name for name in ("baseos", "appstream")}
+        for place in places.values():
+            place.mkdir()
         for package in packages.glob("*.rpm"):
             package.rename(top / ("appstream" if package.name.startswith("cloud-utils") else "baseos") / package.name)
-        for name in ("baseos", "appstream"):
-            run("createrepo_c", "--quiet", top / name)
+        for place in places.values():
+            run("createrepo_c", "--quiet", place)
         shutil.rmtree(tree)
         shutil.rmtree(top / "rpmbuild")
-        self.write_recipes()
-
-    def write_recipes(self):
-        identity = RELEASE[0]
-        text = (ROOT / "images" / f"{identity}.yaml").read_text()
-        text = re.sub(r"keyring: .*", f"keyring: {self.home}/key.asc", text)
-        text = re.sub(r"keys: .*", f"keys: [{self.fingerprint}]", text)
-        (self.top / "images").mkdir(exist_ok=True)
-        (self.top / "images" / f"{identity}.yaml").write_text(text)
-        profile = (HERE / "profiles" / "dev.yaml").read_text().replace("image: debian-12", f"image: {identity}")
-        (self.top / "profiles").mkdir(exist_ok=True)
-        (self.top / "profiles" / "dev.yaml").write_text(profile)
-        (self.top / "mirrors").write_text("".join(f"{identity}-{name} file://{self.top}/{name}\n" for name in ("baseos", "appstream")))
-
-    @property
-    def profile(self):
-        return self.top / "profiles" / "dev.yaml"
-
-    @property
-    def environment(self):
-        return images.environment(WEBOPS_MIRRORS=self.top / "mirrors")
-
-
-@functools.cache
-def source_key():
-    """What the fixture is made of: it is made anew when this changes."""
-    parts = [Path(__file__), HERE / "images" / "rpm-source.yaml", *sorted((ROOT / "images").glob("rocky-*.yaml"))]
-    return hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
+        self.write(self.home / "key.asc", places)

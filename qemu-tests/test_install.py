@@ -26,9 +26,9 @@ def installed(prefix, tmp_path, *arguments):
 
 
 def test_every_file_is_there(prefix):
-    for name in ("webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "init", "restart.efi"):
+    for name in ("webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "webops-flash", "init", "restart.efi"):
         assert os.access(prefix / "libexec/webops" / name, os.X_OK), name
-    for name in ("webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "runtime/ld-linux-x86-64.so.2"):
+    for name in ("webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "webops-flash", "runtime/ld-linux-x86-64.so.2"):
         assert os.access(prefix / "libexec/webops/bundled" / name, os.X_OK), name
     for name in ("images/debian-12.yaml", "images/modules/server.list", "overlays/hardening/layer.yaml", "profiles/minimal.yaml"):
         assert (prefix / "share/webops" / name).read_bytes() == (ROOT / name).read_bytes(), name

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads lsblk's answer. Opens no disk.
+// Which disk is meant, what speaks against it, and how disks are shown. Pure; sysfs.c finds them.
 #include "builder/flash/disks.h"
 #include "common/buf.h"
 #include "common/meter.h"
-#include "common/run.h"
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
 
-#define MAX_ANSWER (8 << 20)
 #define SECTOR_BYTES 512 // of our partition table
 
 static void disk_done(struct disk *disk) {
@@ -24,96 +22,6 @@ void disks_done(struct disks *disks) {
         disk_done(&disks->items[i]);
     free(disks->items);
     *disks = (struct disks){0};
-}
-
-static const char *text_of(const json_t *node, const char *key) {
-    return json_string_value(json_object_get(node, key)) ?: "";
-}
-
-// Names come from hardware and go to terminals.
-static char *printable(const char *text) {
-    char *copy = str_dup(text + strspn(text, " "));
-    size_t size = strlen(copy);
-    while (size > 0 && copy[size - 1] == ' ')
-        copy[--size] = 0;
-    for (char *at = copy; *at; at++)
-        if (*at < ' ' || *at > '~')
-            *at = '?';
-    return copy;
-}
-
-static char *find_mount(const json_t *node) {
-    const json_t *point, *points = json_object_get(node, "mountpoints");
-    size_t index;
-    json_array_foreach(points, index, point) {
-        const char *at = json_string_value(point);
-        if (at)
-            return strcmp(at, "[SWAP]") == 0 ? str_printf("%s is swap", text_of(node, "path"))
-                                             : str_printf("%s is mounted at %s", text_of(node, "path"), at);
-    }
-    return NULL;
-}
-
-// The first use below `node`: a mount, swap, or something that is put together of it (LVM, RAID, dm-crypt, multipath).
-static char *find_use(const json_t *node) {
-    char *use = find_mount(node);
-    const json_t *child, *children = json_object_get(node, "children");
-    size_t index;
-    json_array_foreach(children, index, child) {
-        const char *type = text_of(child, "type");
-        if (use)
-            break;
-        use = find_use(child);
-        if (!use && strcmp(type, "part") != 0)
-            use = str_printf("%s is part of %s (%s)", text_of(node, "path"), text_of(child, "path"), type);
-    }
-    return use;
-}
-
-static void add_disk(const json_t *node, struct disks *disks) {
-    const char *type = text_of(node, "type");
-    bool is_loop = strcmp(type, "loop") == 0;
-    json_int_t size = json_integer_value(json_object_get(node, "size")), sector = json_integer_value(json_object_get(node, "log-sec"));
-    if ((!is_loop && strcmp(type, "disk") != 0) || size <= 0 || sector <= 0)
-        return;
-    disks->items = mem_resize(disks->items, disks->count + 1, sizeof(struct disk));
-    disks->items[disks->count++] = (struct disk){
-        .path = printable(text_of(node, "path")),
-        .model = printable(text_of(node, "model")),
-        .serial = printable(text_of(node, "serial")),
-        .transport = printable(text_of(node, "tran")),
-        .size = (uint64_t)size,
-        .sector = (uint64_t)sector,
-        .is_read_only = json_is_true(json_object_get(node, "ro")),
-        .is_removable = json_is_true(json_object_get(node, "rm")),
-        .is_loop = is_loop,
-        .use = find_use(node),
-    };
-}
-
-int disks_parse(const char *json, struct disks *ret_disks, struct err *err) {
-    json_error_t problem;
-    json_t *answer = json_loads(json, 0, &problem);
-    const json_t *node, *list = json_object_get(answer, "blockdevices");
-    struct disks disks = {0};
-    size_t index;
-    if (!json_is_array(list)) {
-        json_decref(answer);
-        return err_set(err, -EINVAL, "lsblk answered something else than a list of block devices");
-    }
-    json_array_foreach(list, index, node) add_disk(node, &disks);
-    json_decref(answer);
-    *ret_disks = disks;
-    return 0;
-}
-
-int disks_load(struct disks *ret_disks, struct err *err) {
-    cleanup_free char *json = NULL;
-    const struct run lsblk = {
-        .argv = RUN_ARGV("lsblk", "--json", "--bytes", "--output", "PATH,TYPE,SIZE,MODEL,SERIAL,TRAN,RO,RM,LOG-SEC,MOUNTPOINTS"),
-        .timeout_ms = 30000};
-    int r = run_capture(&lsblk, MAX_ANSWER, &json, NULL, err);
-    return r < 0 ? err_prefix(err, r, "listing the disks") : disks_parse(json, ret_disks, err);
 }
 
 static void list_serials(const struct disks *disks, struct buf *text) {
@@ -138,7 +46,7 @@ int disks_choose(const struct disks *disks, const char *path, const char *serial
     }
     list_serials(disks, &serials);
     if (!found && real)
-        return err_set(err, -ENOENT, "%s is no whole disk; `webops-image flash --list` shows them", path);
+        return err_set(err, -ENOENT, "%s is no whole disk; --list shows them", path);
     if (!found)
         return err_set(err, -ENOENT, "no disk has the serial number %s; there are: %s", serial, serials.size ? buf_str(&serials) : "none");
     if (serial && strcmp(found->serial, serial) != 0)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The disks of this computer as lsblk lists them, which one is meant, and what speaks against writing to it.
+// The disks of this computer as the kernel lists them, which one is meant, and what speaks against writing to it.
 #pragma once
 #include "common/err.h"
 #include <stdbool.h>
@@ -21,9 +21,9 @@ struct disks {
     size_t count;
 };
 
-// From lsblk's JSON with the columns of disks_load(). Pure; -EINVAL when it is something else.
-int disks_parse(const char *json, struct disks *ret_disks, struct err *err) must_check nonnull(1, 2, 3);
-int disks_load(struct disks *ret_disks, struct err *err) must_check nonnull(1, 2);
+// From sys/block, proc/self/mountinfo and proc/swaps below `root_fd`, in the order of their names. What is mounted outside of a chroot is not seen there:
+// who writes opens the disk exclusively, too.
+int disks_load(int root_fd, struct disks *ret_disks, struct err *err) must_check nonnull(2, 3);
 void disks_done(struct disks *disks);
 // The one with this path (symbolic links followed) and this serial number, either may be NULL, not both. -ENOENT and -ENOTUNIQ say what there is.
 int disks_choose(const struct disks *disks, const char *path, const char *serial, const struct disk **ret_disk, struct err *err) must_check

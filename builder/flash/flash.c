@@ -286,6 +286,10 @@ int flash_read_back(struct flash *flash, struct err *err) {
                    "were read back otherwise than they were written: the disk, its cable or the memory is bad", -EIO, err);
 }
 
+int flash_go_back(struct flash *flash, uint64_t offset, struct err *err) {
+    return save_mark(flash, offset, err);
+}
+
 // The block that was a mark becomes boot sector and table in one write, and nothing is left to do behind it.
 int flash_finish(struct flash *flash, struct err *err) {
     cleanup_free uint8_t *tail = aligned(FLASH_TAIL_BYTES), *seen = aligned(FLASH_HEAD_BYTES);

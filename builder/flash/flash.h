@@ -39,6 +39,8 @@ void flash_done(struct flash *flash);
 int flash_write(struct flash *flash, struct err *err) must_check nonnull(1, 2);
 // Reads back what flash_write() wrote, past every cache. -EIO names the first range that differs; the next flash_write() begins there.
 int flash_read_back(struct flash *flash, struct err *err) must_check nonnull(1, 2);
+// What lies behind this offset will now be another than the image's: a run that comes after an interruption writes it again from there.
+int flash_go_back(struct flash *flash, uint64_t offset, struct err *err) must_check nonnull(1, 3);
 // The image's partition table, moved to the disk's size: backup table first, then the first MiB, its first block last; flushed and read back.
 int flash_finish(struct flash *flash, struct err *err) must_check nonnull(1, 2);
 // Compares a finished disk with the image, without writing: 0, or -EIO with the first range that differs. Reads the head from the source.

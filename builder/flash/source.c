@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads images. What they should be is in their block map; nothing is verified here but zstd's own framing.
 #include "builder/flash/source.h"
+#include "builder/flash/stream.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include <assert.h>
@@ -33,7 +34,7 @@ static ssize_t fill(struct flash_source *source, struct err *err) {
         return err_sys(err, -errno, "reading %s", source->name);
     source->in_size = (size_t)got;
     source->in_at = 0;
-    return got;
+    return got == 0 && source->stream ? stream_end(source->stream, err) : got;
 }
 
 static int begin_zstd(struct flash_source *source, struct err *err) {
@@ -44,8 +45,8 @@ static int begin_zstd(struct flash_source *source, struct err *err) {
     return 0;
 }
 
-int flash_source_open(int fd, const char *name, struct flash_source *ret_source, struct err *err) {
-    struct flash_source source = {.name = name, .fd = fd, .in = mem_array(ZSTD_DStreamInSize(), 1)};
+int flash_source_open(int fd, struct stream *stream, const char *name, struct flash_source *ret_source, struct err *err) {
+    struct flash_source source = {.name = name, .fd = fd, .stream = stream, .in = mem_array(ZSTD_DStreamInSize(), 1)};
     ssize_t got = fill(&source, err);
     int r = got < 0 ? (int)got : got == 0 ? err_set(err, -EINVAL, "%s is empty", name) : 0;
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(foreign); i++)
@@ -124,6 +125,7 @@ int flash_source_read(struct flash_source *source, uint64_t offset, void *data, 
 void flash_source_done(struct flash_source *source) {
     ZSTD_freeDCtx(source->zstd);
     free(source->in);
+    stream_free(source->stream);
     if (source->fd >= 0)
         close(source->fd);
     *source = (struct flash_source){.fd = -1};

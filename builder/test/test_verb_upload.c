@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// `webops-image upload` as a command line; what it does is in qemu-tests/test_upload_proxmox.py.
+// `webops-image upload` as a command line; what it does is in qemu-tests/test_upload_proxmox.py and test_upload_hetzner.py.
 #include "builder/test/verbs.h"
 
 #define PLACE "--url", "https://127.0.0.1:1", "--token", "/nonexistent/token"
 
 static void command_lines(void **state) {
     (void)state;
-    static const struct verb verb = {"upload", "proxmox IMAGE | BUILD", 2, 2, "help", verb_upload};
+    static const struct verb verb = {"upload", "PLACE IMAGE | BUILD", 2, 2, "help", verb_upload};
     const struct verb_case cases[] = {
-        {RUN_ARGV("hetzner", "x.raw", PLACE), EXIT_USAGE, "", "'hetzner' is no place to upload to; known: proxmox"},
+        {RUN_ARGV("mars", "x.raw", PLACE), EXIT_USAGE, "", "'mars' is no place to upload to; known: proxmox, hetzner"},
+        {RUN_ARGV("x.raw", "hetzner", PLACE), EXIT_USAGE, "", "'x.raw' is no place to upload to"},
         {RUN_ARGV("proxmox", "x.raw"), EXIT_USAGE, "", "--url and --token are needed"},
         {RUN_ARGV("proxmox", "x.raw", PLACE, "--start"), EXIT_USAGE, "", "goes with --vm"},
         {RUN_ARGV("proxmox", "x.raw", PLACE, "--template"), EXIT_USAGE, "", "goes with --vm"},
@@ -16,13 +17,34 @@ static void command_lines(void **state) {
         {RUN_ARGV("proxmox", "x.raw", PLACE, "--vm", "--secrets", "x"), EXIT_USAGE, "", "--secrets go with --config"},
         {RUN_ARGV("proxmox", "x.raw", PLACE, "--vm", "--template", "--start"), EXIT_USAGE, "", "a template is not started"},
         {RUN_ARGV("proxmox", "x.raw", PLACE), EXIT_PERMANENT, "", "/nonexistent/token"},
+        {RUN_ARGV("proxmox", "x.raw", PLACE, "--location", "fsn1"), EXIT_USAGE, "", "unrecognized option"},
+        {RUN_ARGV("hetzner", "x.raw", PLACE, "--vm"), EXIT_USAGE, "", "unrecognized option"},
+        {RUN_ARGV("hetzner", "x.raw", PLACE, "--host-key", "MD5:00"), EXIT_USAGE, "", "--host-key: a fingerprint is expected"},
+        {RUN_ARGV("hetzner", "x.raw", PLACE), EXIT_PERMANENT, "", "/nonexistent/token"},
+        {RUN_ARGV("hetzner", "x.raw"), EXIT_PERMANENT, "", "no token: --token FILE, or the variable HCLOUD_TOKEN"},
+        {RUN_ARGV("hetzner", "x.raw", "--token", "/nonexistent/token", "--url", "http://x"), EXIT_PERMANENT, "", "/nonexistent/token"},
+        {RUN_ARGV("--help"), EXIT_OK, "--vm-storage", ""}, // without a place: the options of all
+        {RUN_ARGV("--help"), EXIT_OK, "--location", ""},
     };
     verb_check(&verb, cases, ARRAY_SIZE(cases));
+}
+
+// The variable's token is used, and is gone from the environment, and from where /proc shows it.
+static void token_of_the_environment(void **state) {
+    (void)state;
+    static const struct verb verb = {"upload", "PLACE IMAGE | BUILD", 2, 2, "help", verb_upload};
+    char variable[] = "HCLOUD_TOKEN=canary canary";
+    assert_int_equal(putenv(variable), 0);
+    const struct verb_case cases[] = {{RUN_ARGV("hetzner", "x.raw"), EXIT_PERMANENT, "", "token HCLOUD_TOKEN: one line without blanks"}};
+    verb_check(&verb, cases, ARRAY_SIZE(cases));
+    assert_null(getenv("HCLOUD_TOKEN"));
+    assert_null(strstr(variable, "canary"));
 }
 
 int main(int argc, char **argv) {
     (void)argc;
     verb_use_tree(argv[0]);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(command_lines)};
+    unsetenv("HCLOUD_TOKEN");
+    const struct CMUnitTest tests[] = {cmocka_unit_test(command_lines), cmocka_unit_test(token_of_the_environment)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,6 +33,13 @@ void api_answer_done(struct api_answer *answer) {
     *answer = (struct api_answer){0};
 }
 
+static int check_token(const char *token, const char *name, struct err *err) {
+    for (const char *at = token; *at; at++)
+        if (*at <= ' ' || *at > '~')
+            return err_set(err, -EINVAL, "token %s: one line without blanks is expected", name);
+    return *token ? 0 : err_set(err, -EINVAL, "token %s: is empty", name);
+}
+
 static int read_token(const char *path, char **ret_token, struct err *err) {
     struct stat st;
     size_t size = 0;
@@ -49,13 +56,12 @@ static int read_token(const char *path, char **ret_token, struct err *err) {
         return r;
     while (size > 0 && (text[size - 1] == '\n' || text[size - 1] == '\r'))
         text[--size] = 0;
-    for (size_t i = 0; i < size; i++)
-        if (text[i] <= ' ' || text[i] > '~')
-            return err_set(err, -EINVAL, "token %s: one line without blanks is expected", path);
-    if (size == 0)
-        return err_set(err, -EINVAL, "token %s: is empty", path);
-    *ret_token = take_ptr(text);
-    return 0;
+    if (strlen(text) != size) // a NUL would hide what follows
+        return err_set(err, -EINVAL, "token %s: one line without blanks is expected", path);
+    r = check_token(text, path, err);
+    if (r >= 0)
+        *ret_token = take_ptr(text);
+    return r;
 }
 
 // "AB:CD:…" or without colons, as web interfaces and openssl show it.
@@ -73,14 +79,14 @@ static bool parse_fingerprint(const char *text, uint8_t ret[API_FINGERPRINT_BYTE
     return used == sizeof(hex) - 1 && hex_parse(hex, API_FINGERPRINT_BYTES, ret);
 }
 
-int api_open(const char *base, const char *scheme, const char *token_path, const char *fingerprint, struct api *ret_api, struct err *err) {
+int api_open_token(const char *base, const char *scheme, const char *token, const char *name, const char *fingerprint, struct api *ret_api,
+                   struct err *err) {
     struct api api = {0};
-    cleanup(wipe_text) char *token = NULL;
     if (strncmp(base, "https://", 8) != 0)
         return err_set(err, -EINVAL, "%s: an https address is expected; a token goes over nothing else", base);
     if (fingerprint && !parse_fingerprint(fingerprint, api.fingerprint))
         return err_set(err, -EINVAL, "fingerprint %s: the 32 bytes of a certificate's SHA-256 in hex are expected", fingerprint);
-    int r = read_token(token_path, &token, err);
+    int r = check_token(token, name, err);
     if (r < 0)
         return r;
     api.is_pinned = fingerprint != NULL;
@@ -90,6 +96,12 @@ int api_open(const char *base, const char *scheme, const char *token_path, const
     api.authorization = str_printf("Authorization: %s%s", scheme, token);
     *ret_api = api;
     return 0;
+}
+
+int api_open(const char *base, const char *scheme, const char *token_path, const char *fingerprint, struct api *ret_api, struct err *err) {
+    cleanup(wipe_text) char *token = NULL;
+    int r = read_token(token_path, &token, err);
+    return r < 0 ? r : api_open_token(base, scheme, token, token_path, fingerprint, ret_api, err);
 }
 
 struct exchange {
@@ -183,6 +195,8 @@ static int prepare(struct exchange *exchange, struct err *err) {
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->why);
     if (exchange->api->is_pinned) {
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L); // it is this certificate, whatever name it bears
+        curl_easy_setopt(easy, CURLOPT_CAINFO, NULL); // and whoever signed it: reading all authorities takes longer than the request
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, pin);
         curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, exchange);
     }
@@ -230,6 +244,18 @@ static bool is_worth_another(const char *method, int r, const struct api_answer 
            (r == -EAGAIN || (r >= 0 && (answer->status == 502 || answer->status == 503 || answer->status == 504)));
 }
 
+static int repeat(struct exchange *exchange, const char *method, struct err *err) {
+    curl_easy_setopt(exchange->easy, CURLOPT_CUSTOMREQUEST, method);
+    for (unsigned try = 1;; try++) {
+        int r = perform(exchange, err);
+        if (try == TRIES || !is_worth_another(method, r, exchange->answer))
+            return r;
+        if (r >= 0)
+            api_answer_done(exchange->answer);
+        usleep(500000u << try);
+    }
+}
+
 int api_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, struct api_answer *ret_answer,
              struct err *err) {
     cleanup(exchange_done) struct exchange exchange = {.api = api, .answer = ret_answer, .url = str_printf("%s%s", api->base, path)};
@@ -245,15 +271,19 @@ int api_call(const struct api *api, const char *method, const char *path, const 
     }
     if (has_body)
         curl_easy_setopt(exchange.easy, CURLOPT_COPYPOSTFIELDS, exchange.fields ?: "");
-    curl_easy_setopt(exchange.easy, CURLOPT_CUSTOMREQUEST, method);
-    for (unsigned try = 1;; try++) {
-        r = perform(&exchange, err);
-        if (try == TRIES || !is_worth_another(method, r, ret_answer))
-            return r;
-        if (r >= 0)
-            api_answer_done(ret_answer);
-        usleep(500000u << try);
-    }
+    return repeat(&exchange, method, err);
+}
+
+int api_call_json(const struct api *api, const char *method, const char *path, const json_t *body, struct api_answer *ret_answer,
+                  struct err *err) {
+    cleanup(exchange_done) struct exchange exchange = {.api = api, .answer = ret_answer, .url = str_printf("%s%s", api->base, path)};
+    int r = prepare(&exchange, err);
+    if (r < 0)
+        return r;
+    exchange.fields = json_dumps(body, JSON_COMPACT);
+    exchange.headers = curl_slist_append(exchange.headers, "Content-Type: application/json");
+    curl_easy_setopt(exchange.easy, CURLOPT_COPYPOSTFIELDS, exchange.fields ?: "");
+    return repeat(&exchange, method, err);
 }
 
 int api_upload(const struct api *api, const char *path, const struct api_field *fields, const struct api_file *file,

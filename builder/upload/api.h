@@ -39,11 +39,17 @@ struct api_file {
 // `token`: a file of mode 0600, one line; its text goes behind `scheme` ("PVEAPIToken=") into the Authorization header. -EPERM for another mode.
 int api_open(const char *base, const char *scheme, const char *token_path, const char *fingerprint, struct api *ret_api,
              struct err *err) must_check nonnull(1, 2, 3, 5, 6);
+// The same with the token itself; `name` is what messages call it.
+int api_open_token(const char *base, const char *scheme, const char *token, const char *name, const char *fingerprint, struct api *ret_api,
+                   struct err *err) must_check nonnull(1, 2, 3, 4, 6, 7);
 void api_done(struct api *api);
 // One request. Fields go into the query of a GET or DELETE and into the body of a POST or PUT, form-encoded. GETs are tried three times when the server
 // cannot be reached or answers 502, 503 or 504. -EAGAIN: no answer; -EACCES: another certificate. Any status of HTTP is success here.
 int api_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, struct api_answer *ret_answer,
              struct err *err) must_check nonnull(1, 2, 3, 5, 6);
+// The same for a POST or PUT whose body is JSON.
+int api_call_json(const struct api *api, const char *method, const char *path, const json_t *body, struct api_answer *ret_answer,
+                  struct err *err) must_check nonnull(1, 2, 3, 4, 5, 6);
 // A multipart POST: the fields in their order, and last the file.
 int api_upload(const struct api *api, const char *path, const struct api_field *fields, const struct api_file *file,
                struct api_answer *ret_answer, struct err *err) must_check nonnull(1, 2, 4, 5, 6);

@@ -73,7 +73,7 @@ static int identify(struct upload *upload, struct err *err) {
         upload->name = r < 0 ? NULL : str_printf("%s-%.*s.qcow2", upload->title, IDENTITY_DIGITS, hex);
         return r;
     }
-    int r = flash_image_open(upload->request->image, NULL, &image, err);
+    int r = flash_image_open(&(struct flash_origin){.image = upload->request->image}, &image, err);
     if (r < 0)
         return r;
     bmap_identity(&image.bmap, identity);

@@ -223,6 +223,26 @@ static const struct verb verbs[] = {
     {0},
 };
 
+// A program that has no verbs names none.
+static void test_program_without_verbs(void **state) {
+    (void)state;
+    static const struct verb program = {"", "IMAGE", 1, 1, "Does one thing.", NULL};
+    static const struct {
+        const char *line, *out, *error;
+    } rows[] = {{"prog --help", "Usage: test_opt [OPTIONS] IMAGE\n", ""},
+                {"prog", "", "test_opt: missing argument\nUsage: test_opt IMAGE\n"},
+                {"prog --none", "", "Try 'test_opt --help'."}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct outcome outcome;
+        cleanup_free char *copy = NULL;
+        char *words[8];
+        parse(&program, options, rows[i].line, words, &copy, &outcome);
+        assert_contains(outcome.out, rows[i].out);
+        assert_contains(outcome.error, rows[i].error);
+        outcome_done(&outcome);
+    }
+}
+
 static const struct {
     const char *argument;
     int code;
@@ -341,6 +361,7 @@ int main(void) {
         cmocka_unit_test(test_argument_counts),
         cmocka_unit_test(test_help_names_every_option),
         cmocka_unit_test(test_help_without_options),
+        cmocka_unit_test(test_program_without_verbs),
         cmocka_unit_test(test_verbs),
         cmocka_unit_test(test_verb_failed),
         cmocka_unit_test(test_nearest_word),

@@ -64,11 +64,15 @@ struct run_of_flash {
     struct flash flash;
 };
 
+static int open_image(const char *path, const char *map, struct flash_image *image, struct err *err) {
+    return flash_image_open(&(struct flash_origin){.image = path, .map = map}, image, err);
+}
+
 static void open_run(const char *image, const char *map, const char *disk, struct run_of_flash *run) {
     struct err err = {0};
     struct stat st;
     *run = (struct run_of_flash){.image.source.fd = -1};
-    assert_ok(flash_image_open(image, map, &run->image, &err));
+    assert_ok(open_image(image, map, &run->image, &err));
     int fd = open(disk, O_RDWR | O_CLOEXEC | O_DIRECT);
     if (fd < 0)
         fd = open(disk, O_RDWR | O_CLOEXEC); // a tmpfs
@@ -251,7 +255,7 @@ static void a_damaged_image_is_refused(void **state) {
     close_run(&run);
     assert_false(has_table(f->disk));
     assert_int_equal(truncate(f->image, 39 * MIB), 0);
-    assert_int_equal(flash_image_open(f->image, NULL, &run.image, &err), -EINVAL);
+    assert_int_equal(open_image(f->image, NULL, &run.image, &err), -EINVAL);
     assert_contains(err.text, "cut off");
     assert_int_equal(truncate(f->zst, 5 * MIB), 0);
     open_run(f->zst, NULL, f->disk, &run);
@@ -346,16 +350,54 @@ static void maps_and_images(void **state) {
     struct flash_image image = {.source = {.fd = -1}};
     cleanup_free char *small = scratch_file(f->scratch, "small.raw");
     assert_int_equal(unlink(f->map), 0);
-    assert_ok(flash_image_open(f->image, NULL, &image, &err)); // by its holes
+    assert_ok(open_image(f->image, NULL, &image, &err)); // by its holes
     assert_true(image.bmap.mapped_bytes < 11 * MIB && image.bmap.mapped_bytes > 9 * MIB);
     flash_image_done(&image);
-    assert_int_equal(flash_image_open(f->zst, NULL, &image, &err), -ENOENT);
+    assert_int_equal(open_image(f->zst, NULL, &image, &err), -ENOENT);
     assert_contains(err.text, "web-1.raw.zst: such an image needs its block map");
     put_random(small, 8192, 1);
-    assert_int_equal(flash_image_open(small, NULL, &image, &err), -EINVAL);
+    assert_int_equal(open_image(small, NULL, &image, &err), -EINVAL);
     assert_contains(err.text, "no disk image");
-    assert_int_equal(flash_image_open(f->scratch->path, NULL, &image, &err), -ENOENT); // no build in it
-    assert_int_equal(flash_image_open("/nonexistent", NULL, &image, &err), -ENOENT);
+    assert_int_equal(open_image(f->scratch->path, NULL, &image, &err), -ENOENT); // no build in it
+    assert_int_equal(open_image("/nonexistent", NULL, &image, &err), -ENOENT);
+}
+
+// By http only with a hash of the map, or with a map that is here; nobody is asked before that is clear.
+static void maps_are_trusted_for_a_reason(void **state) {
+    const struct fixture *f = *state;
+    char hex[2 * DIGEST_BYTES + 1];
+    struct err err = {0};
+    assert_ok(digest_file(AT_FDCWD, f->map, hex, NULL, &err));
+    cleanup_free char *other = str_dup(hex);
+    other[0] = other[0] == '0' ? '1' : '0';
+    const struct {
+        struct flash_origin origin;
+        int code;
+        const char *says;
+    } rows[] = {
+        {{.image = "http://127.0.0.1:1/web.raw"}, -EPERM, "http://127.0.0.1:1/web.bmap: by http anybody"},
+        {{.image = "https://127.0.0.1:1/web.raw", .map = "http://127.0.0.1:1/web.bmap"}, -EPERM, "--bmap-sha256"},
+        {{.image = f->image, .map = "http://127.0.0.1:1/web.bmap"}, -EPERM, "take https"},
+        {{.image = f->image, .map = "http://x@127.0.0.1/"}, -EINVAL, "no address"},
+        {{.image = "http://127.0.0.1:1/web.raw", .map_sha256 = hex}, -EAGAIN, "connecting to"},
+        {{.image = "http://127.0.0.1:1/web.raw", .map = f->map}, -EAGAIN, "connecting to"},
+        {{.image = f->image, .map_sha256 = hex}, 0, ""},
+        {{.image = f->image, .map_sha256 = other}, -EBADMSG, "web-1.bmap has another SHA-256 than was told"},
+        {{.image = f->image, .map_sha256 = "12"}, -EINVAL, "is not 64 hexadecimal digits"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct flash_image image = {.source = {.fd = -1}};
+        struct flash_origin origin = rows[i].origin;
+        err.text[0] = 0;
+        origin.http = (struct http_options)HTTP_DEFAULTS;
+        int r = flash_image_open(&origin, &image, &err);
+        flash_image_done(&image);
+        if (r != rows[i].code || !strstr(err.text, rows[i].says))
+            fail_msg("row %zu: %d, %s", i, r, err.text);
+    }
+    assert_int_equal(unlink(f->map), 0); // who told a hash wants to have it compared
+    struct flash_image image = {.source = {.fd = -1}};
+    assert_int_equal(flash_image_open(&(struct flash_origin){.image = f->image, .map_sha256 = hex}, &image, &err), -ENOENT);
 }
 
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
@@ -372,6 +414,7 @@ int main(void) {
         WITH_FIXTURE(changed_disks_are_told_apart),
         WITH_FIXTURE(tables),
         WITH_FIXTURE(maps_and_images),
+        WITH_FIXTURE(maps_are_trusted_for_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

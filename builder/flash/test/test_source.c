@@ -8,7 +8,7 @@
 static int open_source(const char *path, struct flash_source *source, struct err *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
-    return flash_source_open(fd, path, source, err);
+    return flash_source_open(fd, NULL, path, source, err);
 }
 
 static void raw_and_zstd_are_the_same(void **state) {

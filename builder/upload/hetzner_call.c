@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Errors, pages, actions, repetitions.
+#include "builder/upload/hetzner_call.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include <errno.h>
+#include <string.h>
+
+#define TRIES 8 // 0.5 + 1 + 2 + … s between them: a minute
+#define MAX_PAGES 100
+#define PAGE_SIZE "50" // the largest that is taken
+#define POLL_MS 100
+#define MAX_POLL_MS 5000
+#define ACTION_TIMEOUT_MS (30 * 60 * 1000)
+
+// Status 0 = any. What comes first counts.
+static const struct {
+    const char *code;
+    long status;
+    int error;
+    bool is_not_now; // nothing was done: it may simply be repeated
+    const char *advice;
+} refusals[] = {
+    {"unauthorized", 401, -EPERM, false, " (the token: is it of this project, and complete?)"},
+    {"token_readonly", 0, -EPERM, false, " (the token needs permission to write)"},
+    {"resource_limit_exceeded", 0, -EDQUOT, false, " (the project's limit: delete what is not needed, or ask for more in the console)"},
+    {"forbidden", 403, -EPERM, false, " (the token, or its permissions)"},
+    {"rate_limit_exceeded", 429, -EAGAIN, true, ""},
+    {"locked", 423, -EAGAIN, true, ""},
+    {"conflict", 0, -EAGAIN, true, ""},
+    {"not_found", 404, -ENOENT, false, ""},
+    {"uniqueness_error", 0, -EEXIST, false, ""},
+    {"resource_unavailable", 0, -EBUSY, false, ""},
+    {"placement_error", 0, -EBUSY, false, ""},
+    {"invalid_server_type", 0, -EBUSY, false, ""},
+};
+
+// Texts of a server go to terminals.
+static void add_printable(struct buf *text, const char *words) {
+    for (; *words; words++) {
+        char letter = *words < ' ' || *words > '~' ? '?' : *words;
+        buf_add(text, &letter, 1);
+    }
+}
+
+// error.details.fields: [{"name": "labels", "messages": ["…"]}]
+static void add_fields(struct buf *text, const json_t *error) {
+    const json_t *field;
+    size_t index;
+    json_array_foreach(json_object_get(json_object_get(error, "details"), "fields"), index, field) {
+        buf_add_str(text, "; ");
+        add_printable(text, json_string_value(json_object_get(field, "name")) ?: "?");
+        buf_add_str(text, ": ");
+        add_printable(text, json_string_value(json_array_get(json_object_get(field, "messages"), 0)) ?: "?");
+    }
+}
+
+static int refuse(const struct api_answer *answer, const char *method, const char *path, bool *ret_not_now, struct err *err) {
+    cleanup_buf struct buf text = {0};
+    const json_t *error = json_object_get(answer->json, "error");
+    const char *code = json_string_value(json_object_get(error, "code")) ?: "",
+               *message = json_string_value(json_object_get(error, "message"));
+    buf_printf(&text, "%s %s: %ld ", method, path, answer->status);
+    add_printable(&text, message ? message : answer->reason);
+    add_fields(&text, error);
+    for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
+        if (strcmp(code, refusals[i].code) == 0 || (refusals[i].status && answer->status == refusals[i].status)) {
+            *ret_not_now = refusals[i].is_not_now;
+            return err_set(err, refusals[i].error, "%s%s", buf_str(&text), refusals[i].advice);
+        }
+    int r = answer->status >= 500 ? -EAGAIN : message && strstr(message, "unsupported location") ? -EBUSY : -EREMOTEIO;
+    return err_set(err, r, "%s", buf_str(&text));
+}
+
+static int call_once(const struct hetzner *hetzner, const char *method, const char *path, const struct api_field *fields,
+                     const json_t *body, json_t **ret_answer, bool *ret_not_now, struct err *err) {
+    cleanup_api_answer struct api_answer answer = {0};
+    int r =
+        body ? api_call_json(hetzner->api, method, path, body, &answer, err) : api_call(hetzner->api, method, path, fields, &answer, err);
+    if (r < 0)
+        return r;
+    if (answer.status < 200 || answer.status > 299)
+        return refuse(&answer, method, path, ret_not_now, err);
+    if (answer.status != 204 && !json_is_object(answer.json))
+        return err_set(err, -EBADMSG, "%s %s: the answer is none of Hetzner Cloud's", method, path);
+    *ret_answer = json_incref(answer.json);
+    return 0;
+}
+
+int hetzner_call(const struct hetzner *hetzner, const char *method, const char *path, const struct api_field *fields, const json_t *body,
+                 json_t **ret_answer, struct err *err) {
+    for (unsigned try = 1;; try++) {
+        bool not_now = false;
+        int r = call_once(hetzner, method, path, fields, body, ret_answer, &not_now, err);
+        if (!not_now || try == TRIES)
+            return r;
+        r = stop_sleep(hetzner->stop, 250L << try, err);
+        if (r < 0)
+            return r;
+    }
+}
+
+int hetzner_list(const struct hetzner *hetzner, const char *path, const char *name, const struct api_field *fields, json_t **ret_items,
+                 struct err *err) {
+    json_t *items = json_array();
+    json_int_t page = 1;
+    int r = 0;
+    for (unsigned count = 0; r >= 0 && page > 0; count++) {
+        struct api_field query[8] = {{0}};
+        size_t used = 0;
+        cleanup_free char *number = str_printf("%lld", (long long)page);
+        for (; fields && fields[used].name && used < ARRAY_SIZE(query) - 3; used++)
+            query[used] = fields[used];
+        query[used++] = (struct api_field){"page", number};
+        query[used] = (struct api_field){"per_page", PAGE_SIZE};
+        json_t *answer = NULL;
+        r = hetzner_call(hetzner, "GET", path, query, NULL, &answer, err);
+        if (r >= 0 && (!json_is_array(json_object_get(answer, name)) || count == MAX_PAGES))
+            r = err_set(err, -EBADMSG, "GET %s: the answer is none of Hetzner Cloud's", path);
+        if (r >= 0)
+            json_array_extend(items, json_object_get(answer, name));
+        page = json_integer_value(json_object_get(json_object_get(json_object_get(answer, "meta"), "pagination"), "next_page"));
+        json_decref(answer);
+    }
+    if (r < 0)
+        json_decref(items);
+    else
+        *ret_items = items;
+    return r;
+}
+
+int hetzner_make(const struct hetzner *hetzner, const char *path, const json_t *body, hetzner_look *look, void *context,
+                 json_t **ret_answer, struct err *err) {
+    for (unsigned try = 1;; try++) {
+        struct err why;
+        json_t *found = NULL;
+        bool not_now;
+        // Also after "not now": what is in the way may be the same request, whose answer was lost.
+        int r = call_once(hetzner, "POST", path, NULL, body, ret_answer, &not_now, &why);
+        if (r != -EAGAIN && r != -EEXIST) {
+            *err = why;
+            return r;
+        }
+        int looked = look(hetzner, context, &found, err);
+        if (looked < 0)
+            return looked;
+        if (found) {
+            *ret_answer = found;
+            return 0;
+        }
+        *err = why;
+        if (r == -EEXIST || try == TRIES)
+            return r;
+        r = stop_sleep(hetzner->stop, 250L << try, err);
+        if (r < 0)
+            return r;
+    }
+}
+
+int hetzner_delete(const struct hetzner *hetzner, const char *path, struct err *err) {
+    for (unsigned try = 1;; try++) {
+        json_t *answer = NULL;
+        struct err ignored;
+        bool not_now;
+        int r = call_once(hetzner, "DELETE", path, NULL, NULL, &answer, &not_now, err);
+        if (r >= 0)
+            r = hetzner_wait(hetzner, answer, err);
+        json_decref(answer);
+        if (r == -ENOENT)
+            return 0;
+        if (r != -EAGAIN || try == TRIES || stop_sleep(hetzner->stop, 250L << try, &ignored) < 0)
+            return r;
+    }
+}
+
+static int judge(const json_t *action, struct err *err) {
+    cleanup_buf struct buf text = {0};
+    const json_t *error = json_object_get(action, "error");
+    add_printable(&text, json_string_value(json_object_get(action, "command")) ?: "action");
+    buf_add_str(&text, ": ");
+    add_printable(&text, json_string_value(json_object_get(error, "message")) ?: "no reason is given");
+    return err_set(err, -EREMOTEIO, "Hetzner Cloud failed at %s", buf_str(&text));
+}
+
+int hetzner_wait(const struct hetzner *hetzner, const json_t *answer, struct err *err) {
+    json_t *action = json_incref(json_object_get(answer, "action"));
+    cleanup_free char *path = str_printf("/actions/%lld", (long long)json_integer_value(json_object_get(action, "id")));
+    int64_t deadline = clock_ms() + ACTION_TIMEOUT_MS, pause = POLL_MS;
+    int r = 0;
+    while (r >= 0 && json_is_object(action)) {
+        const char *status = json_string_value(json_object_get(action, "status")) ?: "";
+        if (strcmp(status, "running") != 0) {
+            r = strcmp(status, "success") == 0 ? 0 : judge(action, err);
+            break;
+        }
+        if (clock_ms() > deadline)
+            r = err_set(err, -ETIMEDOUT, "%s is still running after half an hour", path);
+        if (r >= 0)
+            r = stop_sleep(hetzner->stop, pause, err);
+        pause = pause * 3 / 2 < MAX_POLL_MS ? pause * 3 / 2 : MAX_POLL_MS;
+        json_t *next = NULL;
+        if (r >= 0)
+            r = hetzner_call(hetzner, "GET", path, NULL, NULL, &next, err);
+        json_decref(action);
+        action = json_incref(json_object_get(next, "action"));
+        json_decref(next);
+    }
+    json_decref(action);
+    return r;
+}

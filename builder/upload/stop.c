@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// signalfd(2).
+#include "builder/upload/stop.h"
+#include "common/clock.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+
+static void signals_of_ours(sigset_t *set) {
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGHUP);
+}
+
+int stop_open(struct stop *ret_stop, struct err *err) {
+    sigset_t set;
+    signals_of_ours(&set);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return err_sys(err, -errno, "blocking signals");
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return err_sys(err, -errno, "watching signals");
+    *ret_stop = (struct stop){.fd = fd};
+    return 0;
+}
+
+// Signals of an interrupted run that nobody read stay blocked: it has ended in its own way.
+void stop_done(struct stop *stop) {
+    if (stop->fd >= 0)
+        close(stop->fd);
+    stop->fd = -1;
+}
+
+int stop_check(struct stop *stop, struct err *err) {
+    struct signalfd_siginfo info;
+    while (read(stop->fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        stop->seen++;
+    return stop->seen > stop->allowed ? err_set(err, -EINTR, "interrupted") : 0;
+}
+
+int stop_sleep(struct stop *stop, int64_t ms, struct err *err) {
+    int64_t end = clock_ms() + ms;
+    for (int64_t left = ms; left > 0; left = end - clock_ms()) {
+        poll(&(struct pollfd){.fd = stop->fd, .events = POLLIN}, 1, (int)left);
+        int r = stop_check(stop, err);
+        if (r < 0)
+            return r;
+    }
+    return stop_check(stop, err);
+}

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An archive with Ubuntu's names (suites, components, by-hash, a signed InRelease), made here, because Ubuntu's own cannot be reached: the packages are
+those of a Debian 12 build, some renamed. What apt, mmdebstrap and the machine do with them is real; the programs in them are Debian's."""
+import gzip
+import hashlib
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import images
+from repository import Recipes, make_key, run
+from vm import OUT
+
+RELEASE, CODENAME = "ubuntu-24.04", "noble"
+OS_RELEASE = """\
+PRETTY_NAME="Ubuntu 24.04 LTS (fixture of Debian packages)"
+NAME="Ubuntu"
+VERSION_ID="24.04"
+VERSION_CODENAME=noble
+ID=ubuntu
+ID_LIKE=debian
+"""
+
+
+def deb(package, pool, change):
+    """A package taken apart, changed, and put together again; the files of change(tree) are what differs."""
+    tree = pool / "tree"
+    run("dpkg-deb", "-R", package, tree)
+    change(tree)
+    run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "-b", tree, pool)
+    shutil.rmtree(tree)
+
+
+def edit_control(tree, **fields):
+    control = (tree / "DEBIAN/control").read_text()
+    for name, value in fields.items():
+        control = re.sub(rf"(?m)^{name}: .*$", f"{name}: {value}", control)
+    (tree / "DEBIAN/control").write_text(control)
+
+
+def be_ubuntu(version):
+    def change(tree):
+        (tree / "usr/lib/os-release").write_text(OS_RELEASE)
+        old = re.search(r"(?m)^Version: (.*)$", (tree / "DEBIAN/control").read_text()).group(1)
+        edit_control(tree, Version=f"{old}ubuntu{version}")
+    return change
+
+
+def virtual_kernel(pool, depends):
+    tree = pool / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN/control").write_text(f"Package: linux-image-virtual\nVersion: 6.8\nArchitecture: amd64\nMaintainer: fixture <fixture@example.org>\n"
+                                         f"Depends: {depends}\nDescription: fixture\n")
+    run("dpkg-deb", "--root-owner-group", "-b", tree, pool)
+    shutil.rmtree(tree)
+
+
+def fill_pool(pool, version):
+    """The files of a finished build of ours, from its package cache."""
+    image = images.build(Path(__file__).parent / "profiles" / "dev.yaml", OUT / "dev")
+    kernel = ""
+    for line in image.file(".packages.txt").read_text().splitlines():
+        _, name, release, architecture = line.split("\t")
+        if name.startswith("webops-stand-in-"):
+            continue
+        found = images.CACHE / "packages" / f"{name}_{release.replace(':', '%3a')}_{architecture}.deb"
+        assert found.exists(), found
+        if name == "base-files":
+            deb(found, pool, be_ubuntu(version))
+        else:
+            (pool / found.name.replace("%3a", "-")).symlink_to(found)
+        kernel = name if name.startswith("linux-image-") and name.endswith("cloud-amd64") and name != "linux-image-cloud-amd64" else kernel
+    virtual_kernel(pool, kernel)
+
+
+def paragraphs(top):
+    """What goes into Packages: each control file with where the package is and its hash."""
+    for path in sorted((top / "pool").glob("*.deb")):
+        data = path.read_bytes()
+        control = run("dpkg-deb", "-f", path).rstrip("\n")
+        yield f"{control}\nFilename: pool/{path.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
+
+
+def write_suite(top, home, suite, text):
+    """dists/SUITE with its index under its name and its hash, and a signed InRelease."""
+    lines = []
+    for component, content in (("main", text), ("universe", "")):
+        directory = top / "dists" / suite / component / "binary-amd64"
+        (directory / "by-hash" / "SHA256").mkdir(parents=True)
+        for name, data in (("Packages", content.encode()), ("Packages.gz", gzip.compress(content.encode(), 1, mtime=0))):
+            digest = hashlib.sha256(data).hexdigest()
+            (directory / name).write_bytes(data)
+            (directory / "by-hash" / "SHA256" / digest).write_bytes(data)
+            lines.append(f" {digest} {len(data)} {component}/binary-amd64/{name}")
+    release = (f"Origin: Ubuntu\nLabel: Ubuntu\nSuite: {suite}\nCodename: {CODENAME}\nVersion: 24.04\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+               f"Acquire-By-Hash: yes\nArchitectures: amd64\nComponents: main universe\nSHA256:\n" + "\n".join(lines) + "\n")
+    directory = top / "dists" / suite
+    (directory / "Release").write_text(release)
+    run("gpg", "--batch", "--homedir", home, "--clearsign", "--output", directory / "InRelease", directory / "Release")
+
+
+class Archive(Recipes):
+    def __init__(self, top, version="1"):
+        super().__init__(top, RELEASE)
+        shutil.rmtree(top, ignore_errors=True)
+        (top / "ubuntu" / "pool").mkdir(parents=True)
+        fill_pool(top / "ubuntu" / "pool", version)
+        self.fingerprint = make_key(self.home)
+        subprocess.run(["gpg", "--batch", "--homedir", self.home, "--output", self.home / "key.gpg", "--export"], check=True)
+        text = "\n".join(paragraphs(top / "ubuntu"))
+        for suite, content in ((CODENAME, text), (f"{CODENAME}-updates", ""), (f"{CODENAME}-security", "")):
+            write_suite(top / "ubuntu", self.home, suite, content)
+        (top / "ubuntu-security").symlink_to("ubuntu")
+        self.write(self.home / "key.gpg", {name: top / name for name in ("ubuntu", "ubuntu-security")})

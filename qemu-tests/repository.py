@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What repositories made by scenarios have in common: a key, and a tree of recipes with the real image definition, which differs by that key alone."""
+import re
+import subprocess
+
+import generations
+import images
+from vm import OUT, ROOT
+
+HERE = ROOT / "qemu-tests"
+
+
+def run(*command, **options):
+    result = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
+    assert result.returncode == 0, f"{command} ended with {result.returncode}:\n{result.stdout[-3000:]}"
+    return result.stdout
+
+
+def make_key(home):
+    """A key without a passphrase in a directory of its own, and key.asc; returns its fingerprint."""
+    home.mkdir(mode=0o700)
+    gpg = ["gpg", "--batch", "--homedir", home]
+    run(*gpg, "--passphrase", "", "--quick-generate-key", "fixture <fixture@example.org>", "rsa3072", "sign", "never")
+    (home / "key.asc").write_text(run(*gpg, "--armor", "--export", "fixture"))
+    return re.search(r"^fpr:*([0-9A-F]{40}):", run(*gpg, "--with-colons", "--list-keys"), re.M).group(1)
+
+
+class Recipes:
+    def __init__(self, top, image):
+        self.top, self.image, self.home, self.fingerprint = top, image, top / "gnupg", None
+
+    def write(self, keyring, mirrors):
+        """images/ with our key in the shipped definition, and the list of mirrors."""
+        text = (ROOT / "images" / f"{self.image}.yaml").read_text()
+        text, count = re.subn(r"keyring: .*", f"keyring: {keyring}", text)
+        assert count == 2 and text.count("keys: [") == 2, "the definition should name two sources with keys"
+        text = re.sub(r"keys: .*", f"keys: [{self.fingerprint}]", text)
+        (self.top / "images").mkdir(exist_ok=True)
+        (self.top / "images" / f"{self.image}.yaml").write_text(text)
+        (self.top / "profiles").mkdir(exist_ok=True)
+        (self.top / "overlays").symlink_to(HERE / "overlays")
+        (self.top / "mirrors").write_text("".join(f"{name} file://{path}\n" for name, path in mirrors.items()))
+
+    @property
+    def environment(self):
+        return images.environment(WEBOPS_MIRRORS=self.top / "mirrors")
+
+    def profile(self, kind, sequence, **changes):
+        path = generations.recipe(kind, sequence, image=self.image, **changes)
+        own = self.top / "profiles" / path.name
+        own.write_text(path.read_text())
+        path.unlink()
+        return own
+
+    def build(self, kind, sequence, **changes):
+        """A generation of profiles/dev.yaml on this repository's distribution."""
+        out = OUT / f"{self.image}-{kind}"
+        return images.build(self.profile(kind, sequence, **changes), out, name="dev", env=self.environment)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines of other distributions: Debian 11 of its own packages, Ubuntu and Rocky of repositories made here (aptrepo.py, rpmrepo.py).
+The scenarios of one machine run in their order; the last one updates it to the next release of its distribution."""
+import json
+import time
+
+import aptrepo
+import generations
+import images
+import pytest
+import rpmrepo
+from conftest import CONFIG, NETWORK, SECOND_CARD
+from test_update import committed, restarts
+from vm import OUT, VM, Access
+
+
+class Debian11:
+    """Real packages; the next release is Debian 12."""
+
+    image, version, next_version, packages = "debian-11", "11", "12", "dpkg-query -W -f '${Version}\n' openssh-server"
+
+    def build(self):
+        return generations.build("first", 1, image="debian-11")
+
+    def build_next(self):
+        return generations.build("next", 2, layer="next")
+
+
+class Ubuntu:
+    image, version, next_version, packages = "ubuntu-24.04", "24.04", "24.04", "dpkg-query -W -f '${Version}\n' base-files"
+
+    def build(self):
+        return aptrepo.Archive(OUT / "ubuntu-1", "1").build("first", 1)
+
+    def build_next(self):
+        return aptrepo.Archive(OUT / "ubuntu-2", "2").build("next", 2, layer="next")
+
+
+class Rocky:
+    image, version, next_version, packages = "rocky-9", "9", "9", "rpm -q --queryformat '%{VERSION}\n' kernel-core"
+
+    def build(self):
+        return rpmrepo.Repository(OUT / "rocky-1", "1").build("first", 1)
+
+    def build_next(self):
+        return rpmrepo.Repository(OUT / "rocky-2", "2").build("next", 2, layer="next")
+
+
+@pytest.fixture(scope="module", params=[Debian11, Ubuntu, Rocky], ids=lambda family: family.image)
+def machine(request):
+    family = request.param()
+    first, following = family.build(), generations.bundle(family.build_next())
+    access = Access()
+    card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
+    seed = access.nocloud(CONFIG.replace("HOSTNAME=scenario\n", ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
+    with VM(f"distribution-{family.image}", first.raw, access=access, extra=[*card, *seed, *generations.disk_arguments({"next": following})]) as vm:
+        vm.family = family
+        vm.wait_healthy()
+        yield vm
+
+
+def test_is_itself_and_healthy(machine):
+    assert machine.out(". /etc/os-release; echo $ID-$VERSION_ID") == machine.family.image
+    status = json.loads(machine.root_out("webops status --json"))
+    assert status["health"]["healthy"] is True and not status["config"]["problems"], status
+    assert machine.root_out("systemctl --failed --no-legend --plain") == ""
+    assert machine.root_out("webops drift") == "no drift"
+
+
+def test_is_configured(machine):
+    assert machine.out("hostname") == "scenario"
+    assert machine.out("readlink -f /etc/localtime") == "/usr/share/zoneinfo/Europe/Berlin"
+    assert "ntp1.example.org" in machine.root_out("cat /etc/chrony.conf /etc/chrony/chrony.conf 2>/dev/null", check=False)
+    assert machine.root_out("systemctl is-active chrony ssh").split() == ["active", "active"]
+    assert machine.root_out("sysctl -n vm.swappiness") == "7" and "swapfile" in machine.out("cat /proc/swaps")
+    assert "tcp dport" in machine.root_out("nft list ruleset")
+    offered = machine.root_out("sshd -T").splitlines()
+    kex, = (line for line in offered if line.startswith("kexalgorithms "))
+    assert "curve25519-sha256" in kex and "diffie-hellman" not in kex and "nistp" not in kex
+
+
+def addresses(machine):
+    return {address["local"] for link in json.loads(machine.out("ip -json address")) for address in link["addr_info"]}
+
+
+def eventually(check, timeout=60):
+    deadline = time.monotonic() + timeout
+    while not check():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(2)
+
+
+def test_the_network_is_what_the_configuration_says(machine):
+    eventually(lambda: {"192.0.2.10", "2001:db8::10"} <= addresses(machine))
+    assert "198.51.100.10" in addresses(machine)  # a VLAN on the second card
+    assert "192.0.2.1" in machine.out("ip route show default")
+
+
+def test_a_changed_configuration_is_applied(machine):
+    config = machine.root_out("cat /webops/config.env")
+    assert "192.0.2.10/24" in config
+    machine.root("sed -i 's/192\\.0\\.2\\.10/192.0.2.11/' /webops/config.env && webops apply")
+    eventually(lambda: "192.0.2.11" in addresses(machine))
+    assert "192.0.2.10" not in addresses(machine)
+    again = machine.root("webops apply")
+    assert "; 0 changes" in again.stdout + again.stderr
+
+
+def test_the_package_database_can_be_read(machine):
+    machine.release = machine.out(machine.family.packages)
+    assert machine.release
+
+
+def test_updates_to_the_next_release(machine):
+    machine.root("mkdir -p /srv/data && echo kept >/srv/data/file")
+    device = generations.device("next")
+    plan = machine.root_out(f"webops update {device} --plan")
+    assert "2026.12.2-next" in plan, plan
+    restarts(machine, f"webops update {device} --reboot")
+    now = committed(machine, "b")
+    assert now["generation"]["sequence"] == 2 and now["slots"]["a"]["state"] == "good"
+    assert machine.out(". /etc/os-release; echo $VERSION_ID") == machine.family.next_version
+    assert machine.out("cat /etc/webops-next") and machine.root_out("cat /srv/data/file") == "kept"
+    assert machine.root_out("systemctl --failed --no-legend --plain") == ""
+    if machine.family.version == machine.family.next_version:
+        assert machine.out(machine.family.packages) != machine.release
