@@ -53,6 +53,27 @@ static int file_systems_json(guestfs_h *guest, json_t *list, struct err *err) {
     return 0;
 }
 
+static bool is_listed(const json_t *list, const char *device) {
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item) {
+        if (strcmp(json_string_value(json_object_get(item, "device")), device) == 0)
+            return true;
+    }
+    return false;
+}
+
+// libguestfs does not call it a file system when a partition is encrypted or part of a volume group; who finds no system wants to know.
+static void add_containers(guestfs_h *guest, json_t *list) {
+    cleanup_guest_list char **partitions = guestfs_list_partitions(guest);
+    for (size_t i = 0; partitions && partitions[i]; i++) {
+        cleanup_free char *type = is_listed(list, partitions[i]) ? NULL : guestfs_vfs_type(guest, partitions[i]);
+        if (type && *type)
+            json_array_append_new(list,
+                                  json_pack("{s:o, s:o, s:s}", "device", text_json(partitions[i]), "type", text_json(type), "label", ""));
+    }
+}
+
 static json_t *system_json(guestfs_h *guest, const char *root) {
     cleanup_free char *version =
         str_printf("%d.%d", guestfs_inspect_get_major_version(guest, root), guestfs_inspect_get_minor_version(guest, root));
@@ -134,6 +155,8 @@ int report_make(guestfs_h *guest, json_t **ret_report, struct err *err) {
     if (!report)
         return err_set(err, -ENOMEM, "the report: out of memory");
     int r = file_systems_json(guest, file_systems, err);
+    if (r >= 0)
+        add_containers(guest, file_systems);
     if (r >= 0)
         r = systems_json(guest, systems, err);
     if (r < 0)
