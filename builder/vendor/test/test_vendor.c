@@ -225,6 +225,24 @@ static void test_layers_want_sources(void **state) {
     assert_contains(err.text, "names no `sources`");
 }
 
+static void test_kernel_is_of_the_layer_that_brings_it(void **state) {
+    const struct fixture *f = *state;
+    struct node base = {0}, system = {0};
+    struct recipe_layer layer = {.name = (char *)RECIPE_SYSTEM_LAYER};
+    struct build build = {.recipe = {.layers = {&layer}, .layer_count = 1}, .layers = {&base, &system}};
+    assert_ptr_equal(build_kernel_node(&build), &base);
+    layer.has_kernel = true;
+    assert_ptr_equal(build_kernel_node(&build), &system);
+    // And a layer that brings none says so: the named package may be part of the disk.
+    cleanup_free char *out = scratch_file(f->scratch, "out");
+    struct err err = {0};
+    assert_ok(file_mkdirs(AT_FDCWD, out, 0755, &err));
+    const struct layer_request request = {
+        .image = &f->image, .layer = &layer, .out_dir = out, .format = {.epoch = 1767225600, .zstd_level = 1, .block_size = 131072}};
+    assert_int_equal(layer_build(&request, &err), -ENOENT);
+    assert_contains(err.text, "layer system: no kernel came");
+}
+
 static void test_cage(void **state) {
     (void)state;
     const struct guest_request request = {.verb = "tar", .disk = "/d/-x.qcow2", .format = "qcow2", .dir = "/t", .exclude = "/t/exclude"};
@@ -272,6 +290,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_resolve_fails, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fingerprint_is_of_the_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_layers_want_sources, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_kernel_is_of_the_layer_that_brings_it, setup, teardown),
         cmocka_unit_test(test_cage),
         cmocka_unit_test_setup_teardown(test_inspecting_a_foreign_disk, setup, teardown),
     };
