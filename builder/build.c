@@ -66,13 +66,12 @@ static int load_config(struct build *build, struct err *err) {
 }
 
 // images/modules/<name>.list, beside the profile's own image definitions or the shipped one.
-static int find_modules_list(struct build *build, struct err *err) {
-    const char *name = build->recipe.profile->modules ?: "server";
+static int find_modules_list(const struct build *build, const char *name, char **ret_path, struct err *err) {
     const char *roots[] = {build->recipe.root, build->places.data_dir};
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
         cleanup_free char *path = str_printf("%s/images/modules/%s.list", roots[i], name);
         if (file_exists(AT_FDCWD, path)) {
-            build->modules_list = take_ptr(path);
+            *ret_path = take_ptr(path);
             return 0;
         }
     }
@@ -104,7 +103,9 @@ static int prepare(struct build *build, struct err *err) {
     build->init_path = str_printf("%s/init", build->places.programs_dir);
     build->restart_path = str_printf("%s/restart.efi", build->places.programs_dir);
     find_programs(build);
-    r = find_modules_list(build, err);
+    r = find_modules_list(build, build->recipe.profile->modules ?: "server", &build->modules_list, err);
+    if (r >= 0 && build->options.is_installer)
+        r = find_modules_list(build, "installer", &build->installer_list, err);
     if (r >= 0)
         r = load_config(build, err);
     if (r >= 0)
@@ -267,6 +268,7 @@ void build_done(struct build *build) {
     free(build->init_path);
     free(build->restart_path);
     free(build->modules_list);
+    free(build->installer_list);
     free(build->config_text);
     generation_done(&build->generation);
     secureboot_done(&build->secureboot);

@@ -21,6 +21,7 @@ struct build_options {
     const char *lock; // that file; NULL = the one beside the profile
     bool offline; // ask no mirror; use what is in the cache
     bool json;
+    bool is_installer; // also what only an installation medium needs: an initramfs and a kernel image of its own
 };
 
 struct build_tool { // a file of the build host that goes into the image or shapes its bytes
@@ -47,7 +48,7 @@ struct build {
     struct package_dirs package_dirs; // point into packages_dir and metadata_dir
     char *packages_dir, *metadata_dir, *downloads_dir;
     char *programs_dir, *runtime_dir; // of what goes into the base layer; runtime_dir: NULL = the image's libraries serve
-    char *init_path, *restart_path, *modules_list, *config_text; // configuration: NULL = none
+    char *init_path, *restart_path, *modules_list, *installer_list, *config_text; // configuration: NULL = none
     size_t config_size;
     struct generation generation;
     struct secureboot secureboot;
@@ -59,6 +60,7 @@ struct build {
     struct graph graph;
     struct node *layers[BUILD_MAX_LAYERS], *initramfs, *slot, *uki,
         *programs; // of the graph; programs: boot programs with a signature, NULL without Secure Boot
+    struct node *installer_initramfs, *installer_uki; // NULL unless options.is_installer
 };
 
 // Loads the recipe, resolves packages and computes every key. Nothing is built. build_done() must follow whatever the result.
@@ -76,14 +78,19 @@ int build_inputs(struct build *build, struct err *err) must_check nonnull(1, 2);
 const struct recipe_layer *build_layer(const struct build *build, unsigned index); // NULL for the base
 // Path of a boot program (TOOL_SYSTEMD_BOOT), with its signature if there is to be one; the caller frees.
 char *build_boot_program(const struct build *build, unsigned tool);
+
+// build_boot.c: the nodes of what firmware starts; index says for whom.
+enum { BUILD_FOR_MACHINE, BUILD_FOR_INSTALLER };
+int build_initramfs_node(void *context, unsigned index, const char *dir, struct err *err) must_check nonnull(1, 3, 4);
+int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) must_check nonnull(1, 3, 4);
 // What the kernel is told, without webops.slot=: the profile's words, and panic=10 if they say nothing of that; the caller frees.
 char *build_cmdline_words(const struct build *build);
-
-// build_kernel.c
+// Text of the kernel image's section .osrel; the caller frees.
+char *build_os_release(const struct build *build);
+// Volume label of an installation medium, from the text behind webops.slot=: each generation has its own; the caller frees.
+char *build_medium_label(const char *slot_boot) nonnull(1);
 // The node of the layer that the kernel and its modules come from: the base, or what a vendor's base gets on top.
 struct node *build_kernel_node(const struct build *build) nonnull(1);
-// Unpacks its modules below `to`; *ret_tree is the directory of the one kernel, for the caller to free.
-int build_extract_modules(const struct build *build, const char *to, char **ret_tree, struct err *err) must_check nonnull(1, 2, 3, 4);
 
 // build_outputs.c
 // True when every output of this plan is in place; *ret_key identifies the plan.

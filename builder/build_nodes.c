@@ -2,23 +2,16 @@
 // The nodes of the graph: their inputs, and the calls into the pipeline stages that make them.
 #include "builder/backend.h"
 #include "builder/build.h"
-#include "builder/initramfs.h"
 #include "builder/layer.h"
-#include "builder/modules.h"
 #include "builder/slotimage.h"
-#include "builder/uki.h"
 #include "common/buf.h"
 #include "common/file.h"
-#include "common/log.h"
-#include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 // Raise a number when the code behind a kind of node changes its output for the same inputs.
 enum { FORMAT_LAYER = 3, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
-
-#define SLOT_WAIT_S 60 // how long the init waits for its partition: slow RAID controllers take half a minute
 
 static struct layer_format layer_format(const struct build *build) {
     const struct recipe_profile *profile = build->recipe.profile;
@@ -61,50 +54,6 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
         r = layer_build(&request, err);
     for (unsigned i = 0; i < index; i++)
         free((char *)lower[i]);
-    return r;
-}
-
-// No failure: one list serves the kernels of several distributions. But a machine that needs the driver will not find its disk.
-static void warn_missing(const struct build *build, const struct strings *missing) {
-    cleanup_buf struct buf names = {0};
-    for (unsigned i = 0; i < missing->count; i++)
-        buf_printf(&names, " %s", missing->items[i]);
-    if (missing->count)
-        log_warn("%s: not in the kernel of %s, and so not in the initramfs:%s", strrchr(build->modules_list, '/') + 1,
-                 build->recipe.image->id, buf_str(&names));
-}
-
-static int write_initramfs(const struct build *build, const char *tree, const char *dir, struct err *err) {
-    cleanup_modules struct modules modules = {0};
-    cleanup_buf struct buf plan = {0};
-    cleanup_fd int dir_fd = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
-    int r = dir_fd;
-    if (r >= 0)
-        r = modules_load(tree, build->modules_list, &modules, err);
-    if (r >= 0)
-        r = modules_plan_format(&modules, SLOT_WAIT_S, &plan, err);
-    if (r < 0)
-        return r;
-    warn_missing(build, &modules.missing);
-    const int level = build->recipe.profile->zstd_level;
-    const struct initramfs_input input = {
-        .init_path = build->init_path, .plan = buf_str(&plan), .modules = &modules, .zstd_level = level > 19 ? 19 : level};
-    r = initramfs_create(&input, dir_fd, "initrd", NULL, err);
-    return r < 0 ? r : file_publish(dir_fd, "plan", buf_str(&plan), plan.size, 0644, err);
-}
-
-static int build_initramfs_node(void *context, unsigned index, const char *dir, struct err *err) {
-    struct build *build = context;
-    struct cache_entry scratch;
-    cleanup_free char *tree = NULL;
-    (void)index;
-    int r = cache_scratch(&build->cache, &scratch, err);
-    if (r < 0)
-        return r;
-    r = build_extract_modules(build, scratch.dir, &tree, err);
-    if (r >= 0)
-        r = write_initramfs(build, tree, dir, err);
-    cache_abort(&scratch);
     return r;
 }
 
@@ -152,40 +101,6 @@ static int build_slot_node(void *context, unsigned index, const char *dir, struc
     return r;
 }
 
-// A kernel that panics and waits for ever would end no trial: after this many seconds the machine restarts, unless the profile says otherwise.
-#define PANIC_WORD "panic=10"
-
-char *build_cmdline_words(const struct build *build) {
-    struct buf words = {0};
-    bool has_panic = false;
-    const struct strings *const lists[] = {&build->recipe.image->cmdline, &build->recipe.profile->cmdline};
-    for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-        for (unsigned j = 0; j < lists[i]->count; j++) {
-            buf_printf(&words, "%s%s", words.size ? " " : "", lists[i]->items[j]);
-            has_panic = has_panic || strncmp(lists[i]->items[j], "panic=", 6) == 0;
-        }
-    if (!has_panic)
-        buf_printf(&words, "%s" PANIC_WORD, words.size ? " " : "");
-    return buf_take(&words);
-}
-
-static char *os_release(const struct build *build) {
-    const struct recipe_profile *profile = build->recipe.profile;
-    return str_printf("ID=webops\nNAME=\"webops %s\"\nPRETTY_NAME=\"webops %s %s (%s)\"\nVERSION_ID=%s\nIMAGE_ID=%s\nIMAGE_VERSION=%s\n",
-                      profile->name, profile->name, profile->version, build->recipe.image->name, profile->version, profile->name,
-                      profile->version);
-}
-
-static int build_signed_uki(const struct build *build, const struct uki_input *input, const char *dir, const char *uki, struct err *err) {
-    cleanup_free char *plain = str_printf("%s/unsigned.efi", dir);
-    int r = uki_create(input, AT_FDCWD, plain, NULL, err);
-    if (r >= 0)
-        r = secureboot_sign(&build->secureboot, plain, uki, err);
-    if (r >= 0 && unlink(plain) < 0)
-        r = err_sys(err, -errno, "cannot remove %s", plain);
-    return r;
-}
-
 // Programs on the ESP beside the UKI, which firmware starts, too.
 static const struct boot_program {
     unsigned tool;
@@ -208,31 +123,6 @@ char *build_boot_program(const struct build *build, unsigned tool) {
         if (boot_programs[i].tool == tool)
             return graph_path(&build->cache, build->programs, boot_programs[i].file);
     return str_dup(build->tools[tool].path);
-}
-
-static int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) {
-    struct build *build = context;
-    cleanup_free char *words = build_cmdline_words(build);
-    cleanup_free char *release = os_release(build);
-    cleanup_free char *boot_path = graph_path(&build->cache, build->slot, "boot");
-    cleanup_free char *initrd = graph_path(&build->cache, build->initramfs, "initrd");
-    cleanup_free char *kernel = graph_path(&build->cache, build_kernel_node(build), LAYER_KERNEL);
-    cleanup_free char *boot = NULL;
-    (void)index;
-    int r = file_read(AT_FDCWD, boot_path, SLOT_BOOT_TEXT_BYTES, &boot, NULL, err);
-    if (r < 0)
-        return r;
-    cleanup_free char *cmdline = str_printf("%s%swebops.slot=%s", words, *words ? " " : "", boot);
-    const struct uki_input input = {.dir_fd = AT_FDCWD,
-                                    .stub_path = build->tools[TOOL_STUB].path,
-                                    .os_release = release,
-                                    .cmdline = cmdline,
-                                    .initrd_path = initrd,
-                                    .linux_path = kernel};
-    cleanup_free char *uki = str_printf("%s/uki.efi", dir);
-    cleanup_free char *cmdline_path = str_printf("%s/cmdline", dir);
-    r = build->secureboot.key ? build_signed_uki(build, &input, dir, uki, err) : uki_create(&input, AT_FDCWD, uki, NULL, err);
-    return r < 0 ? r : file_publish(AT_FDCWD, cmdline_path, cmdline, strlen(cmdline), 0644, err);
 }
 
 static void add_tool(struct inputs *inputs, const struct build *build, unsigned tool) {
@@ -349,13 +239,17 @@ static int add_layers(struct build *build, struct err *err) {
     return r;
 }
 
-static int add_initramfs(struct build *build, struct err *err) {
-    struct node *node = build->initramfs = graph_add(&build->graph, "initramfs", "initramfs", build_initramfs_node, 0);
+static int add_initramfs(struct build *build, unsigned index, struct node **ret_node, struct err *err) {
+    const char *label = index == BUILD_FOR_INSTALLER ? "installer initramfs" : "initramfs";
+    struct node *node = graph_add(&build->graph, "initramfs", label, build_initramfs_node, index);
     add_format(&node->inputs, build, FORMAT_INITRAMFS);
     inputs_add(&node->inputs, "kernel", build_kernel_node(build)->key);
     add_tool(&node->inputs, build, TOOL_INIT);
     int r = inputs_add_file(&node->inputs, "profile modules", build->modules_list, err);
+    if (r >= 0 && index == BUILD_FOR_INSTALLER)
+        r = inputs_add_file(&node->inputs, "installer modules", build->installer_list, err);
     graph_seal(node);
+    *ret_node = node;
     return r;
 }
 
@@ -375,19 +269,23 @@ static void add_slot(struct build *build) {
     graph_seal(node);
 }
 
-static void add_uki(struct build *build) {
+static struct node *add_uki(struct build *build, unsigned index) {
     cleanup_free char *words = build_cmdline_words(build);
-    cleanup_free char *release = os_release(build);
-    struct node *node = build->uki = graph_add(&build->graph, "uki", "unified kernel image", build_uki_node, 0);
+    cleanup_free char *release = build_os_release(build);
+    const char *label = index == BUILD_FOR_INSTALLER ? "installer kernel image" : "unified kernel image";
+    struct node *node = graph_add(&build->graph, "uki", label, build_uki_node, index);
     inputs_add_number(&node->inputs, "format", FORMAT_UKI);
     inputs_add(&node->inputs, "profile cmdline", words);
     inputs_add_hash(&node->inputs, "os-release", release, strlen(release));
     add_tool(&node->inputs, build, TOOL_STUB);
     inputs_add(&node->inputs, "slot image", build->slot->key);
-    inputs_add(&node->inputs, "initramfs", build->initramfs->key);
+    inputs_add(&node->inputs, "initramfs", (index == BUILD_FOR_INSTALLER ? build->installer_initramfs : build->initramfs)->key);
+    if (index == BUILD_FOR_INSTALLER)
+        inputs_add(&node->inputs, "medium", "yes");
     if (build->secureboot.key)
         inputs_add(&node->inputs, "Secure Boot certificate", build->secureboot.sha256);
     graph_seal(node);
+    return node;
 }
 
 static void add_programs(struct build *build) {
@@ -405,11 +303,15 @@ int build_inputs(struct build *build, struct err *err) {
     build->graph.context = build;
     int r = add_layers(build, err);
     if (r >= 0)
-        r = add_initramfs(build, err);
+        r = add_initramfs(build, BUILD_FOR_MACHINE, &build->initramfs, err);
     if (r < 0)
         return r;
     add_slot(build);
-    add_uki(build);
+    build->uki = add_uki(build, BUILD_FOR_MACHINE);
     add_programs(build);
-    return 0;
+    if (!build->options.is_installer)
+        return 0;
+    r = add_initramfs(build, BUILD_FOR_INSTALLER, &build->installer_initramfs, err);
+    build->installer_uki = r < 0 ? NULL : add_uki(build, BUILD_FOR_INSTALLER);
+    return r;
 }

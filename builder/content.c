@@ -248,20 +248,20 @@ static int apply_modes(const struct recipe_layer *layer, struct content *content
     return 0;
 }
 
+// A directory that two trees bring is one; anything else that two parts bring is a mistake.
 static int sort_unique(struct content *content, struct err *err) {
+    struct content_item *items = content->items;
     if (content->count)
-        qsort(content->items, content->count, sizeof(*content->items), compare);
-    size_t kept = content->count ? 1 : 0;
-    for (size_t i = 1; i < content->count; i++) {
-        struct content_item *item = &content->items[i], *last = &content->items[kept - 1];
-        bool is_same = strcmp(last->path, item->path) == 0;
-        if (is_same && !(S_ISDIR(last->mode) && S_ISDIR(item->mode)))
-            return err_set(err, -EEXIST, "/%s: two parts of the layer bring this path", item->path);
-        if (is_same)
-            item_done(item);
+        qsort(items, content->count, sizeof(*items), compare);
+    for (size_t i = 1; i < content->count; i++)
+        if (strcmp(items[i - 1].path, items[i].path) == 0 && !(S_ISDIR(items[i - 1].mode) && S_ISDIR(items[i].mode)))
+            return err_set(err, -EEXIST, "/%s: two parts of the layer bring this path", items[i].path);
+    size_t kept = 0;
+    for (size_t i = 0; i < content->count; i++)
+        if (kept && strcmp(items[kept - 1].path, items[i].path) == 0)
+            item_done(&items[i]);
         else
-            content->items[kept++] = *item;
-    }
+            items[kept++] = items[i];
     content->count = kept;
     return 0;
 }

@@ -27,7 +27,7 @@ static int add_packages(const struct layer_request *request, struct layer_output
         return 0;
     cleanup_free char *work = str_printf("%s/work", request->out_dir), *scratch = str_printf("%s/scratch", request->out_dir);
     const struct backend *backend = backend_of(request->image);
-    struct sandbox sandbox;
+    struct sandbox sandbox = {.pid = -1, .out_fd = -1, .log_fd = -1};
     int r = file_mkdirs(AT_FDCWD, work, 0755, err);
     if (r >= 0)
         r = (request->is_base ? backend->bootstrap : backend->install)(request, work, scratch, &sandbox, err);

@@ -25,6 +25,8 @@ static const struct verb verbs[] = {
     {"flash", "[IMAGE | URL | BUILD [DISK]]", 0, 2, "Writes an image to a disk of this computer, and reads it back.", verb_flash},
     {"upload", "PLACE IMAGE | BUILD", 2, 2, "Uploads an image; PLACE: proxmox (a node, and a virtual machine of it), hetzner (a snapshot).",
      verb_upload},
+    {"installer", "PROFILE", 1, 1, "Makes a medium that boots, writes the image to a disk by an answer in config.env, and restarts.",
+     verb_installer},
     {"seed", "", 0, 0, "Makes a medium with config.env and secrets, by which a machine is configured.", verb_seed},
     {"config", "check FILE | doc", 1, 2, "Checks a config.env as the machine would, or prints every key as Markdown.", verb_config},
     {"version", "", 0, 0, "Prints the version.", verb_version},

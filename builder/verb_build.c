@@ -4,6 +4,7 @@
 #include "builder/verbs.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include <assert.h>
 #include <jansson.h>
 #include <sys/stat.h>
 
@@ -26,10 +27,12 @@ static void print_result(const struct build *build, bool changed) {
            (double)st.st_size / (1 << 20));
 }
 
-// Shared with `plan`, which stops where `build` goes on.
-int build_verb_start(const struct verb *self, int argc, char **argv, struct build *build) {
-    struct build_options chosen = {.out_dir = "out"};
-    const struct opt options[] = {
+#define MAX_OPTIONS 20
+
+int build_verb_start_with(const struct verb *self, int argc, char **argv, const struct opt *more, const struct build_options *preset,
+                          struct build *build) {
+    struct build_options chosen = *preset;
+    struct opt options[MAX_OPTIONS] = {
         {"output", 'o', OPT_TEXT, &chosen.out_dir, "DIR", "Where the finished images go (default: out)."},
         {"trust", 0, OPT_TEXT, &chosen.trust, "FILE",
          "Root certificates that updates must chain up to (default: the profile's, else development keys)."},
@@ -42,6 +45,13 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
         {"json", 0, OPT_FLAG, &chosen.json, NULL, "Print JSON: progress and result as one event per line, or the plan."},
         {0},
     };
+    size_t last = 0;
+    while (options[last].name)
+        last++;
+    for (; more && more->name; more++) {
+        assert(last + 1 < MAX_OPTIONS);
+        options[last++] = *more;
+    }
     char **args;
     int count;
     int code = opt_parse(self, options, argc, argv, &args, &count);
@@ -54,15 +64,23 @@ int build_verb_start(const struct verb *self, int argc, char **argv, struct buil
     return r < 0 ? verb_failed(r, &err) : -1;
 }
 
+int build_verb_start(const struct verb *self, int argc, char **argv, struct build *build) {
+    return build_verb_start_with(self, argc, argv, NULL, &(struct build_options){.out_dir = "out"}, build);
+}
+
+void build_verb_warn(const struct build *build) {
+    if (build->generation.is_development)
+        log_warn(
+            "the image trusts DEVELOPMENT keys; for machines that matter make your own (webops-image keygen) and name them with --trust");
+}
+
 int verb_build(const struct verb *self, int argc, char **argv) {
     cleanup_build struct build build = {0};
     int code = build_verb_start(self, argc, argv, &build);
     if (code >= 0)
         return code;
     struct err err = {0};
-    if (build.generation.is_development)
-        log_warn(
-            "the image trusts DEVELOPMENT keys; for machines that matter make your own (webops-image keygen) and name them with --trust");
+    build_verb_warn(&build);
     bool changed = !build_is_current(&build);
     int r = changed ? build_apply(&build, &err) : 0;
     if (r < 0)

@@ -30,6 +30,8 @@ enum schema_type {
     SCHEMA_SECRET_FILE, // a path under /webops/secrets ending in .secret; *_FILE keys only
     SCHEMA_PEER_LIST, // blank-separated name=address, each name once; address: IPv4, IPv6 or host name
     SCHEMA_LISTEN, // 192.0.2.7:80 or [2001:db8::7]:80; empty: nowhere
+    SCHEMA_DISK, // which disk to install to: common/diskrule.h
+    SCHEMA_SHA256, // 64 hexadecimal digits
     SCHEMA_TYPES // how many there are
 };
 

@@ -118,7 +118,33 @@ static const struct schema_key update_keys[] = {
     {.name = NULL},
 };
 
-static const struct schema_key *const base_tables[] = {system_keys,   network_keys, access_keys, firewall_keys,
-                                                       resource_keys, kernel_keys,  update_keys, NULL};
+// What an installation medium does; an installed machine does not look at them.
+static const struct schema_key install_keys[] = {
+    {"INSTALL_DISK", SCHEMA_DISK, NULL, "Installation",
+     "Disk that an installation medium writes to: one or more of `serial=S`, `path=/dev/…` (also `/dev/disk/by-id/…`), `by=nvme`, "
+     "`size>=100G`, "
+     "`size<=2T`, and `smallest` or `largest` of what is left. Exactly one disk must fit. Removable and USB disks are taken only when "
+     "named by "
+     "`serial=`, `path=` or `by=usb`. Unset: the medium shows the disks and writes nothing.",
+     0, 0, NULL},
+    {"INSTALL_CONFIRM", SCHEMA_TEXT, NULL, "Installation",
+     "Consent to losing everything on that disk: `erase`, or the disk's serial number, which then must be right. Unset: nothing is "
+     "written.",
+     0, 0, NULL},
+    {"INSTALL_EXISTING", SCHEMA_WORD, "keep", "Installation",
+     "What happens when the disk holds an installed machine already: keep leaves it alone, replace installs anew unless it holds the same "
+     "generation.",
+     0, 0, "keep replace"},
+    {"INSTALL_IMAGE_URL", SCHEMA_URL, NULL, "Installation",
+     "Address of a `.raw` or `.raw.zst` image, whose `.bmap` lies beside it. Unset: the image on the medium.", 0, 0, NULL},
+    {"INSTALL_IMAGE_SHA256", SCHEMA_SHA256, NULL, "Installation",
+     "SHA-256 of that `.bmap` file, which holds the hashes of the image. Needed with INSTALL_IMAGE_URL.", 0, 0, NULL},
+    {"INSTALL_THEN", SCHEMA_WORD, "reboot", "Installation",
+     "What follows a finished installation: reboot, poweroff, or wait for somebody to come.", 0, 0, "reboot poweroff wait"},
+    {.name = NULL},
+};
+
+static const struct schema_key *const base_tables[] = {system_keys, network_keys, access_keys,  firewall_keys, resource_keys,
+                                                       kernel_keys, update_keys,  install_keys, NULL};
 
 const struct schema schema_base = {.tables = base_tables, .rules = schema_base_rules};

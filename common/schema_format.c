@@ -37,9 +37,11 @@ static const char intro[] =
     "| 5 | QEMU fw_cfg | `-fw_cfg name=opt/org.webops/config,file=…` | `opt/org.webops/secrets/<name>.secret` |\n"
     "| 6 | system credentials (SMBIOS type 11) | `io.systemd.credential:webops.config=…` | `io.systemd.credential:webops.secret.<name>=…` "
     "|\n"
-    "| 7 | Hetzner Cloud metadata | user data | |\n"
-    "| 8 | the image | `/usr/lib/webops/default.env`, from the profile; never copied | |\n\n"
-    "Secrets from 5 and 6 complete a configuration from any of 2 to 7.\n";
+    "| 7 | installation medium that the machine was started from; then 2 does not count | `webops/config.env` | `webops/secrets/`, "
+    "`webops/secrets.cms` |\n"
+    "| 8 | Hetzner Cloud metadata | user data | |\n"
+    "| 9 | the image | `/usr/lib/webops/default.env`, from the profile; never copied | |\n\n"
+    "Secrets from 5 and 6 complete a configuration from any of 2 to 8.\n";
 
 // A table cell: '|' would end it.
 static void add_cell(struct buf *buf, const char *text) {

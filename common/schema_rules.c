@@ -146,4 +146,18 @@ static void rule_health_port(const struct schema *schema, const struct config *c
         config_problem_add(problems, ssh ? ssh->line : 0, "SSH_PORT: is the port of HEALTH_LISTEN");
 }
 
-schema_rule *const schema_base_rules[] = {rule_networks, rule_dirty_ratios, rule_updates, rule_health_port, NULL};
+// An image is taken from elsewhere only by its hash; and a medium that stays in its drive must not install for ever.
+static void rule_install(const struct schema *schema, const struct config *config, struct config_problems *problems) {
+    const struct config_entry *url = config_find(config, "INSTALL_IMAGE_URL"), *sha256 = config_find(config, "INSTALL_IMAGE_SHA256"),
+                              *existing = config_find(config, "INSTALL_EXISTING");
+    if (url && !sha256)
+        config_problem_add(problems, url->line, "INSTALL_IMAGE_URL: needs INSTALL_IMAGE_SHA256, which is not set");
+    if (sha256 && !url)
+        config_problem_add(problems, sha256->line, "INSTALL_IMAGE_SHA256: needs INSTALL_IMAGE_URL, which is not set");
+    if (url && existing && strcmp(existing->value, "replace") == 0 && strcmp(schema_text(schema, config, "INSTALL_THEN"), "reboot") == 0)
+        config_problem_add(problems, existing->line,
+                           "INSTALL_EXISTING: replace with INSTALL_IMAGE_URL needs INSTALL_THEN=poweroff or wait: "
+                           "a medium that is started again would install again");
+}
+
+schema_rule *const schema_base_rules[] = {rule_networks, rule_dirty_ratios, rule_updates, rule_health_port, rule_install, NULL};

@@ -2,6 +2,7 @@
 // One function per value type. Values come from config_parse(): one line of UTF-8 without control characters.
 #include "common/schema_types.h"
 #include "common/buf.h"
+#include "common/diskrule.h"
 #include "common/window.h"
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -325,6 +326,18 @@ static bool is_peer_list(const struct schema_key *key, const char *value) {
     return true;
 }
 
+static bool is_disk(const struct schema_key *key, const char *value) {
+    struct diskrule rule;
+    struct err ignored;
+    (void)key;
+    return diskrule_parse(value, &rule, &ignored) == 0;
+}
+
+static bool is_sha256(const struct schema_key *key, const char *value) {
+    (void)key;
+    return strlen(value) == 64 && is_made_of(value, 64, DIGITS "abcdef");
+}
+
 bool schema_is_secret_name(const char *name) {
     static const char suffix[] = ".secret";
     size_t size = strlen(name), tail = sizeof(suffix) - 1;
@@ -375,6 +388,9 @@ const struct schema_type_info schema_types[SCHEMA_TYPES] = {
     [SCHEMA_PEER_LIST] = {"peer-list", "name=address pairs", "members as name=address, separated by blanks, each name once", is_peer_list,
                           true},
     [SCHEMA_LISTEN] = {"listen", "address:port", "an address and a port, such as 127.0.0.1:9797 or [::1]:9797", is_listen, true},
+    [SCHEMA_DISK] = {"disk", "disk rule",
+                     "words that choose one disk: serial=…, path=/dev/…, by=nvme, size>=100G, size<=2T, smallest, largest", is_disk, false},
+    [SCHEMA_SHA256] = {"sha256", "SHA-256", "a SHA-256: 64 digits 0-9, a-f", is_sha256, false},
 };
 
 int schema_type_find(const char *word) {

@@ -3,6 +3,7 @@
 #include "firstboot/bootrecord.h"
 #include "common/file.h"
 #include <errno.h>
+#include <string.h>
 
 int bootrecord_load(int root_fd, struct config *ret_record, struct err *err) {
     cleanup_config_problems struct config_problems problems = {0};
@@ -21,4 +22,8 @@ int bootrecord_load(int root_fd, struct config *ret_record, struct err *err) {
 const char *bootrecord_text(const struct config *record, const char *key) {
     const struct config_entry *entry = config_find(record, key);
     return entry ? entry->value : "";
+}
+
+bool bootrecord_is_medium(const struct config *record) {
+    return strcmp(bootrecord_text(record, "SLOT"), "medium") == 0;
 }

@@ -39,7 +39,7 @@ struct discover_refusal {
 struct discovered {
     struct config config; // passed the whole check; may be empty, then every key has its default
     char *
-        source; // "state", "last good", "ESP", "volume WEBOPS on sdb1", "seed cidata on sr0", "fw_cfg", "credentials", "Hetzner metadata", "default"
+        source; // "state", "last good", "ESP", "volume WEBOPS on sdb1", "seed cidata on sr0", "fw_cfg", "credentials", "medium", "Hetzner metadata", "default"
     struct discover_refusal *refusals; // what was found and not taken, in order of discovery
     size_t refusal_count;
 };

@@ -139,8 +139,18 @@ static bool find_hetzner(const struct discover *discover, unsigned nth, struct c
     return true;
 }
 
+// Mounted by the init, as what the machine was started from. Behind volumes, so that a stick beside it counts more.
+static bool find_medium(const struct discover *discover, unsigned nth, struct candidate *ret) {
+    cleanup_fd int fd = nth == 0 ? openat(discover->root_fd, VOLUME_MEDIUM "/webops", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return false;
+    ret->source = str_dup("medium");
+    seed_read(fd, false, discover->schema, ret);
+    return true;
+}
+
 const struct discover_source discover_sources[] = {
-    {false, find_volume}, {false, find_fw_cfg}, {false, find_credential}, {true, find_hetzner}, {false, NULL},
+    {false, find_volume}, {false, find_fw_cfg}, {false, find_credential}, {false, find_medium}, {true, find_hetzner}, {false, NULL},
 };
 
 // fw_cfg: a directory per item, whose file "raw" is the content.

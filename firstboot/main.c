@@ -16,6 +16,7 @@ static const struct verb verbs[] = {
     {"hooks", "EVENT", 1, 1, "Internal: run the hooks of enabled stacks (before-update, before-reboot, after-start), called by units.",
      verb_hooks},
     {"install", "", 0, 0, "Apply the base and bring up every enabled stack; a second run changes nothing.", verb_install},
+    {"install-disk", "", 0, 0, "Started from an installation medium: show the disks, and install as config.env says.", verb_install_disk},
     {"list", "", 0, 0, "Show the stacks of this image.", verb_list},
     {"rollback", "", 0, 0, "Go back to the other generation: the running one becomes bad, the machine restarts.", verb_rollback},
     {"status", "", 0, 0, "Show generation, configuration, health, drift and the last errors.", verb_status},

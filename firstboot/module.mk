@@ -2,7 +2,7 @@
 # webops with its update engine, the unprivileged programs that read what comes from outside (one fetches, one verifies, one answers), and PID 1 of
 # the initramfs.
 SANDBOX_SOURCES = firstboot/sandbox.c
-FIRSTBOOT_SOURCES = $(filter-out $(SANDBOX_SOURCES),$(wildcard firstboot/*.c)) $(wildcard firstboot/update/*.c) $(wildcard firstboot/stack/*.c)
+FIRSTBOOT_SOURCES = $(filter-out $(SANDBOX_SOURCES),$(wildcard firstboot/*.c)) $(wildcard firstboot/update/*.c) $(wildcard firstboot/stack/*.c) $(wildcard firstboot/installer/*.c)
 FIRSTBOOT_LIBS = -ljansson -lcrypto
 FETCH_SOURCES = $(wildcard firstboot/fetch/*.c) $(SANDBOX_SOURCES)
 FETCH_LIBS = -lcurl -ljansson -lcrypto -lseccomp

@@ -114,7 +114,8 @@ static int make_plan(struct session *session, struct err *err) {
     if (r < 0)
         return r;
     stack_inputs_gather(root_fd, &session->set, &session->found.config, &session->assume, &inputs);
-    session->facts.facts.stacks = session->set.count ? &inputs : NULL;
+    // Stacks are the installed machine's business: a member of a cluster must not appear twice.
+    session->facts.facts.stacks = session->set.count && !bootrecord_is_medium(&session->record) ? &inputs : NULL;
     r = plan_make(session->schema, &session->found.config, &session->facts.facts, &session->plan, &session->problems, err);
     session->facts.facts.stacks = NULL;
     session->is_planned = r >= 0;
@@ -152,7 +153,7 @@ static int carry_out(struct session *session, struct err *ret_err) {
     if (session->apply.is_dry_run)
         return 0;
     note(session, remember_stacks(session, &err), "write", STACK_RUN_DIR, &err);
-    if (!session->is_early) // the room for it comes with growth
+    if (!session->is_early && !bootrecord_is_medium(&session->record)) // the room for it comes with growth
         note(session, swap_apply(root_fd, plan->swap_bytes, session->is_live, &err), "write", SWAP_PATH, &err);
     if (is_live)
         runtime_apply(&session->apply, plan, &session->errors);

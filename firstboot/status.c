@@ -109,8 +109,9 @@ static void format_list(const json_t *array, const char *title, struct buf *text
 static void format_generation(const json_t *status, struct buf *text) {
     const json_t *made = json_object_get(status, "generation");
     buf_printf(text, "%-12s %s\n", "host", text_of(status, "hostname", "-"));
-    buf_printf(text, "%-12s %s %s, sequence %s, slot %s\n", "generation", text_of(made, "profile", "unknown"),
-               text_of(made, "version", "-"), text_of(made, "sequence", "-"), text_of(status, "slot", "-"));
+    const char *slot = text_of(status, "slot", "-");
+    buf_printf(text, "%-12s %s %s, sequence %s, %s%s\n", "generation", text_of(made, "profile", "unknown"), text_of(made, "version", "-"),
+               text_of(made, "sequence", "-"), strcmp(slot, "medium") == 0 ? "started from an installation " : "slot ", slot);
     buf_printf(text, "%-12s %s\n", "root hash", text_of(made, "root_hash", "-"));
     const json_t *array = json_object_get(status, "layers");
     for (size_t i = 0; i < json_array_size(array); i++)

@@ -64,6 +64,10 @@ static int check(int root_fd, const struct manner *manner, struct err *err) {
     int r = bootrecord_load(root_fd, &record, err);
     if (r < 0)
         return r;
+    if (bootrecord_is_medium(&record)) {
+        puts(manner->as_json ? "{\"medium\": true, \"checks\": []}" : "started from an installation medium: there is no machine to judge");
+        return EXIT_OK;
+    }
     cleanup_stack_checks struct stack_checks checks = {0};
     const struct health_context context = {.root_fd = root_fd, .record = &record, .report = report, .is_monitor = manner->is_monitor};
     if (manner->is_boot)

@@ -10,6 +10,7 @@ int verb_health(const struct verb *self, int argc, char **argv);
 int verb_hooks(const struct verb *self, int argc, char **argv);
 int verb_history(const struct verb *self, int argc, char **argv);
 int verb_install(const struct verb *self, int argc, char **argv);
+int verb_install_disk(const struct verb *self, int argc, char **argv);
 int verb_list(const struct verb *self, int argc, char **argv);
 int verb_rollback(const struct verb *self, int argc, char **argv);
 int verb_status(const struct verb *self, int argc, char **argv);

@@ -90,11 +90,13 @@ static int devices_load(int root_fd, struct devices *ret, struct err *err) {
 }
 
 // The disk we booted from: the one that holds the file system of /webops (the state partition); where that cannot be told, the first
-// disk with a partition of the state's name.
+// disk with a partition of the state's name. What was started from an installation medium has none: a machine on a disk beside it is another one.
 static void find_booted_disk(int root_fd, const struct devices *devices, char *ret_disk, size_t capacity) {
     struct stat st;
     char link[512];
     ret_disk[0] = 0;
+    if (file_exists(root_fd, VOLUME_MEDIUM))
+        return;
     if (fstatat(root_fd, "webops", &st, 0) == 0) {
         cleanup_free char *path = str_printf("sys/dev/block/%u:%u", major(st.st_dev), minor(st.st_dev));
         ssize_t length = readlinkat(root_fd, path, link, sizeof(link) - 1);

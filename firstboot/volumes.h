@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #define VOLUME_NAME_BYTES 64
+#define VOLUME_MEDIUM "run/webops/medium" // where the init mounts the installation medium that it started from
 
 enum volume_kind { VOLUME_ESP, VOLUME_WEBOPS, VOLUME_CIDATA };
 

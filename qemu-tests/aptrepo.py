@@ -60,7 +60,7 @@ def fill_pool(pool, version):
     """The files of a finished build of ours, from its package cache."""
     image = images.build(Path(__file__).parent / "profiles" / "dev.yaml", OUT / "dev")
     kernel = ""
-    for line in image.file(".packages.txt").read_text().splitlines():
+    for line in image.file(".packages").read_text().splitlines():
         _, name, release, architecture = line.split("\t")
         if name.startswith("webops-stand-in-"):
             continue

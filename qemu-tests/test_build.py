@@ -165,7 +165,7 @@ def test_unprivileged_build(small):
         shutil.copy2(PROGRAM, home / "webops-image")
         programs = home / "programs"
         programs.mkdir()
-        for name in ("webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "init", "restart.efi"):
+        for name in ("webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "webops-flash", "init", "restart.efi"):
             shutil.copy2(ROOT / "build" / name, programs / name)
         # The same bytes need the same trusted keys; the directory of the scenarios is closed to other users.
         shutil.copytree(KEYS, home / "keys")

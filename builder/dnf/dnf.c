@@ -219,9 +219,9 @@ static int download(const struct recipe_image *image, const struct package_dirs 
     return r < 0 ? err_prefix(err, r, "image %s: downloading packages", image->id) : 0;
 }
 
-static int start(const struct recipe_image *image, const struct package_set *set, const char *packages_dir, const char *const *lower,
-                 size_t lower_count, const struct layer_format *format, const char *work, uint64_t bytes, struct sandbox *ret_sandbox,
-                 struct err *err) {
+static int start_job(const struct recipe_image *image, const struct package_set *set, const char *packages_dir, const char *const *lower,
+                     size_t lower_count, const struct layer_format *format, const char *work, uint64_t bytes, struct sandbox *ret_sandbox,
+                     struct err *err) {
     cleanup_strings struct strings words = {0};
     cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
     const char *const head[] = {"rpm", epoch, image->selinux ?: "-", packages_dir};
@@ -242,8 +242,8 @@ static int start(const struct recipe_image *image, const struct package_set *set
 static int bootstrap(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
                      struct err *err) {
     (void)scratch;
-    return start(request->image, request->set, request->packages_dir, NULL, 0, &request->format, work, package_tree_bytes(request->set),
-                 ret_sandbox, err);
+    return start_job(request->image, request->set, request->packages_dir, NULL, 0, &request->format, work, package_tree_bytes(request->set),
+                     ret_sandbox, err);
 }
 
 static int install(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
@@ -252,8 +252,8 @@ static int install(const struct layer_request *request, const char *work, const 
     (void)scratch;
     int r = package_layer_bytes(request, &bytes, err);
     return r < 0 ? r
-                 : start(request->image, request->set, request->packages_dir, request->lower, request->lower_count, &request->format, work,
-                         bytes, ret_sandbox, err);
+                 : start_job(request->image, request->set, request->packages_dir, request->lower, request->lower_count, &request->format,
+                             work, bytes, ret_sandbox, err);
 }
 
 const struct backend dnf_backend = {

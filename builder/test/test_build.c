@@ -181,7 +181,8 @@ static void test_cmdline(void **state) {
     (void)state;
     char *words[] = {TEXT("console=ttyS0"), TEXT("page_panic=1"), TEXT("panic=5")}; // the second only looks like it
     struct recipe_profile profile = {.cmdline = {words, 0}};
-    struct build build = {.recipe = {.profile = &profile}};
+    struct recipe_image image = {0};
+    struct build build = {.recipe = {.profile = &profile, .image = &image}};
     static const char *const expected[] = {"panic=10", "console=ttyS0 panic=10", "console=ttyS0 page_panic=1 panic=10",
                                            "console=ttyS0 page_panic=1 panic=5"};
     for (unsigned i = 0; i < ARRAY_SIZE(expected); i++) {

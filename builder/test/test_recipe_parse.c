@@ -54,7 +54,7 @@ static void test_image_refused(void **state) {
         {"id: d1", "id: d1\nid: d2", "already seen: id"},
         {"name: D 1", "nick: D 1", "Unexpected key: nick"},
         {"family: debian", "family: \"De bian\"", "i.yaml:3: family: "},
-        {"backend: apt", "backend: dnf", "i.yaml:4: backend: 'dnf' is not one of apt"},
+        {"backend: apt", "backend: yum", "i.yaml:4: backend: 'yum' is not one of apt, dnf"},
         {"architecture: amd64", "architecture: \"amd64 trusted=yes\"", "i.yaml:5: architecture: "},
         {"architecture: amd64", "architecture: \"amd64] http\"", "i.yaml:5: architecture: "},
         {"  - archive: debian\n", "  - \n", "i.yaml:"},
@@ -142,7 +142,9 @@ static void test_layer_borders(void **state) {
         {"enable:\n  - {unit: a}", "wants"},
         {"programs: [webops, webops-fetch]", NULL},
         {"programs: [init]", "programs: 'init' is not one of webops, webops-fetch"},
-        {"packages: {apt: [a], dnf: [b]}", "l.yaml:4: "},
+        {"packages: {apt: [a], dnf: [b]}", NULL},
+        {"packages: {apt: [a], yum: [b]}", "l.yaml:4: "},
+        {"links: [{path: a, target: b}]", "path: 'a' is not an absolute path"},
         {"packages: {}", NULL},
         {"fetch:\n  - {url: \"https://a.test/x\", sha256: "
          "aaaa"

@@ -15,6 +15,8 @@
 
 #define ED25519 "AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g"
 
+#define SHA256 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 // All problem texts of `text`, "LINE: text\n" each; the caller frees.
 static char *problems_of(const struct schema *schema, const char *text) {
     cleanup_config struct config config = {0};
@@ -44,6 +46,7 @@ static const struct value_case value_cases[] = {
      {"", "/etc/localtime", "../x", "a/../b", "Europe//Berlin", "Europe/", "1/2", "U TC"}},
     {"NTP_SERVERS", {"", "a.example b.example", "192.0.2.1 2001:db8::1", " a  b "}, {"a,b", "a;b", "192.0.2.256", "x_y", "[::1]", "-a"}},
     {"DNS_SERVERS", {"", "192.0.2.53", "192.0.2.53 2001:db8::53"}, {"dns.example", "192.0.2.0/24", "192.0.2.1,192.0.2.2", "1.2.3", "::g"}},
+    {"INSTALL_DISK", {"serial=A", "smallest", "by=nvme size>=100G largest"}, {"", "/dev/sda", "largest smallest", "size>=big"}},
     {"SSH_PORT", {"1", "22", "65535"}, {"", "0", "65536", "022", "+22", "-1", "22 ", "0x16", "99999999999999999999", "2e1", "22\xc2\xa0"}},
     {"SWAP_SIZE",
      {"0", "1", "512M", "4G", "1T", "1099511627776"},
@@ -164,6 +167,17 @@ static void whole_files(void **state) {
          "2: NET1_ADDRESS: a shell would split or expand this value: put it in single quotes\n"},
         {"UPDATE_AUTO=true\n", "1: UPDATE_AUTO: needs UPDATE_URL, which is not set\n"},
         {"UPDATE_AUTO=false\n", ""},
+        {"INSTALL_IMAGE_URL=http://a.example/i.raw\n", "1: INSTALL_IMAGE_URL: needs INSTALL_IMAGE_SHA256, which is not set\n"},
+        {"INSTALL_EXISTING=replace\nINSTALL_DISK=smallest\n", ""},
+        {"INSTALL_IMAGE_URL=http://a.example/i.raw\nINSTALL_IMAGE_SHA256=" SHA256 "\n", ""},
+        {"INSTALL_IMAGE_SHA256=" SHA256 "\n", "1: INSTALL_IMAGE_SHA256: needs INSTALL_IMAGE_URL, which is not set\n"},
+        {"INSTALL_IMAGE_URL=http://a.example/i.raw\nINSTALL_IMAGE_SHA256=123\n",
+         "2: INSTALL_IMAGE_SHA256: expected a SHA-256: 64 digits 0-9, a-f\n"},
+        {"INSTALL_IMAGE_URL=http://a.example/i.raw\nINSTALL_IMAGE_SHA256=" SHA256 "\nINSTALL_EXISTING=replace\n",
+         "3: INSTALL_EXISTING: replace with INSTALL_IMAGE_URL needs INSTALL_THEN=poweroff or wait: a medium that is started again would "
+         "install "
+         "again\n"},
+        {"INSTALL_IMAGE_URL=http://a.example/i.raw\nINSTALL_IMAGE_SHA256=" SHA256 "\nINSTALL_EXISTING=replace\nINSTALL_THEN=wait\n", ""},
         {"SSH_PORT=2222\nHEALTH_LISTEN=0.0.0.0:2222\n", "2: HEALTH_LISTEN: its port is SSH_PORT\n"},
         {"SSH_PORT=9797\n", "1: SSH_PORT: is the port of HEALTH_LISTEN\n"},
         {"SSH_PORT=9797\nHEALTH_LISTEN=''\n", ""},

@@ -5,6 +5,7 @@
 #include "common/slot.h"
 #include "firstboot/init/factory.h"
 #include "firstboot/init/find.h"
+#include "firstboot/init/medium.h"
 #include "firstboot/init/modules.h"
 #include "firstboot/init/plan.h"
 #include <sys/types.h>
@@ -24,7 +25,9 @@ struct boot {
     struct modules modules;
     int uevent_fd;
     struct slot_boot wanted; // of the kernel command line
-    struct find_result disk;
+    char medium[MEDIUM_LABEL_BYTES]; // of the kernel command line; "": the slot is on a partition
+    bool is_in_memory; // the slot came with the initramfs; no medium is looked for
+    struct find_result disk; // with a medium there is no state partition, and the slot's disk is the medium
     struct slot_header header; // read through verity
     dev_t verity;
     dev_t layers[SLOT_MAX_LAYERS];
@@ -39,5 +42,5 @@ struct boot {
 
 // Every step: 0, or a negative errno with a text that says what it did, where, and why that failed.
 typedef int boot_step_fn(struct boot *boot, struct err *err);
-boot_step_fn mounts_apply, command_line_load, plan_load, devices_apply, verity_apply, layers_apply, state_apply, trial_apply, factory_apply,
-    etc_apply, machine_id_apply, record_apply, switch_apply;
+boot_step_fn mounts_apply, command_line_load, plan_load, devices_apply, medium_apply, verity_apply, layers_apply, state_apply, trial_apply,
+    factory_apply, etc_apply, machine_id_apply, record_apply, switch_apply;

@@ -43,5 +43,6 @@ int command_line_load(struct boot *boot, struct err *err) {
     ssize_t size = sys_read_text(AT_FDCWD, "/proc/cmdline", text, sizeof(text));
     if (size < 0)
         return err_sys(err, (int)size, "reading /proc/cmdline");
-    return slot_boot_find(text, &boot->wanted, err);
+    int r = medium_word_find(text, boot->medium, err);
+    return r < 0 ? r : slot_boot_find(text, &boot->wanted, err);
 }

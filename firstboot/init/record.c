@@ -41,7 +41,8 @@ static void add_text(struct writer *writer, const char *key, const char *value) 
 }
 
 static void add_device(struct writer *writer, const char *key, const char *device) {
-    add(writer, "%s=/dev/%s\n", key, device);
+    if (*device)
+        add(writer, "%s=/dev/%s\n", key, device);
 }
 
 static void add_hex(struct writer *writer, const char *key, const uint8_t *bytes, size_t size) {
@@ -77,7 +78,7 @@ static void add_timings(struct writer *writer, const struct boot *boot) {
 
 int record_format(const struct boot *boot, char ret_text[RECORD_MAX_BYTES]) {
     struct writer writer = {.text = ret_text};
-    add(&writer, "SLOT=%c\n", boot->disk.slot.role == FIND_SLOT_A ? 'a' : 'b');
+    add(&writer, "SLOT=%s\n", *boot->medium ? "medium" : boot->disk.slot.role == FIND_SLOT_A ? "a" : "b");
     add_device(&writer, "DISK", boot->disk.slot.disk);
     add_device(&writer, "SLOT_DEVICE", boot->disk.slot.device);
     add_device(&writer, "STATE_DEVICE", boot->disk.state.device);

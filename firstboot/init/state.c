@@ -112,14 +112,23 @@ static int bind_directories(const struct boot *boot, struct err *err) {
     return 0;
 }
 
-int state_apply(struct boot *boot, struct err *err) {
+static int mount_partition(struct boot *boot, struct err *err) {
     char device[SYS_PATH_BYTES];
     enum ext4_action action = EXT4_MOUNT;
     snprintf(device, sizeof(device), "/dev/%s", boot->disk.state.device);
     int r = check(boot, device, &action, err);
+    return r < 0 ? r : mount_state(boot, device, action, err);
+}
+
+// A system that was started from a medium forgets everything: the disks belong to somebody else.
+static int mount_memory(struct boot *boot, struct err *err) {
+    boot->state_check = "memory";
+    return sys_mount("tmpfs", BOOT_STATE, "tmpfs", STATE_FLAGS, "mode=0755,size=50%", err);
+}
+
+int state_apply(struct boot *boot, struct err *err) {
+    int r = sys_mkdir(AT_FDCWD, BOOT_STATE, 0755, err);
     if (r == 0)
-        r = sys_mkdir(AT_FDCWD, BOOT_STATE, 0755, err);
-    if (r == 0)
-        r = mount_state(boot, device, action, err);
+        r = *boot->medium ? mount_memory(boot, err) : mount_partition(boot, err);
     return r < 0 ? r : bind_directories(boot, err);
 }

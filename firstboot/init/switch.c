@@ -17,13 +17,13 @@
 static const char *const moved[] = {"/dev", "/proc", "/sys", "/run"};
 
 // Deletes everything on this one file system, and only when it is the memory the kernel unpacked the initramfs into. What cannot be
-// deleted only costs memory.
+// deleted only costs memory. A medium that came with it is still in use.
 static void remove_tree(int dir_fd, dev_t device) {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         struct stat st;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || strcmp(entry->d_name, MEDIUM_IN_MEMORY + 1) == 0 ||
             fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != device)
             continue;
         if (S_ISDIR(st.st_mode)) {
@@ -64,8 +64,11 @@ static int become_init(struct err *err) {
 }
 
 int switch_apply(struct boot *boot, struct err *err) {
-    console_say("%s %s from slot %c: starting its init after %llu ms", boot->header.profile, boot->header.version,
-                boot->disk.slot.role == FIND_SLOT_A ? 'a' : 'b', (unsigned long long)(sys_now_ms() - boot->start_ms));
+    console_say("%s %s from %s: starting its init after %llu ms", boot->header.profile, boot->header.version,
+                *boot->medium                         ? "a medium"
+                : boot->disk.slot.role == FIND_SLOT_A ? "slot a"
+                                                      : "slot b",
+                (unsigned long long)(sys_now_ms() - boot->start_ms));
     int r = move_mounts(err);
     if (r < 0)
         return r;

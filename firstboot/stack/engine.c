@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Puts session, plan and runner together. Units that are no longer wanted are stopped while their files are still there.
 #include "firstboot/stack/engine.h"
+#include "firstboot/bootrecord.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/opt.h"
@@ -284,9 +285,20 @@ static int install_all(struct engine *engine, struct err *err) {
     return exit_code(engine, code);
 }
 
+// A member of a cluster must not appear twice.
+static int check_machine(int root_fd, struct err *err) {
+    cleanup_config struct config record = {0};
+    int r = bootrecord_load(root_fd, &record, err);
+    if (r >= 0 && bootrecord_is_medium(&record))
+        return err_set(err, -EPERM, "this machine was started from an installation medium: stacks start on the installed machine only");
+    return r;
+}
+
 int stack_engine_install(const struct stack_engine_options *options, struct err *err) {
     cleanup(engine_done) struct engine engine = {.options = options, .session = {.apply = {.root_fd = -1}}};
     int r = session_open(options->root, "manual", &engine.session, err);
+    if (r >= 0)
+        r = check_machine(engine.session.apply.root_fd, err);
     if (r < 0)
         return r;
     engine.is_live = options->is_live;

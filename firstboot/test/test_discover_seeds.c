@@ -20,6 +20,25 @@ static void links_on_a_volume_are_not_followed(void **state) {
     assert_false(file_exists(tree.fd, "webops/secrets"));
 }
 
+// Behind volumes; and the boot partition of whatever machine is on a disk beside it says nothing.
+static void medium_is_a_source(void **state) {
+    (void)state;
+    cleanup_discovered struct discovered found = {0};
+    put("run/webops/medium/webops/config.env", "HOSTNAME=medium\n" NEEDS_SECRET);
+    put("run/webops/medium/webops/secrets/op.secret", HASH);
+    put("media/sda2/config.env", "HOSTNAME=another-machine\n");
+    add_device("sda2", "esp", "vfat", "ESP");
+    add_device("sda5", "webops-state", "ext4", "");
+    discover(false, &found);
+    assert_found(&found, "medium", "medium");
+    assert_file("webops/secrets/op.secret", HASH);
+    assert_int_equal(unlinkat(tree.fd, "webops/config.env", 0), 0);
+    put("media/sdb/config.env", "HOSTNAME=stick\n");
+    add_device("sdb", "", "vfat", "WEBOPS");
+    discover(false, &found);
+    assert_found(&found, "volume WEBOPS on sdb", "stick");
+}
+
 static void nocloud_seed_merges_what_is_not_set(void **state) {
     (void)state;
     cleanup_discovered struct discovered found = {0};
@@ -168,13 +187,10 @@ static void an_envelope_is_opened(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(links_on_a_volume_are_not_followed),
-        TEST(nocloud_seed_merges_what_is_not_set),
-        TEST(nocloud_seed_problems_name_their_file),
-        TEST(foreign_user_data_is_named),
-        TEST(secrets_from_the_hypervisor_complete_any_source),
-        TEST(bad_secrets_refuse_their_source),
-        TEST(an_envelope_is_opened),
+        TEST(links_on_a_volume_are_not_followed),  TEST(medium_is_a_source),
+        TEST(nocloud_seed_merges_what_is_not_set), TEST(nocloud_seed_problems_name_their_file),
+        TEST(foreign_user_data_is_named),          TEST(secrets_from_the_hypervisor_complete_any_source),
+        TEST(bad_secrets_refuse_their_source),     TEST(an_envelope_is_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,9 @@
 #include "firstboot/generation.h"
 #include "firstboot/bootrecord.h"
 #include "firstboot/report.h"
+#include "firstboot/stack/engine.h"
 #include "firstboot/status.h"
+#include "firstboot/update/machine.h"
 #include <errno.h>
 #include <unistd.h>
 
@@ -58,6 +60,27 @@ static void a_full_status(void **state) {
     assert_string_equal(text_at(status, "apply", "stage"), "early");
     assert_int_equal(json_integer_value(json_object_get(json_object_get(status, "apply"), "changes")), 21);
     assert_int_equal(json_integer_value(json_object_get(status, "drift")), 1);
+}
+
+// What was started from an installation medium has no slots to tell of, and nothing of it can be updated or brought up.
+static void a_medium_says_so(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    cleanup_machine struct machine machine = {.root_fd = -1};
+    cleanup_buf struct buf table = {0};
+    struct err err = {0};
+    support_write(&root, BOOTRECORD_PATH,
+                  "SLOT=medium\nDISK=/dev/sr0\nPROFILE=p\nVERSION=1\nSEQUENCE=7\nROOT_HASH=cafe\nSLOT_ID=beef\nLAYERS=0\n");
+    cleanup_json json_t *status = status_gather(root.fd);
+    status_format(status, &table);
+    assert_string_equal(json_string_value(json_object_get(status, "slot")), "medium");
+    assert_true(json_is_null(json_object_get(status, "slots")));
+    assert_non_null(strstr(buf_str(&table), "generation   p 1, sequence 7, started from an installation medium\n"));
+    assert_int_equal(machine_load(root.fd, false, &machine, &err), -ENOTSUP);
+    assert_non_null(strstr(err.text, "installation medium"));
+    const struct stack_engine_options engine = {.root = root.path};
+    assert_int_equal(stack_engine_install(&engine, &err), -EPERM);
+    assert_non_null(strstr(err.text, "installation medium"));
 }
 
 static void the_table_says_the_same(void **state) {
@@ -157,10 +180,15 @@ static void a_damaged_boot_record_is_named(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_empty_root_has_a_status),     cmocka_unit_test(a_full_status),
-        cmocka_unit_test(the_table_says_the_same),        cmocka_unit_test(the_last_errors_are_five),
-        cmocka_unit_test(damaged_files_are_no_status),    cmocka_unit_test(stages_are_kept_side_by_side),
-        cmocka_unit_test(lines_become_an_array),          cmocka_unit_test(the_generation_is_published_once),
+        cmocka_unit_test(an_empty_root_has_a_status),
+        cmocka_unit_test(a_full_status),
+        cmocka_unit_test(a_medium_says_so),
+        cmocka_unit_test(the_table_says_the_same),
+        cmocka_unit_test(the_last_errors_are_five),
+        cmocka_unit_test(damaged_files_are_no_status),
+        cmocka_unit_test(stages_are_kept_side_by_side),
+        cmocka_unit_test(lines_become_an_array),
+        cmocka_unit_test(the_generation_is_published_once),
         cmocka_unit_test(a_damaged_boot_record_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,21 @@ static void test_text(void **state) {
     assert_int_equal(size, strlen(expected));
 }
 
+static void test_medium(void **state) {
+    (void)state;
+    char text[RECORD_MAX_BYTES];
+    cleanup_free struct boot *boot = make(1);
+    strcpy(boot->medium, "WEBOPS_0123456789ABCDEF");
+    boot->disk = (struct find_result){.slot = {.disk = "sr0", .device = "loop0"}};
+    boot->state_check = "memory";
+    assert_true(record_format(boot, text) > 0);
+    static const char start[] = "SLOT=medium\nDISK=/dev/sr0\nSLOT_DEVICE=/dev/loop0\nSTATE_MODE=rw\nSTATE_CHECK=memory\nSLOT_ID=";
+    assert_memory_equal(text, start, strlen(start));
+    boot->disk.slot.disk[0] = 0; // it came with the initramfs
+    assert_true(record_format(boot, text) > 0);
+    assert_null(strstr(text, "DISK="));
+}
+
 // Versions may hold every printable character but the blank.
 static void test_reads_back(void **state) {
     (void)state;
@@ -105,6 +120,7 @@ static void test_largest(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_reads_back), cmocka_unit_test(test_largest)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text), cmocka_unit_test(test_medium), cmocka_unit_test(test_reads_back),
+                                       cmocka_unit_test(test_largest)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

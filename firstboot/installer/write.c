@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs webops-flash. It reads the network as nobody, and holds each range of an image against its hash in the block map.
+#include "firstboot/installer/write.h"
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/meter.h"
+#include "common/run.h"
+#include "firstboot/installer/disks.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define SAID_BYTES 4096
+#define TELL_MS 5000
+
+bool install_progress(const char *line, char ret_text[INSTALL_LINE_BYTES]) {
+    json_t *event = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+    const char *kind = json_string_value(json_object_get(event, "event")), *stage = json_string_value(json_object_get(event, "stage"));
+    bool is_progress = kind && strcmp(kind, "progress") == 0, is_worth = stage && (is_progress || (kind && strcmp(kind, "start") == 0));
+    json_int_t done = json_integer_value(json_object_get(event, "done_bytes")),
+               total = json_integer_value(json_object_get(event, "total_bytes"));
+    if (is_worth && is_progress)
+        snprintf(ret_text, INSTALL_LINE_BYTES, "%.60s %u %%", stage,
+                 meter_percent(done > 0 ? (uint64_t)done : 0, total > 0 ? (uint64_t)total : 0));
+    else if (is_worth)
+        snprintf(ret_text, INSTALL_LINE_BYTES, "%.60s", stage);
+    json_decref(event);
+    return is_worth;
+}
+
+// At most a line every few seconds within a stage: a serial console is slow.
+static void listen(FILE *output, void (*tell)(const char *line)) {
+    cleanup_free char *line = NULL;
+    size_t capacity = 0;
+    int64_t told_ms = 0;
+    while (getline(&line, &capacity, output) >= 0) {
+        char text[INSTALL_LINE_BYTES];
+        if (!install_progress(line, text) || (strchr(text, '%') && clock_ms() - told_ms < TELL_MS))
+            continue;
+        told_ms = clock_ms();
+        tell(text);
+    }
+}
+
+// The last line of what a child said, behind "…: error: ".
+static void take_said(int said_fd, struct err *err) {
+    char text[SAID_BYTES + 1];
+    off_t size = lseek(said_fd, 0, SEEK_END);
+    ssize_t got = pread(said_fd, text, SAID_BYTES, size > SAID_BYTES ? size - SAID_BYTES : 0);
+    if (got <= 0)
+        return;
+    text[got] = 0;
+    while (got > 0 && text[got - 1] == '\n')
+        text[--got] = 0;
+    const char *line = strrchr(text, '\n'), *error = strstr(line ? line : text, "error: ");
+    (void)!err_set(err, -EIO, "%s", error ? error + strlen("error: ") : line ? line + 1 : text);
+}
+
+static void add(const char **argv, size_t *count, const char *option, const char *value) {
+    if (option)
+        argv[(*count)++] = option;
+    argv[(*count)++] = value;
+}
+
+static void plan_arguments(const struct install_write *write, const char **argv) {
+    size_t count = 0;
+    add(argv, &count, NULL, INSTALL_FLASH_PROGRAM);
+    add(argv, &count, NULL, "--yes");
+    add(argv, &count, NULL, "--json");
+    if (*write->serial)
+        add(argv, &count, "--serial", write->serial);
+    if (write->sha256)
+        add(argv, &count, "--bmap-sha256", write->sha256);
+    if (write->config)
+        add(argv, &count, "--config", write->config);
+    if (write->config && write->secrets)
+        add(argv, &count, "--secrets", write->secrets);
+    add(argv, &count, "--", write->image);
+    add(argv, &count, NULL, write->disk);
+    argv[count] = NULL;
+}
+
+static int run_flash(const struct install_write *write, int said_fd, struct err *err) {
+    const char *argv[16];
+    int ends[2];
+    pid_t pid = 0;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return err_sys(err, -errno, "cannot make a pipe");
+    cleanup_fd int out = ends[1];
+    cleanup_file FILE *output = fdopen(ends[0], "r");
+    plan_arguments(write, argv);
+    const struct run run = {.argv = argv, .out = out, .error = said_fd};
+    int r = run_start(&run, &pid, err);
+    if (r < 0)
+        return r;
+    close(take_fd(&out));
+    listen(output, write->tell);
+    return run_wait(&run, pid, err);
+}
+
+int install_write(const struct install_write *write, struct err *err) {
+    cleanup_fd int said_fd = memfd_create("said", MFD_CLOEXEC);
+    if (said_fd < 0)
+        return err_sys(err, -errno, "memfd_create");
+    int r = run_flash(write, said_fd, err);
+    if (r == -EIO)
+        take_said(said_fd, err);
+    return r;
+}
