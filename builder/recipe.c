@@ -202,10 +202,17 @@ static void add_system_layer(struct recipe *recipe) {
     if (kernel)
         strings_add(&layer->packages.apt, kernel);
     image->packages = (struct strings){0};
-    if (layer->packages.apt.count)
-        recipe->layers[recipe->layer_count++] = layer;
-    else
+    if (!layer->packages.apt.count) {
         recipe_layer_free(layer);
+        return;
+    }
+    // The units may come with these packages, so they are enabled here and not in the base.
+    layer->enable = take_ptr(image->enable);
+    layer->enable_count = image->enable_count;
+    layer->links = take_ptr(image->links);
+    layer->link_count = image->link_count;
+    image->enable_count = image->link_count = 0;
+    recipe->layers[recipe->layer_count++] = layer;
 }
 
 static int take_vendor(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {

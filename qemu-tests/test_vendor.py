@@ -33,6 +33,13 @@ manager: apt
     components: [main]
     keyring: /usr/share/keyrings/debian-archive-keyring.gpg
 packages: [chrony, vim-tiny]
+enable:
+  - {{unit: systemd-networkd.service, wants: multi-user.target}}
+  - {{unit: systemd-networkd.socket, wants: sockets.target}}
+  - {{unit: systemd-networkd-wait-online.service, wants: network-online.target}}
+  - {{unit: systemd-resolved.service, wants: sysinit.target}}
+links:
+  - {{path: /etc/resolv.conf, target: ../run/systemd/resolve/stub-resolv.conf}}
 exclude:
   - /usr/share/doc/*
 """
@@ -82,6 +89,9 @@ def base_tree(image, tree):
     (tree / "usr/share/factory/var").rename(tree / "var")
     (tree / "var/lib/dpkg").unlink()
     (tree / "usr/lib/sysimage/dpkg").rename(tree / "var/lib/dpkg")
+    for link in (tree / "etc/systemd/system").glob("*.wants/systemd-networkd*"):  # a vendor's image may use something else
+        link.unlink()
+    (tree / "etc/resolv.conf").unlink()
     release = next((tree / "usr/lib/modules").iterdir()).name
     tool("mcopy", "-i", f"{image.raw}@@{esp['offset']}", "::webops/a.linux", tree / f"boot/vmlinuz-{release}")
     return release

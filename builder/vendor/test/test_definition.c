@@ -104,7 +104,8 @@ static void test_packages_and_kernel_become_a_layer(void **state) {
     const struct scratch *scratch = *state;
     struct recipe recipe = {0};
     struct err err = {0};
-    make_project(scratch, FILE_DISK "manager: apt\npackages: [chrony]\nkernel: linux-a\n", PROFILE "kernel: linux-b\n");
+    make_project(scratch, FILE_DISK "manager: apt\npackages: [chrony]\nkernel: linux-a\nenable:\n  - {unit: a.service, wants: b.target}\n",
+                 PROFILE "kernel: linux-b\n");
     assert_ok(load(scratch, &recipe, &err));
     assert_int_equal(recipe.layer_count, 1);
     const struct recipe_layer *layer = recipe.layers[0];
@@ -114,6 +115,8 @@ static void test_packages_and_kernel_become_a_layer(void **state) {
     assert_string_equal(layer->packages.apt.items[0], "chrony");
     assert_string_equal(layer->packages.apt.items[1], "linux-b");
     assert_int_equal(recipe.image->packages.count, 1);
+    assert_string_equal(layer->enable[0].unit, "a.service"); // which may come with a package of this layer
+    assert_int_equal(recipe.image->enable_count, 0);
     recipe_done(&recipe);
 }
 
