@@ -46,9 +46,9 @@ static int add_source(const struct recipe_image *image, const struct recipe_sour
     cleanup_free char *uri = source->mirror ? str_dup(source->mirror) : find_host_uri(host_uris, source->archive);
     if (!uri)
         return err_set(err, -ENOENT,
-                       "image %s: the apt configuration of this machine knows no mirror whose address ends in /%s: add one, or set "
-                       "`mirror` in images/%s.yaml",
-                       image->id, source->archive, image->id);
+                       "image %s: the apt configuration of this machine knows no mirror whose address ends in /%s: add one, or a line "
+                       "\"%s ADDRESS\" to %s, or set `mirror` in images/%s.yaml",
+                       image->id, source->archive, source->archive, recipe_mirrors_path(), image->id);
     if (!is_plain(uri) || !is_usable(uri) || !source->keyring || !is_plain(source->keyring) || source->keyring[0] != '/')
         return err_set(err, -EINVAL, "image %s: mirror of %s must be an http, https or file address, and its keyring an absolute path",
                        image->id, source->archive);

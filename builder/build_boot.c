@@ -75,8 +75,11 @@ static int write_initramfs(const struct build *build, const char *tree, const ch
         return r;
     warn_missing(build, list, &modules.missing);
     const int level = build->recipe.profile->zstd_level;
-    const struct initramfs_input input = {
-        .init_path = build->init_path, .plan = buf_str(&plan), .modules = &modules, .zstd_level = level > 19 ? 19 : level};
+    const struct initramfs_input input = {.init_path = build->init_path,
+                                          .plan = buf_str(&plan),
+                                          .modules = &modules,
+                                          .zstd_level = level > 19 ? 19 : level,
+                                          .is_gzip = !initramfs_reads_zstd(tree)};
     r = initramfs_create(&input, dir_fd, "initrd", NULL, err);
     return r < 0 ? r : file_publish(dir_fd, "plan", buf_str(&plan), plan.size, 0644, err);
 }

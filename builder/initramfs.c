@@ -101,8 +101,18 @@ static int compress_cpio(const struct initramfs_input *input, int dir_fd, const 
         return r;
     if (lseek(plain, 0, SEEK_SET) < 0)
         return err_sys(err, -errno, "%s", plain_path);
-    r = run(&(struct run){.argv = RUN_ARGV("zstd", "-q", "-c", "--no-check", "-T1", level), .in = plain, .out = out}, err);
+    const char *const *argv =
+        input->is_gzip ? RUN_ARGV("gzip", "-n", "-9", "-c") : RUN_ARGV("zstd", "-q", "-c", "--no-check", "-T1", level);
+    r = run(&(struct run){.argv = argv, .in = plain, .out = out}, err);
     return r < 0 ? err_prefix(err, r, "initramfs") : 0;
+}
+
+#define KERNEL_CONFIG_MAX_BYTES (4 << 20)
+
+bool initramfs_reads_zstd(const char *tree) {
+    cleanup_free char *path = str_printf("%s/config", tree), *text = NULL;
+    struct err ignored;
+    return file_read(AT_FDCWD, path, KERNEL_CONFIG_MAX_BYTES, &text, NULL, &ignored) < 0 || strstr(text, "\nCONFIG_RD_ZSTD=y\n");
 }
 
 int initramfs_create(const struct initramfs_input *input, int dir_fd, const char *path, uint64_t *ret_size, struct err *err) {

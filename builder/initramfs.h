@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The initramfs: a newc cpio archive of init, plan and modules (docs/FORMATS.md "Initramfs"), compressed with zstd. Same inputs, same bytes.
+// The initramfs: a newc cpio archive of init, plan and modules (docs/FORMATS.md "Initramfs"), compressed with zstd or gzip. Same inputs, same bytes.
 #pragma once
 #include "builder/modules.h"
 #include "common/err.h"
@@ -10,11 +10,14 @@ struct initramfs_input {
     const char *plan; // text of the plan
     const struct modules *modules;
     int zstd_level; // 1 … 19
+    bool is_gzip; // the kernel reads no zstd (before Linux 5.9)
 };
 
 // Writes dir_fd/path (replaced when it exists, removed on failure). The compressor is a child process: its tables need more memory than
 // the builder may have. *ret_size (may be NULL): bytes written.
 int initramfs_create(const struct initramfs_input *input, int dir_fd, const char *path, uint64_t *ret_size, struct err *err) must_check
     nonnull(1, 3, 5);
+// Whether the kernel whose modules are in `tree` (usr/lib/modules/<version>) reads zstd, by its options there; without them it is taken to.
+bool initramfs_reads_zstd(const char *tree) nonnull(1);
 // The archive without compression, to an open descriptor.
 int initramfs_write_cpio(const struct initramfs_input *input, int fd, struct err *err) must_check nonnull(1, 3);

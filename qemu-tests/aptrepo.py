@@ -101,15 +101,19 @@ def write_suite(top, home, suite, text):
 
 
 class Archive(Recipes):
-    def __init__(self, top, version="1"):
+    def __init__(self, top):
         super().__init__(top, RELEASE)
+
+    def make(self, version):
+        top = self.top
         shutil.rmtree(top, ignore_errors=True)
         (top / "ubuntu" / "pool").mkdir(parents=True)
         fill_pool(top / "ubuntu" / "pool", version)
-        self.fingerprint = make_key(self.home)
+        fingerprint = make_key(self.home)
         subprocess.run(["gpg", "--batch", "--homedir", self.home, "--output", self.home / "key.gpg", "--export"], check=True)
         text = "\n".join(paragraphs(top / "ubuntu"))
         for suite, content in ((CODENAME, text), (f"{CODENAME}-updates", ""), (f"{CODENAME}-security", "")):
             write_suite(top / "ubuntu", self.home, suite, content)
         (top / "ubuntu-security").symlink_to("ubuntu")
-        self.write(self.home / "key.gpg", {name: top / name for name in ("ubuntu", "ubuntu-security")})
+        self.write(self.home / "key.gpg", fingerprint, {name: top / name for name in ("ubuntu", "ubuntu-security")})
+        return self

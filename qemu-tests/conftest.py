@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import images  # noqa: E402
+from families import FAMILIES  # noqa: E402
 from vm import OUT, PROGRAM, VM, Access  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -100,14 +101,20 @@ def config():
     return CONFIG
 
 
-@pytest.fixture(scope="module")
-def machine(image, config):
+MACHINES = ["debian-12", *(pytest.param(family, marks=[pytest.mark.full, pytest.mark.xdist_group(f"machine-{family.image}")], id=family.image)
+                           for family in FAMILIES)]
+
+
+@pytest.fixture(scope="module", params=MACHINES)
+def machine(request, config):
     """Booted by UEFI on a 4 GiB disk with a second card, configured by a NoCloud seed: CONFIG, a name, a network, secrets.
-    Scenarios of test_machine.py use it in their order."""
+    Scenarios of test_machine.py use it in their order; with `make check-full` on the other distributions, too."""
+    first = request.getfixturevalue("image") if request.param == "debian-12" else request.param.build()
     card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
     access, name = Access(), "HOSTNAME=scenario\n"
     assert name in config
     seed = access.nocloud(config.replace(name, ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
-    with VM("uefi", image.raw, access=access, extra=[*card, *seed]) as vm:
+    with VM(f"machine-{getattr(request.param, 'image', request.param)}", first.raw, access=access, extra=[*card, *seed]) as vm:
+        vm.image, vm.has_rpm = first, getattr(request.param, "has_rpm", False)
         vm.wait_healthy()
         yield vm

@@ -25,16 +25,22 @@ def make_key(home):
     return re.search(r"^fpr:*([0-9A-F]{40}):", run(*gpg, "--with-colons", "--list-keys"), re.M).group(1)
 
 
+def stop_agent(home):
+    """gpg starts one per home directory and leaves it running."""
+    run("gpgconf", "--homedir", home, "--kill", "all")
+
+
 class Recipes:
     def __init__(self, top, image):
-        self.top, self.image, self.home, self.fingerprint = top, image, top / "gnupg", None
+        self.top, self.image, self.home = top, image, top / "gnupg"
 
-    def write(self, keyring, mirrors):
-        """images/ with our key in the shipped definition, and the list of mirrors."""
+    def write(self, keyring, fingerprint, mirrors):
+        """images/ with our key in the shipped definition, and the list of mirrors; everything is signed by then."""
+        stop_agent(self.home)
         text = (ROOT / "images" / f"{self.image}.yaml").read_text()
         text, count = re.subn(r"keyring: .*", f"keyring: {keyring}", text)
         assert count == 2 and text.count("keys: [") == 2, "the definition should name two sources with keys"
-        text = re.sub(r"keys: .*", f"keys: [{self.fingerprint}]", text)
+        text = re.sub(r"keys: .*", f"keys: [{fingerprint}]", text)
         (self.top / "images").mkdir(exist_ok=True)
         (self.top / "images" / f"{self.image}.yaml").write_text(text)
         (self.top / "profiles").mkdir(exist_ok=True)

@@ -185,15 +185,18 @@ def sign(home, packages):
 class Repository(Recipes):
     """BaseOS and AppStream of one release."""
 
-    def __init__(self, top, version="1"):
+    def __init__(self, top):
         super().__init__(top, RELEASE)
+
+    def make(self, version):
+        top = self.top
         shutil.rmtree(top, ignore_errors=True)
         top.mkdir(parents=True)
         tree = top / "tree"
         unpack(tree)
         make_rocky(tree)
         packages = build_packages(tree, top, version)
-        self.fingerprint = make_key(self.home)
+        fingerprint = make_key(self.home)
         sign(self.home, sorted(packages.glob("*.rpm")))
         places = {f"{RELEASE}-{name}": top / name for name in ("baseos", "appstream")}
         for place in places.values():
@@ -204,4 +207,5 @@ class Repository(Recipes):
             run("createrepo_c", "--quiet", place)
         shutil.rmtree(tree)
         shutil.rmtree(top / "rpmbuild")
-        self.write(self.home / "key.asc", places)
+        self.write(self.home / "key.asc", fingerprint, places)
+        return self

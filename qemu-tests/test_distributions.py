@@ -4,53 +4,16 @@ The scenarios of one machine run in their order; the last one updates it to the 
 import json
 import time
 
-import aptrepo
 import generations
-import images
 import pytest
-import rpmrepo
 from conftest import CONFIG, NETWORK, SECOND_CARD
+from families import FAMILIES
 from test_update import committed, restarts
-from vm import OUT, VM, Access
+from vm import VM, Access
 
 
-class Debian11:
-    """Real packages; the next release is Debian 12."""
-
-    image, version, next_version, packages = "debian-11", "11", "12", "dpkg-query -W -f '${Version}\n' openssh-server"
-
-    def build(self):
-        return generations.build("first", 1, image="debian-11")
-
-    def build_next(self):
-        return generations.build("next", 2, layer="next")
-
-
-class Ubuntu:
-    image, version, next_version, packages = "ubuntu-24.04", "24.04", "24.04", "dpkg-query -W -f '${Version}\n' base-files"
-
-    def build(self):
-        return aptrepo.Archive(OUT / "ubuntu-1", "1").build("first", 1)
-
-    def build_next(self):
-        return aptrepo.Archive(OUT / "ubuntu-2", "2").build("next", 2, layer="next")
-
-
-class Rocky:
-    # Debian's rpm, which the fixture has, looks into the home directory by itself.
-    image, version, next_version, packages = "rocky-9", "9", "9", "rpm --dbpath /var/lib/rpm -q --queryformat '%{VERSION}\n' kernel-core"
-
-    def build(self):
-        return rpmrepo.Repository(OUT / "rocky-1", "1").build("first", 1)
-
-    def build_next(self):
-        return rpmrepo.Repository(OUT / "rocky-2", "2").build("next", 2, layer="next")
-
-
-FAMILIES = [pytest.param(family, marks=pytest.mark.xdist_group(family.image), id=family.image) for family in (Debian11, Ubuntu, Rocky)]
-
-
-@pytest.fixture(scope="module", params=FAMILIES)
+# Each on a processor of its own.
+@pytest.fixture(scope="module", params=[pytest.param(family, marks=pytest.mark.xdist_group(family.image), id=family.image) for family in FAMILIES])
 def machine(request):
     family = request.param()
     first, following = family.build(), generations.bundle(family.build_next())

@@ -222,6 +222,8 @@ static int download(const struct recipe_image *image, const struct package_dirs 
 static int start_job(const struct recipe_image *image, const struct package_set *set, const char *packages_dir, const char *const *lower,
                      size_t lower_count, const struct layer_format *format, const char *work, uint64_t bytes, struct sandbox *ret_sandbox,
                      struct err *err) {
+    if (image->selinux && geteuid() != 0) // only root may write labels of a policy that this kernel does not have
+        return err_set(err, -EPERM, "image %s: its files get SELinux labels, which needs root", image->id);
     cleanup_strings struct strings words = {0};
     cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
     const char *const head[] = {"rpm", epoch, image->selinux ?: "-", packages_dir};

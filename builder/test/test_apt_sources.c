@@ -59,7 +59,8 @@ static void test_host_addresses(void **state) {
         if (cases[i].uri)
             assert_string_equal(text, expected);
         else
-            assert_contains(err.text, "no mirror whose address ends in /debian: add one, or set `mirror` in images/d.yaml");
+            assert_contains(err.text, "no mirror whose address ends in /debian: add one, or a line \"debian ADDRESS\" to "
+                                      "/etc/webops/mirrors, or set `mirror` in images/d.yaml");
     }
 }
 

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dnf backend against what repositories do wrong: a tiny signed one made here, and what `plan`, `lock` and `build` say of it."""
+import shutil
+
+import images
+import pytest
+from repository import make_key, run, stop_agent
+from rpmrepo import SETTINGS, sign
+
+SPEC = """Name: core
+Version: 1.0
+Release: 1.el9
+Epoch: 2
+Summary: s
+License: l
+BuildArch: noarch
+Requires: library >= 1
+Recommends: extra
+%description
+d
+%files
+%package -n library
+Summary: s
+%description -n library
+d
+%files -n library
+%package -n extra
+Summary: s
+%description -n extra
+d
+%files -n extra
+%package -n kernel-tiny
+Summary: s
+%description -n kernel-tiny
+d
+%files -n kernel-tiny
+%package -n tool
+Summary: s
+Requires: core = 2:1.0
+%description -n tool
+d
+%files -n tool
+"""
+IMAGE = """id: tiny
+name: Tiny 9
+family: rocky
+backend: dnf
+architecture: amd64
+release: "9"
+platform: platform:el9
+sources:
+  - archive: tiny
+    keyring: {keyring}
+    keys: [{key}]
+kernel: kernel-tiny
+packages: [core]
+"""
+PROFILE = "name: tiny\nversion: '1'\nsequence: 1\nimage: tiny\nlayers: [{layers}]\nmodules: virtio\n"
+LAYER = "name: {name}\nversion: '1'\nsummary: s\npackages: {{{packages}}}\n"
+
+
+class Tiny:
+    def __init__(self, top):
+        self.top, self.repository = top, top / "repository"
+        self.repository.mkdir(parents=True)
+        (top / "tiny.spec").write_text(SPEC)
+        defines = [word for setting in [*SETTINGS, f"_topdir {top}/rpmbuild"] for word in ("--define", setting)]
+        run("rpmbuild", "-bb", *defines, top / "tiny.spec")
+        for package in (top / "rpmbuild/RPMS/noarch").glob("*.rpm"):
+            package.rename(self.repository / package.name)
+        self.key = make_key(top / "gnupg")
+        self.sign()
+        self.index()
+        stop_agent(top / "gnupg")
+        self.recipes()
+
+    def sign(self, home="gnupg"):
+        sign(self.top / home, sorted(self.repository.glob("*.rpm")))
+
+    def index(self):
+        run("createrepo_c", "--quiet", self.repository)
+
+    def recipes(self, layers="", **layer):
+        for directory in ("images", "profiles"):
+            (self.top / directory).mkdir(exist_ok=True)
+        (self.top / "images/tiny.yaml").write_text(IMAGE.format(keyring=self.top / "gnupg/key.asc", key=self.key))
+        (self.top / "profiles/tiny.yaml").write_text(PROFILE.format(layers=layers))
+        for name, packages in layer.items():
+            (self.top / "overlays" / name).mkdir(parents=True, exist_ok=True)
+            (self.top / "overlays" / name / "layer.yaml").write_text(LAYER.format(name=name, packages=packages))
+        (self.top / "mirrors").write_text(f"tiny file://{self.repository}\n")
+
+    def run(self, *arguments, **changes):
+        env = images.environment(WEBOPS_CACHE=self.top / "cache", WEBOPS_MIRRORS=self.top / "mirrors", **changes)
+        return images.webops_image(*arguments, env=env)
+
+    def refused(self, verb, *words, code=1):
+        result = self.run(verb, self.top / "profiles/tiny.yaml", *(["-o", self.top / "out"] if verb == "build" else []))
+        assert result.returncode == code, result.stderr
+        for word in words:
+            assert word in result.stderr, result.stderr
+        assert not (self.top / "out").exists() or not list((self.top / "out").glob("*.raw"))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return Tiny(tmp_path_factory.mktemp("dnf") / "tiny")
+
+
+@pytest.fixture
+def tiny(template, tmp_path):
+    copy = object.__new__(Tiny)
+    copy.top, copy.repository, copy.key = tmp_path / "tiny", tmp_path / "tiny/repository", template.key
+    shutil.copytree(template.top, copy.top)
+    copy.recipes()
+    yield copy
+    for home in copy.top.glob("gnupg*"):
+        stop_agent(home)
+
+
+def test_lock_names_exactly_what_is_needed(tiny):
+    tiny.recipes(layers="more", more="dnf: [tool]")
+    images.good(tiny.run("lock", tiny.top / "profiles/tiny.yaml"))
+    lines = (tiny.top / "profiles/tiny.lock").read_text().splitlines()
+    parts = [line.split()[:3] for line in lines if line.startswith("part ")]
+    assert parts == [["part", "tiny", "3"], ["part", "more", "1"]]
+    packages = {line.split("\t")[0]: line.split("\t")[1] for line in lines if "\t" in line}
+    # With its dependency, without what is only recommended; the layer adds what is not below.
+    assert packages == {"core": "2:1.0-1.el9", "kernel-tiny": "2:1.0-1.el9", "library": "2:1.0-1.el9", "tool": "2:1.0-1.el9"}
+
+
+def test_a_package_that_nobody_has(tiny):
+    tiny.recipes(layers="more", more="dnf: [nowhere]")
+    tiny.refused("plan", "nowhere", "tiny")
+
+
+def test_a_layer_for_the_other_package_manager(tiny):
+    tiny.recipes(layers="more", more="apt: [tool]")
+    tiny.refused("plan", "overlays/more/layer.yaml", "no list for dnf")
+
+
+def test_no_mirror_is_known(tiny):
+    (tiny.top / "mirrors").write_text("# nothing\nother file:///nowhere\n")
+    tiny.refused("plan", "no mirror is known for tiny", "images/tiny.yaml", str(tiny.top / "mirrors"))
+
+
+def test_a_mirror_that_is_away(tiny):
+    shutil.rmtree(tiny.repository)
+    tiny.refused("plan", "repomd.xml", code=75)
+
+
+def test_the_keyring_of_somebody_else(tiny):
+    make_key(tiny.top / "gnupg-other")
+    shutil.copy(tiny.top / "gnupg-other/key.asc", tiny.top / "gnupg/key.asc")
+    tiny.refused("plan", "key.asc", "does not name")
+
+
+def test_packages_signed_by_somebody_else(tiny):
+    make_key(tiny.top / "gnupg-other")
+    tiny.sign("gnupg-other")
+    tiny.index()
+    tiny.refused("build", "signed")
+
+
+def test_a_package_without_a_signature(tiny):
+    run("rpmsign", "--delsign", *tiny.repository.glob("library*.rpm"))
+    tiny.index()
+    tiny.refused("build", "signed")
+
+
+def test_a_package_that_is_not_what_the_index_says(tiny):
+    package, = tiny.repository.glob("core*.rpm")
+    data = bytearray(package.read_bytes())
+    data[-1] ^= 1
+    package.write_bytes(data)
+    tiny.refused("build", "core", "SHA-256")
+
+
+def test_a_damaged_index(tiny):
+    index, = tiny.repository.glob("repodata/*primary.xml.*")
+    index.write_bytes(index.read_bytes()[:-10])
+    tiny.refused("plan", "resolving packages")
+
+
+def test_a_repository_that_lost_a_package_half_way(tiny):
+    images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+    next(tiny.repository.glob("library*.rpm")).unlink()
+    tiny.refused("build", "library", code=75)

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The group of scripts/bench that measures cold builds of other distributions, each beside its package manager alone with mksquashfs behind it.
+
+Ubuntu's and Rocky's packages come from repositories of the scenarios (qemu-tests/aptrepo.py, rpmrepo.py): Debian's files under their names, without the
+scripts of the real ones. Both sides read them from the disk; of Debian's both have the packages in a cache.
+"""
+import re
+import shutil
+import statistics
+import subprocess
+import time
+
+LEVEL = 3
+
+
+def compare(bench, what, ours, plain, runs):
+    pairs = [(ours(), plain()) for _ in range(runs)]
+    a, b = (statistics.median(side) for side in zip(*pairs))
+    bench.row(f"cold build, {what}, zstd {LEVEL}", f"{a:.1f} s, {b:.1f} s alone: ratio {a / b:.2f}", "≤ 1.3")
+
+
+def debian(bench, release, codename, runs):
+    image = f"debian-{release}"
+    archives = bench.WORK / f"archives-{release}"
+    archives.mkdir(exist_ok=True)
+    profile = bench.project(f"cold-{release}", LEVEL, layers="")
+    profile.write_text(re.sub(r"^image:.*", f"image: {image}", profile.read_text(), flags=re.M))
+    bench.build(profile)
+    bench.pipe(1, archives, fill=True, image=image, codename=codename)
+
+    def cold():
+        bench.forget_nodes()
+        return bench.build(profile)
+    compare(bench, f"Debian {release} beside mmdebstrap", cold, lambda: bench.pipe(LEVEL, archives, image=image, codename=codename), runs)
+
+
+def squash(tree, target):
+    subprocess.run(["mksquashfs", tree, target, "-comp", "zstd", "-Xcompression-level", str(LEVEL), "-b", "131072", "-no-progress", "-quiet", "-noappend"],
+                   check=True, stdout=subprocess.DEVNULL)
+
+
+def fixture(bench, repository, version):
+    """A repository of the scenarios, and how its base is built cold."""
+    made = repository(bench.WORK / repository.__name__.lower()).make(version)
+    profile = made.profile("bench", 2, base="dev")
+    text = re.sub(r"^layers:.*", "layers: []", profile.read_text(), flags=re.M)
+    profile.write_text(re.sub(r"^zstd_level:.*", f"zstd_level: {LEVEL}", text, flags=re.M))
+    environment = {**made.environment, "WEBOPS_CACHE": str(bench.CACHE)}
+
+    def build():
+        bench.forget_nodes()
+        return bench.timed(bench.PROGRAM, "build", profile, "-o", bench.WORK / "image", env=environment)
+    build()
+    return made, build
+
+
+def ubuntu(bench, runs):
+    import aptrepo
+    made, cold = fixture(bench, aptrepo.Archive, "1")
+    names = ",".join(name for name in bench.base_packages(aptrepo.RELEASE))
+
+    def alone():
+        target = bench.WORK / "ubuntu.squashfs"
+        target.unlink(missing_ok=True)
+        begin = time.monotonic()
+        tar = subprocess.Popen(["mmdebstrap", "--quiet", "--variant=essential", "--format=tar", f"--include={names}", "--aptopt=APT::Install-Recommends false",
+                                "--aptopt=Acquire::Check-Valid-Until false", aptrepo.CODENAME, "-",
+                                f"deb [trusted=yes] copy:{made.top}/ubuntu {aptrepo.CODENAME} main"], stdout=subprocess.PIPE)
+        subprocess.run(["mksquashfs", "-", target, "-tar", "-comp", "zstd", "-Xcompression-level", str(LEVEL), "-b", "131072", "-no-progress", "-quiet"],
+                       stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL)
+        if tar.wait() != 0:
+            raise SystemExit("bench: mmdebstrap failed")
+        return time.monotonic() - begin
+    compare(bench, "Ubuntu's fixture beside mmdebstrap", cold, alone, runs)
+
+
+def rocky(bench, runs):
+    import rpmrepo
+    made, cold = fixture(bench, rpmrepo.Repository, "1")
+    sources = [word for name in ("baseos", "appstream") for word in ("--repofrompath", f"{name},file://{made.top}/{rpmrepo.RELEASE}-{name}")]
+
+    def alone():
+        tree, target = bench.WORK / "rocky-tree", bench.WORK / "rocky.squashfs"
+        shutil.rmtree(tree, ignore_errors=True)
+        begin = time.monotonic()
+        bench.run("dnf", "-q", "-y", f"--installroot={tree}", "--releasever=9", "--setopt=reposdir=/dev/null", "--setopt=install_weak_deps=False", "--nogpgcheck",
+                  "--setopt=module_platform_id=platform:el9", *sources, "install", *bench.base_packages(rpmrepo.RELEASE))
+        squash(tree, target)
+        return time.monotonic() - begin
+    compare(bench, "Rocky's fixture beside dnf --installroot", cold, alone, runs)
+
+
+def benches(bench):
+    def run(runs):
+        debian(bench, "11", "bullseye", runs)
+        debian(bench, "13", "trixie", runs)
+        ubuntu(bench, runs)
+        rocky(bench, runs)
+    return {"distributions": run}
