@@ -54,6 +54,9 @@ $(O):
 $(O)/webops-image: $(call objects,plain,$(BUILDER_SOURCES) $(COMMON_SOURCES))
 	$(call say,link $@)
 	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(BUILDER_LIBS)
+$(O)/webops-guestfs: $(call objects,plain,$(GUESTFS_SOURCES) $(GUESTFS_COMMON_SOURCES))
+	$(call say,link $@)
+	$(Q)$(CC) $(LINK_HARDENING) -o $@ $^ $(GUESTFS_LIBS)
 # The programs of the machine, twice: linked with the libraries of a distribution of the build host's age or newer, and in bundled/ with a loader and
 # libraries of their own, for older ones. The rpath is the old kind, because it also holds for libraries of libraries.
 RUNTIME = /usr/lib/webops/lib
@@ -93,7 +96,7 @@ $(O)/init: $(call objects,musl,$(INIT_SOURCES) $(INIT_COMMON_SOURCES))
 	@test $$(stat -c %s $@.tmp) -lt 102400 || { echo "init is not under 100 kB" >&2; exit 1; }
 	@mv $@.tmp $@
 
-PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/dnf-resolve $(O)/init $(addprefix $(O)/,$(MACHINE_PROGRAMS) webops-flash) \
+PROGRAMS = $(O)/restart.efi $(O)/webops-image $(O)/webops-guestfs $(O)/dnf-resolve $(O)/init $(addprefix $(O)/,$(MACHINE_PROGRAMS) webops-flash) \
            $(addprefix $(O)/bundled/,$(MACHINE_PROGRAMS) runtime webops-flash)
 programs: $(PROGRAMS)
 
@@ -131,6 +134,7 @@ $(eval $(call unit_room,common,,$(COMMON_LIBS)))
 $(eval $(call unit_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,builder/flash,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,builder/upload,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call unit_room,builder/vendor,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,firstboot,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/update,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))
 $(eval $(call unit_room,firstboot/installer,$(FIRSTBOOT_SOURCES),$(FIRSTBOOT_LIBS)))

@@ -159,14 +159,17 @@ static void format_status(const char *shown, struct buf *status) {
     }
 }
 
-static int write_status(const struct apt_root *root, const struct package_set *const *parents, size_t count, struct err *err) {
+// `base_status` (may be NULL) stands for the first of the parents.
+static int write_status(const struct apt_root *root, const char *base_status, const struct package_set *const *parents, size_t count,
+                        struct err *err) {
+    const size_t first = base_status ? 1 : 0;
     size_t total = 0, at = 2;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = first; i < count; i++)
         total += parents[i]->count;
     cleanup_list char **argv = mem_array(total + 3, sizeof(*argv));
     argv[0] = str_dup("apt-cache");
     argv[1] = str_dup("show");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = first; i < count; i++)
         for (size_t j = 0; j < parents[i]->count; j++)
             argv[at++] = specification(&parents[i]->packages[j]);
     cleanup_free char *shown = NULL, *path = str_printf("%s/status", root->dir);
@@ -174,13 +177,17 @@ static int write_status(const struct apt_root *root, const struct package_set *c
     if (r < 0)
         return r;
     cleanup_buf struct buf status = {0};
+    if (base_status)
+        buf_printf(&status, "%s\n", base_status);
     format_status(shown ? shown : "", &status);
     return file_publish(AT_FDCWD, path, buf_str(&status), status.size, 0644, err);
 }
 
-static int ask(const struct recipe_image *image, const struct apt_root *root, const struct strings *packages, bool base, char **ret_uris,
-               struct err *err) {
-    static const char *const start[] = {"apt-get", "-qq", "--yes", "--no-remove", "--print-uris", "install"};
+static int ask(const struct recipe_image *image, const struct apt_root *root, const struct strings *packages, bool base, bool as_it_is,
+               char **ret_uris, struct err *err) {
+    // A vendor's base is older than what the mirrors offer: what it has of the wanted packages is good enough.
+    const char *const start[] = {"apt-get",      "-qq",    "--yes", "--no-remove", as_it_is ? "--no-upgrade" : "--no-install-recommends",
+                                 "--print-uris", "install"};
     size_t count = ARRAY_SIZE(start), extra = packages ? packages->count : 0;
     cleanup_list char **argv = mem_array(count + extra + image->packages.count + image->stand_ins.count + 2, sizeof(*argv));
     for (size_t i = 0; i < count; i++)
@@ -208,25 +215,39 @@ static int check_additive(const struct package_set *set, const struct package_se
     return 0;
 }
 
-int apt_resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
-                const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
+static int explain_conflict(int r, const char *base_status, struct err *err) {
+    if (r < 0 && base_status)
+        return err_prefix(
+            err, r,
+            "what the mirrors offer today does not fit on the vendor's image (take a newer image, or a snapshot mirror of its day)");
+    return r;
+}
+
+int apt_resolve_over(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
+                     const char *base_status, const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set,
+                     struct err *err) {
     cleanup_root struct apt_root root = {.lock_fd = -1};
     cleanup_free char *uris = NULL;
     cleanup_package_set struct package_set set = {0};
     int r = root_open(image, dirs, &root, err);
     if (r >= 0)
-        r = write_status(&root, parents, parent_count, err);
+        r = write_status(&root, base_status, parents, parent_count, err);
     if (r >= 0)
-        r = ask(image, &root, packages, parent_count == 0, &uris, err);
+        r = ask(image, &root, packages, parent_count == 0, base_status != NULL, &uris, err);
     if (r >= 0)
         r = package_set_parse_uris(uris, strlen(uris), &set, err);
     if (r >= 0)
-        r = check_additive(&set, parents, parent_count, err);
+        r = explain_conflict(check_additive(&set, parents, parent_count, err), base_status, err);
     if (r < 0)
         return err_prefix(err, r, "image %s: resolving packages", image->id);
     *ret_set = set;
     set = (struct package_set){0};
     return 0;
+}
+
+int apt_resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
+                const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
+    return apt_resolve_over(image, dirs, packages, NULL, parents, parent_count, ret_set, err);
 }
 
 static int take_in(const struct package_dirs *dirs, int packages_fd, const char *temporary, const struct package *package,

@@ -28,5 +28,7 @@ struct backend {
 
 // The definition was checked: there is one (assert).
 const struct backend *backend_of(const struct recipe_image *image) nonnull(1);
+// The same by name.
+const struct backend *backend_find(const char *name) nonnull(1);
 
-extern const struct backend apt_backend, dnf_backend;
+extern const struct backend apt_backend, dnf_backend, vendor_backend;

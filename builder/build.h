@@ -89,6 +89,8 @@ char *build_cmdline_words(const struct build *build);
 char *build_os_release(const struct build *build);
 // Volume label of an installation medium, from the text behind webops.slot=: each generation has its own; the caller frees.
 char *build_medium_label(const char *slot_boot) nonnull(1);
+// The node of the layer that the kernel and its modules come from: the base, or what a vendor's base gets on top.
+struct node *build_kernel_node(const struct build *build) nonnull(1);
 
 // build_outputs.c
 // True when every output of this plan is in place; *ret_key identifies the plan.

@@ -38,8 +38,13 @@ static int only_entry(const char *dir, char **ret_path, struct err *err) {
     return 0;
 }
 
+struct node *build_kernel_node(const struct build *build) {
+    const bool is_apart = build->recipe.layer_count && build->recipe.layers[0]->has_kernel;
+    return build->layers[is_apart ? 1 : 0];
+}
+
 static int extract_modules(const struct build *build, const char *to, char **ret_tree, struct err *err) {
-    cleanup_free char *squashfs = graph_path(&build->cache, build->layers[0], LAYER_SQUASHFS);
+    cleanup_free char *squashfs = graph_path(&build->cache, build_kernel_node(build), LAYER_SQUASHFS);
     cleanup_free char *target = str_printf("%s/tree", to);
     cleanup_free char *modules = str_printf("%s/usr/lib/modules", target);
     const struct run unpack = {.argv = RUN_ARGV("unsquashfs", "-n", "-no-xattrs", "-d", target, squashfs, "usr/lib/modules")};
@@ -176,7 +181,7 @@ int build_uki_node(void *context, unsigned index, const char *dir, struct err *e
     cleanup_free char *release = build_os_release(build);
     cleanup_free char *initrd =
         graph_path(&build->cache, index == BUILD_FOR_INSTALLER ? build->installer_initramfs : build->initramfs, "initrd");
-    cleanup_free char *kernel = graph_path(&build->cache, build->layers[0], LAYER_KERNEL);
+    cleanup_free char *kernel = graph_path(&build->cache, build_kernel_node(build), LAYER_KERNEL);
     cleanup_free char *cmdline = NULL;
     int r = make_cmdline(build, index, &cmdline, err);
     if (r < 0)

@@ -175,6 +175,9 @@ static void base_inputs(const struct build *build, struct inputs *inputs) {
     add_strings(inputs, "image stand_ins", &build->recipe.image->stand_ins);
     add_strings(inputs, "image exclude", &build->recipe.image->exclude);
     inputs_add(inputs, "image backend", build->recipe.image->backend);
+    add_strings(inputs, "image remove", &build->recipe.image->remove);
+    if (build->recipe.image->disk)
+        inputs_add(inputs, "image kernel", build->recipe.image->kernel ? "package" : "own");
     inputs_add(inputs, "image selinux", build->recipe.image->selinux ?: "");
     layer_recipe_inputs(&build->image_layer, inputs);
 }
@@ -187,6 +190,8 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
     for (unsigned i = 0; i < index; i++)
         inputs_add(inputs, "below", build->layers[i]->key);
     add_packages(inputs, &build->sets[index]);
+    if (layer->has_kernel)
+        inputs_add(inputs, "kernel", build->recipe.image->kernel);
     layer_recipe_inputs(layer, inputs);
     if (index > build->recipe.layer_count) {
         if (build->config_text)
@@ -209,7 +214,7 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
         cleanup_free char *path = str_printf("%s/templates/%s", layer->dir, layer->templates.items[i]);
         r = inputs_add_file(inputs, name, path, err);
     }
-    cleanup_free char *own = str_printf("files.%s", build->recipe.image->backend);
+    cleanup_free char *own = str_printf("files.%s", recipe_image_manager(build->recipe.image));
     const char *const trees[] = {"files", own};
     for (size_t i = 0; r >= 0 && layer->dir && i < ARRAY_SIZE(trees); i++) {
         cleanup_free char *tree = str_printf("%s/%s", layer->dir, trees[i]);
@@ -238,7 +243,7 @@ static int add_initramfs(struct build *build, unsigned index, struct node **ret_
     const char *label = index == BUILD_FOR_INSTALLER ? "installer initramfs" : "initramfs";
     struct node *node = graph_add(&build->graph, "initramfs", label, build_initramfs_node, index);
     add_format(&node->inputs, build, FORMAT_INITRAMFS);
-    inputs_add(&node->inputs, "kernel", build->layers[0]->key);
+    inputs_add(&node->inputs, "kernel", build_kernel_node(build)->key);
     add_tool(&node->inputs, build, TOOL_INIT);
     int r = inputs_add_file(&node->inputs, "profile modules", build->modules_list, err);
     if (r >= 0 && index == BUILD_FOR_INSTALLER)

@@ -91,7 +91,7 @@ static int make_disk(struct outputs *outputs, struct err *err) {
     const struct recipe_profile *profile = build->recipe.profile;
     cleanup_free char *uki = graph_path(&build->cache, build->uki, "uki.efi");
     cleanup_free char *cmdline_path = graph_path(&build->cache, build->uki, "cmdline");
-    cleanup_free char *kernel = graph_path(&build->cache, build->layers[0], LAYER_KERNEL);
+    cleanup_free char *kernel = graph_path(&build->cache, build_kernel_node(build), LAYER_KERNEL);
     cleanup_free char *initrd = graph_path(&build->cache, build->initramfs, "initrd");
     cleanup_free char *slot = graph_path(&build->cache, build->slot, "slot");
     cleanup_free char *cmdline = NULL;

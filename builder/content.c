@@ -99,7 +99,7 @@ static int plan_files(const struct layer_request *request, struct content *conte
     if (!layer->dir)
         return 0;
     cleanup_free char *top = str_printf("%s/files", layer->dir);
-    cleanup_free char *own = request->image ? str_printf("%s/files.%s", layer->dir, request->image->backend) : NULL;
+    cleanup_free char *own = request->image ? str_printf("%s/files.%s", layer->dir, recipe_image_manager(request->image)) : NULL;
     int r = walk(content, top, "", 0, err);
     return r < 0 || !own ? r : walk(content, own, "", 0, err);
 }

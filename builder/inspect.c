@@ -255,7 +255,7 @@ static int inspect_disk(struct source *source, struct inspect *inspect, struct e
     if (r == 0 && !source->temp_dir)
         r = make_temp_dir(source, err);
     if (r < 0)
-        return r;
+        return r == -ENOENT ? -EMEDIUMTYPE : r;
     const struct gpt_partition *esp = gpt_find(inspect->partitions, inspect->partition_count, "esp");
     static const char *const names[] = {"webops-a", "webops-b"};
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
@@ -268,7 +268,7 @@ static int inspect_disk(struct source *source, struct inspect *inspect, struct e
         slot->space_bytes = partition->size;
         judge_slot(source, esp, slot);
     }
-    return inspect->slot_count ? 0 : err_set(err, -EINVAL, "%s: no partition named webops-a or webops-b", source->path);
+    return inspect->slot_count ? 0 : err_set(err, -EMEDIUMTYPE, "%s: no partition named webops-a or webops-b", source->path);
 }
 
 static void inspect_bare_slot(const struct source *source, struct inspect *inspect) {

@@ -161,7 +161,7 @@ static int make_iso(const struct installer *installer, const char *seed_dir, con
         return r;
     graft_made(&grafts, installer, "boot/grub/eltorito.img", "eltorito.img");
     graft_made(&grafts, installer, "boot/grub/grub.cfg", "grub.cfg");
-    graft_node(&grafts, installer, "boot/vmlinuz", build->layers[0], LAYER_KERNEL);
+    graft_node(&grafts, installer, "boot/vmlinuz", build_kernel_node(build), LAYER_KERNEL);
     graft_node(&grafts, installer, "boot/initrd", build->installer_initramfs, "initrd");
     graft_node(&grafts, installer, "webops/slot.img", build->slot, "slot");
     graft_seed(&grafts, seed_dir);
@@ -169,7 +169,7 @@ static int make_iso(const struct installer *installer, const char *seed_dir, con
 }
 
 static int copy_kernel(const struct installer *installer, const char *path, struct err *err) {
-    cleanup_free char *kernel = graph_path(&installer->build->cache, installer->build->layers[0], LAYER_KERNEL);
+    cleanup_free char *kernel = graph_path(&installer->build->cache, build_kernel_node(installer->build), LAYER_KERNEL);
     cleanup_fd int from = file_open(AT_FDCWD, kernel, O_RDONLY, 0, err);
     cleanup_fd int to = from < 0 ? from : file_open(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL, 0644, err);
     return to < 0 ? to : file_copy_fd(from, to, path, NULL, err);

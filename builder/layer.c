@@ -16,8 +16,10 @@
 static int check_installed(const struct layer_request *request, struct layer_output *output, struct err *err) {
     size_t size;
     const char *text = normalise_dpkg_status(output->normalise, &size);
-    return request->is_base ? package_set_verify_status(&request->set, 1, text, size, err)
-                            : package_set_verify_installed(request->set, text, size, err);
+    // A vendor may have removed packages, and left what dpkg knows of them.
+    const bool is_exact = request->is_base && !request->image->disk;
+    return is_exact ? package_set_verify_status(&request->set, 1, text, size, err)
+                    : package_set_verify_installed(request->set, text, size, err);
 }
 
 static int add_packages(const struct layer_request *request, struct layer_output *output, struct err *err) {
@@ -113,6 +115,7 @@ static int fetch_all(const struct layer_request *request, struct err *err) {
 static int build(const struct layer_request *request, struct content *content, struct index *lower, struct err *err) {
     struct layer_output output;
     struct normalise_options options = {.base = request->is_base,
+                                        .kernel = request->is_base || request->layer->has_kernel,
                                         .labels = request->image && request->image->selinux,
                                         .exclude = request->exclude,
                                         .lower = request->is_base ? NULL : lower};
@@ -128,6 +131,11 @@ static int build(const struct layer_request *request, struct content *content, s
     if (r >= 0)
         r = layer_output_finish(&output, request->set, err);
     layer_output_done(&output);
+    cleanup_free char *kernel = str_printf("%s/" LAYER_KERNEL, request->out_dir);
+    if (r >= 0 && request->layer->has_kernel && !file_exists(AT_FDCWD, kernel))
+        r = err_set(err, -ENOENT,
+                    "no kernel came: the vendor's image has the named one installed, or the package is none; leave `kernel` out to take "
+                    "the image's own");
     return r;
 }
 

@@ -8,7 +8,7 @@
 #define LAYER_INFO                                                                                                                         \
     "layer.json" // {"sha256", "bytes", "files", "packages": [{name, version, architecture, source, installed_kib}]}: this layer's own packages
 #define LAYER_INDEX "layer.index" // every path of the layer with type, mode and owner; read by the layers above
-#define LAYER_KERNEL "vmlinuz" // base only: taken out of /boot
+#define LAYER_KERNEL "vmlinuz" // taken out of /boot; of the base, or of the layer that brings the kernel
 #define LAYER_PASSWD "passwd" // /etc/passwd and /etc/group, when the layer has them
 #define LAYER_GROUP "group"
 

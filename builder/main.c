@@ -13,7 +13,7 @@ static const struct verb verbs[] = {
     {"build", "PROFILE", 1, 1, "Bakes a profile into a bootable disk image.", verb_build},
     {"plan", "PROFILE", 1, 1, "Shows which parts would be built, and why.", verb_plan},
     {"lock", "PROFILE", 1, 1, "Writes the exact packages of a profile, for build --locked.", verb_lock},
-    {"inspect", "IMAGE | BUNDLE", 1, 1, "Shows what is in an image or bundle, and verifies it.", verb_inspect},
+    {"inspect", "IMAGE | BUNDLE | DISK", 1, 1, "Shows what is in an image or bundle, and verifies it.", verb_inspect},
     {"diff", "IMAGE IMAGE", 2, 2, "Shows what differs between two images: layers, packages, files, kernel.", verb_diff},
     {"run", "IMAGE [-- QEMU-ARGUMENTS]", 1, -1, "Boots an image in QEMU, without writing to it.", verb_run},
     {"test", "IMAGE", 1, 1, "Boots, updates, breaks and rolls back an image in QEMU, for CI.", verb_test},

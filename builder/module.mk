@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-BUILDER_SOURCES = $(wildcard builder/*.c) $(filter-out %/main.c,$(wildcard builder/flash/*.c)) $(wildcard builder/upload/*.c) $(wildcard builder/dnf/*.c)
+BUILDER_SOURCES = $(wildcard builder/*.c) $(filter-out %/main.c,$(wildcard builder/flash/*.c)) $(wildcard builder/upload/*.c) $(wildcard builder/dnf/*.c) $(wildcard builder/vendor/*.c)
 BUILDER_LIBS = -lcyaml -lyaml -lexpat -lzstd -larchive -lcurl -lcryptsetup -lfdisk -luuid -lkmod -lssl -lcrypto -ljansson -lresolv -lpthread
 # The same flashing as a program of its own, of what has a static library.
 FLASH_SOURCES = $(wildcard builder/flash/*.c) builder/image_report.c builder/progress.c builder/release.c builder/seed.c builder/tool_log.c
 FLASH_LIBS = -lexpat -lzstd -ljansson -lssl -lcrypto -lresolv
+# Reads disk images of others; the only program that is linked with libguestfs.
+GUESTFS_SOURCES = $(wildcard builder/guestfs/*.c)
+GUESTFS_COMMON_SOURCES = common/buf.c common/err.c common/file.c common/log.c common/opt.c
+GUESTFS_LIBS = -lguestfs -ljansson

@@ -82,7 +82,7 @@ static int slurp(struct archive *in, uint64_t size, size_t max_bytes, const char
 }
 
 static int save_kernel(struct normalise *n, struct archive *in, const char *path, struct err *err) {
-    if (n->options.side_fd < 0 || !n->options.base)
+    if (n->options.side_fd < 0 || !n->options.kernel)
         return 0;
     if (n->kernel_seen)
         return err_set(err, -EEXIST, "/%s: the image has a second kernel", path);

@@ -8,7 +8,8 @@
 
 struct normalise_options {
     int64_t epoch; // every time stamp
-    bool base; // adds mount points, takes the kernel out of /boot
+    bool base; // adds mount points
+    bool kernel; // takes the kernel out of /boot
     bool labels; // SELinux labels are the image's own, and kept; the build host's are not
     const struct strings *exclude; // path patterns as in dpkg's path-exclude; "!pattern" includes again; may be NULL
     struct index *lower; // everything below this layer, merged; NULL for a base

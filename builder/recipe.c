@@ -2,6 +2,7 @@
 // Finds and loads a profile and everything it names. The text of a single recipe is recipe_parse.c's.
 #include "builder/recipe.h"
 #include "common/buf.h"
+#include "common/digest.h"
 #include "common/file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -68,7 +69,11 @@ static int find_part(const struct recipe *recipe, const struct recipe_paths *pat
 }
 
 const struct strings *recipe_layer_packages(const struct recipe_layer *layer, const struct recipe_image *image) {
-    return strcmp(image->backend, "dnf") == 0 ? &layer->packages.dnf : &layer->packages.apt;
+    return strcmp(recipe_image_manager(image), "dnf") == 0 ? &layer->packages.dnf : &layer->packages.apt;
+}
+
+const char *recipe_image_manager(const struct recipe_image *image) {
+    return image->manager ? image->manager : image->backend;
 }
 
 // A layer with a list for the other package manager only would silently lack what it needs.
@@ -76,7 +81,8 @@ static int check_packages(const struct recipe *recipe, const struct recipe_layer
     bool has_any = layer->packages.apt.count || layer->packages.dnf.count;
     if (!has_any || recipe_layer_packages(layer, recipe->image)->count)
         return 0;
-    return err_set(err, -EINVAL, "%s: packages: there is no list for %s, which %s needs", path, recipe->image->backend, recipe->image->id);
+    return err_set(err, -EINVAL, "%s: packages: there is no list for %s, which %s needs", path, recipe_image_manager(recipe->image),
+                   recipe->image->id);
 }
 
 const char *recipe_mirrors_path(void) {
@@ -137,6 +143,93 @@ static int load_image(struct recipe *recipe, const struct recipe_paths *paths, s
     return r < 0 ? r : add_mirrors(recipe->image, err);
 }
 
+// The common list of what no machine wants of a cloud image: one pattern a line, # begins a comment.
+static int load_removals(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {
+    cleanup_free char *path = NULL, *text = NULL;
+    int r = find_part(recipe, paths, "images/vendor/remove.list", &path, err);
+    if (r >= 0)
+        r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, NULL, err);
+    unsigned number = 1;
+    for (char *line = text, *next; r >= 0 && *line; line = next, number++) {
+        next = line + strcspn(line, "\n");
+        if (*next)
+            *next++ = 0;
+        line[strcspn(line, "# \t\r")] = 0;
+        if (*line == '/')
+            strings_add(&recipe->image->remove, line);
+        else if (*line)
+            r = err_set(err, -EINVAL, "%s:%u: an absolute path is expected", path, number);
+    }
+    return r;
+}
+
+// `file` lies beside the definition. Its hash is what the base is known by.
+static int find_disk(struct recipe *recipe, struct err *err) {
+    struct recipe_disk *disk = recipe->image->disk;
+    const char *slash = strrchr(recipe->image_path, '/');
+    if (!disk->file)
+        return 0;
+    if (disk->file[0] != '/' && slash) {
+        char *beside = str_printf("%.*s/%s", (int)(slash - recipe->image_path), recipe->image_path, disk->file);
+        free(disk->file);
+        disk->file = beside;
+    }
+    char sha256[65];
+    int r = digest_file(AT_FDCWD, disk->file, sha256, NULL, err);
+    if (r < 0)
+        return err_prefix(err, r, "%s: disk", recipe->image_path);
+    if (!disk->sha256)
+        disk->sha256 = str_dup(sha256);
+    return strcmp(sha256, disk->sha256) == 0 ? 0
+                                             : err_set(err, -EBADMSG, "%s: %s has SHA-256 %s, the definition says %s", recipe->image_path,
+                                                       disk->file, sha256, disk->sha256);
+}
+
+// What comes on top of the disk's own packages.
+static void add_system_layer(struct recipe *recipe) {
+    struct recipe_image *image = recipe->image;
+    if (recipe->profile->kernel) {
+        free(image->kernel);
+        image->kernel = str_dup(recipe->profile->kernel);
+    }
+    const char *kernel = image->kernel;
+    struct recipe_layer *layer = mem_array(1, sizeof(*layer));
+    *layer = (struct recipe_layer){.name = str_dup(RECIPE_SYSTEM_LAYER),
+                                   .version = str_dup(recipe->profile->version),
+                                   .summary = str_dup("what the image definition adds to the vendor's packages"),
+                                   .packages.apt = image->packages,
+                                   .has_kernel = kernel != NULL};
+    if (kernel)
+        strings_add(&layer->packages.apt, kernel);
+    image->packages = (struct strings){0};
+    if (!layer->packages.apt.count) {
+        recipe_layer_free(layer);
+        return;
+    }
+    // The units may come with these packages, so they are enabled here and not in the base.
+    layer->enable = take_ptr(image->enable);
+    layer->enable_count = image->enable_count;
+    layer->links = take_ptr(image->links);
+    layer->link_count = image->link_count;
+    image->enable_count = image->link_count = 0;
+    recipe->layers[recipe->layer_count++] = layer;
+}
+
+static int take_vendor(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {
+    int r = find_disk(recipe, err);
+    if (r >= 0)
+        r = load_removals(recipe, paths, err);
+    if (r < 0)
+        return r;
+    add_system_layer(recipe);
+    cleanup_free char *wish = str_printf("disk:%s", recipe->image->disk->sha256);
+    strings_add(&recipe->image->packages, wish);
+    if (recipe->layer_count && recipe->profile->layers.count > 13) // a slot holds 16
+        return err_set(err, -EINVAL, "%s: layers: at most 13 are possible on top of a vendor's base and what its definition adds",
+                       recipe->profile_path);
+    return 0;
+}
+
 // From here on the kernel is a package like the others.
 static void add_kernel(struct recipe *recipe) {
     struct strings *packages = &recipe->image->packages;
@@ -156,7 +249,9 @@ static int load_all(struct recipe *recipe, const char *profile, const struct rec
         return r;
     recipe->root = root_of(recipe->profile_path);
     r = load_image(recipe, paths, err);
-    if (r >= 0)
+    if (r >= 0 && recipe->image->disk)
+        r = take_vendor(recipe, paths, err);
+    else if (r >= 0)
         add_kernel(recipe);
     for (unsigned i = 0; r >= 0 && i < recipe->profile->layers.count; i++)
         r = load_layer(recipe, paths, recipe->profile->layers.items[i], err);

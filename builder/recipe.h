@@ -25,15 +25,24 @@ struct recipe_source { // one line of an apt sources.list, or one repository of 
     bool signed_metadata; // dnf: repomd.xml has a signature of its own
     bool snapshot; // the mirror is of a day in the past: its release file may have expired
 };
+struct recipe_disk { // of backend "vendor": an official cloud image
+    char *file, *url; // one of the two; recipe_load() makes `file` relative to the working directory
+    char *sha256; // needed for a URL; recipe_load() fills it in for a file
+};
 struct recipe_image {
-    char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt" or "dnf"
+    char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt", "dnf" or "vendor"
+    struct recipe_disk *disk; // vendor only: what the base is made of
+    char *manager; // vendor only: "apt", which installs what comes on top of the disk's packages
+    struct strings
+        remove; // vendor only: path patterns that are left out, with what lies below; recipe_load() adds images/vendor/remove.list
     char *release, *platform; // dnf: "9", "platform:el9"
     struct strings modules; // dnf: module streams, "name:stream"
     char *selinux; // policy whose labels the files get ("targeted"); NULL = none
     struct recipe_source *sources;
     unsigned source_count;
-    struct strings packages; // base packages; recipe_load adds the kernel
-    char *kernel; // kernel package, unless the profile names another
+    struct strings
+        packages; // base packages; recipe_load adds the kernel. For a vendor's base they become a layer, and "disk:SHA256" takes their place
+    char *kernel; // kernel package, unless the profile names another; may be NULL for a vendor's image, which has one
     char *runtime; // libraries of our own programs: "system" (of the image, the default), or "bundled" (those of the build host)
     struct recipe_unit *enable; // units of this distribution that every image of it runs: its network
     unsigned enable_count;
@@ -74,6 +83,7 @@ struct recipe_layer {
     char *stack_json; // of its stack.yaml as it goes into the image; NULL = it has none
     struct strings templates; // files of dir/templates that the stack names
     struct strings stack_units, stack_programs; // what it starts and runs, and the image must have
+    bool has_kernel; // the image's kernel is one of its packages (RECIPE_SYSTEM_LAYER)
 };
 
 // profiles/<name>.yaml
@@ -94,6 +104,9 @@ struct recipe_profile {
     char *channel; // default "stable"
     char *trust; // root certificates beside the profile, which updates must chain up to; NULL = development keys
 };
+
+// What a vendor's image gets besides its own packages: the definition's packages and kernel. It lies on the base, if there is anything in it.
+#define RECIPE_SYSTEM_LAYER "system"
 
 // A profile with everything it names, loaded.
 struct recipe {
@@ -122,6 +135,8 @@ char *recipe_lock_path(const struct recipe *recipe) nonnull(1);
 int recipe_load(const char *profile, const struct recipe_paths *paths, struct recipe *ret_recipe, struct err *err) must_check
     nonnull(1, 2, 3, 4);
 
+// "apt" or "dnf": what installs packages into images of this definition.
+const char *recipe_image_manager(const struct recipe_image *image) nonnull(1);
 // The packages that a layer wants of an image's package manager.
 const struct strings *recipe_layer_packages(const struct recipe_layer *layer, const struct recipe_image *image) nonnull(1, 2);
 // The build host's list of mirrors: WEBOPS_MIRRORS, or /etc/webops/mirrors. Lines "ARCHIVE ADDRESS"; # begins a comment.

@@ -92,6 +92,56 @@ static int check_path(const struct recipe_place *place, const char *key, const c
     return 0;
 }
 
+static int check_url(const struct recipe_place *place, const char *key, const char *url) {
+    static const char *const schemes[] = {"https://", "http://", "file:///"};
+    for (size_t i = 0; i < ARRAY_SIZE(schemes); i++)
+        if (strncmp(url, schemes[i], strlen(schemes[i])) == 0)
+            return 0;
+    return recipe_complain(place, key, "an http, https or file address is expected");
+}
+
+static bool is_sha256(const char *text) {
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+static int check_disk(const struct recipe_disk *disk, const struct recipe_place *place) {
+    if (!disk)
+        return recipe_complain(place, "backend", "vendor needs `disk`: a file, or a url with its sha256");
+    if (!disk->file == !disk->url)
+        return recipe_complain(place, "disk", "one of file and url is expected");
+    if (disk->url && !disk->sha256)
+        return recipe_complain(place, "disk", "a url needs a sha256, too: every download is pinned");
+    if (disk->sha256 && !is_sha256(disk->sha256))
+        return recipe_complain(place, "sha256", "64 lower-case hex digits are expected");
+    return disk->url ? check_url(place, "url", disk->url) : 0;
+}
+
+// What an image of packages must have, and a vendor's disk may have.
+static int check_vendor(const struct recipe_image *image, const struct recipe_place *place) {
+    static const char *const managers[] = {"apt", NULL};
+    const bool is_vendor = strcmp(image->backend, "vendor") == 0;
+    int r = 0;
+    if (!is_vendor && (image->disk || image->manager || image->remove.count))
+        return recipe_complain(place, image->disk ? "disk" : image->manager ? "manager" : "remove", "is for `backend: vendor` only");
+    if (!is_vendor && !image->kernel)
+        return recipe_complain(place, "backend", "%s needs `kernel`: the name of a package", image->backend);
+    if (!is_vendor && !image->source_count)
+        return recipe_complain(place, "backend", "%s needs `sources`", image->backend);
+    if (!is_vendor)
+        return image->packages.count ? 0 : recipe_complain(place, "packages", "at least one package is needed");
+    r = check_disk(image->disk, place);
+    if (r >= 0 && !image->manager)
+        r = recipe_complain(place, "backend", "vendor needs `manager`: apt");
+    if (r >= 0)
+        r = check_choice(place, "manager", image->manager, managers,
+                         "apt (of other vendors' images `webops-image inspect` tells, but no base is made)");
+    if (r >= 0 && image->stand_ins.count)
+        r = recipe_complain(place, "stand_ins", "a vendor's image has its packages already");
+    for (unsigned i = 0; r >= 0 && i < image->remove.count; i++)
+        r = check_path(place, "remove", image->remove.items[i]);
+    return r;
+}
+
 static int check_links(const struct recipe_link *links, unsigned count, const struct recipe_place *place) {
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < count; i++)
@@ -122,7 +172,7 @@ static int check_dnf_source(const struct recipe_source *source, unsigned number,
 }
 
 static int check_sources(const struct recipe_image *image, const struct recipe_place *place) {
-    const bool is_apt = strcmp(image->backend, "apt") == 0;
+    const bool is_apt = strcmp(recipe_image_manager(image), "apt") == 0;
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
         const struct recipe_source *source = &image->sources[i];
@@ -138,7 +188,7 @@ static int check_sources(const struct recipe_image *image, const struct recipe_p
 }
 
 int recipe_check_image(const struct recipe_image *image, const struct recipe_place *place) {
-    static const char *const backends[] = {"apt", "dnf", NULL}, *const runtimes[] = {"system", "bundled", NULL};
+    static const char *const backends[] = {"apt", "dnf", "vendor", NULL}, *const runtimes[] = {"system", "bundled", NULL};
     const struct {
         const char *key;
         const struct strings *words;
@@ -146,12 +196,12 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         {"packages", &image->packages}, {"stand_ins", &image->stand_ins}, {"modules", &image->modules}, {"cmdline", &image->cmdline}};
     int r = check_name(place, "id", image->id);
     if (r >= 0)
-        r = check_choice(place, "backend", image->backend, backends, "apt, dnf");
+        r = check_choice(place, "backend", image->backend, backends, "apt, dnf, vendor");
     if (r >= 0)
         r = check_name(place, "family", image->family);
     if (r >= 0) // ends up in an option list of sources.list
         r = check_name(place, "architecture", image->architecture);
-    if (r >= 0)
+    if (r >= 0 && image->kernel)
         r = check_word(place, "kernel", image->kernel);
     if (r >= 0 && image->runtime)
         r = check_choice(place, "runtime", image->runtime, runtimes, "system, bundled");
@@ -159,19 +209,18 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         r = check_name(place, "selinux", image->selinux);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++)
         r = check_words(place, lists[i].key, lists[i].words);
-    if (r >= 0 && !image->packages.count)
-        r = recipe_complain(place, "packages", "at least one package is needed");
+    if (r >= 0)
+        r = check_vendor(image, place);
     if (r >= 0)
         r = check_links(image->links, image->link_count, place);
     return r < 0 ? r : check_sources(image, place);
 }
 
 static int check_fetch(const struct recipe_fetch *fetch, const struct recipe_place *place) {
-    if (strlen(fetch->sha256) != 64 || strspn(fetch->sha256, "0123456789abcdef") != 64)
+    if (!is_sha256(fetch->sha256))
         return recipe_complain(place, "sha256", "64 lower-case hex digits are expected; every download is pinned");
-    if (strncmp(fetch->url, "https://", 8) != 0 && strncmp(fetch->url, "http://", 7) != 0 && strncmp(fetch->url, "file:///", 8) != 0)
-        return recipe_complain(place, "url", "an http, https or file address is expected");
-    return check_path(place, "path", fetch->path);
+    int r = check_url(place, "url", fetch->url);
+    return r < 0 ? r : check_path(place, "path", fetch->path);
 }
 
 int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_place *place) {
@@ -228,6 +277,8 @@ int recipe_check_profile(struct recipe_profile *profile, const struct recipe_pla
         r = check_name(place, "layers", profile->layers.items[i]);
         if (r >= 0 && strcmp(profile->layers.items[i], "generation") == 0)
             r = recipe_complain(place, "layers", "'generation' is what the build itself puts on top");
+        if (r >= 0 && strcmp(profile->layers.items[i], RECIPE_SYSTEM_LAYER) == 0)
+            r = recipe_complain(place, "layers", "'" RECIPE_SYSTEM_LAYER "' is what a vendor's image gets by its definition");
         for (unsigned j = 0; r >= 0 && j < i; j++)
             if (strcmp(profile->layers.items[i], profile->layers.items[j]) == 0)
                 r = recipe_complain(place, "layers", "'%s' stands twice", profile->layers.items[i]);

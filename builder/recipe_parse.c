@@ -31,6 +31,13 @@ static const cyaml_schema_field_t source_fields[] = {
 };
 static const cyaml_schema_value_t source_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_source, source_fields)};
 
+static const cyaml_schema_field_t disk_fields[] = {
+    OPTIONAL_TEXT_FIELD("file", struct recipe_disk, file),
+    OPTIONAL_TEXT_FIELD("url", struct recipe_disk, url),
+    OPTIONAL_TEXT_FIELD("sha256", struct recipe_disk, sha256),
+    CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t unit_fields[] = {
     TEXT_FIELD("unit", struct recipe_unit, unit),
     TEXT_FIELD("wants", struct recipe_unit, wants),
@@ -51,8 +58,11 @@ static const cyaml_schema_field_t image_fields[] = {
     TEXT_FIELD("family", struct recipe_image, family),
     TEXT_FIELD("backend", struct recipe_image, backend),
     TEXT_FIELD("architecture", struct recipe_image, architecture),
-    CYAML_FIELD_SEQUENCE_COUNT("sources", CYAML_FLAG_POINTER, struct recipe_image, sources, source_count, &source_value, 1, 16),
-    TEXT_FIELD("kernel", struct recipe_image, kernel),
+    CYAML_FIELD_MAPPING_PTR("disk", OPTIONAL_TEXT, struct recipe_image, disk, disk_fields),
+    OPTIONAL_TEXT_FIELD("manager", struct recipe_image, manager),
+    TEXTS_FIELD("remove", struct recipe_image, remove),
+    CYAML_FIELD_SEQUENCE_COUNT("sources", LIST, struct recipe_image, sources, source_count, &source_value, 1, 16),
+    OPTIONAL_TEXT_FIELD("kernel", struct recipe_image, kernel),
     OPTIONAL_TEXT_FIELD("runtime", struct recipe_image, runtime),
     TEXTS_FIELD("packages", struct recipe_image, packages),
     OPTIONAL_TEXT_FIELD("release", struct recipe_image, release),

@@ -130,7 +130,7 @@ int sandbox_start(const char *work, uint64_t memory_bytes, const char *const *ar
 }
 
 int sandbox_wait(struct sandbox *s, struct err *err) {
-    struct run run = {.argv = RUN_ARGV("package installation")};
+    struct run run = {.argv = RUN_ARGV(s->what ? s->what : "package installation")};
     int r = run_wait(&run, s->pid, err);
     s->pid = -1;
     if (r < 0)

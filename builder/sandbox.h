@@ -17,6 +17,7 @@ struct sandbox {
     pid_t pid;
     int out_fd; // the tar stream of the result
     int log_fd; // everything the tools printed; memory file
+    const char *what; // for messages; NULL = "package installation"
 };
 
 // Starts `argv` (as under sandbox_main: a job's name and its arguments). `memory_bytes`: what the job will write at most; a tmpfs holds it when

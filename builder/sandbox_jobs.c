@@ -44,7 +44,8 @@ static int job_base(int argc, char **argv, struct err *err) {
 
 int sandbox_unpack_lower(unsigned number, const char *squashfs, struct buf *lowerdir, struct err *err) {
     cleanup_free char *dir = str_printf("lower/%u", number);
-    struct run run = {.argv = RUN_ARGV("unsquashfs", "-quiet", "-no-progress", "-d", dir, squashfs)};
+    // Caches of 32 MiB instead of 256: as fast, and half a gigabyte less.
+    struct run run = {.argv = RUN_ARGV("unsquashfs", "-quiet", "-no-progress", "-da", "32", "-fr", "32", "-d", dir, squashfs)};
     struct buf above = {0};
     buf_printf(&above, "%s%s%s", dir, lowerdir->size ? ":" : "", buf_str(lowerdir));
     buf_done(lowerdir);

@@ -44,6 +44,8 @@ static int start(struct squashfs *s, const struct layer_format *format, int read
                                 "-root-time",
                                 epoch,
                                 "-xattrs",
+                                "-mem", // its default is a quarter of the machine's memory, which makes it neither faster nor smaller
+                                "64M",
                                 NULL};
     struct run run = {
         .argv = argv + (geteuid() == 0 ? 3 : 0),

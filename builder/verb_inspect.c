@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// webops-image inspect: prints what is in an image or a bundle; exit status 1 when a slot does not verify.
+// webops-image inspect: prints what is in an image, a bundle or a disk of somebody else; exit status 1 when a slot does not verify.
 #include "builder/bundlefile.h"
 #include "builder/inspect.h"
+#include "builder/vendor/foreign.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
 #include <errno.h>
@@ -31,6 +32,23 @@ static int inspect_bundle(const char *path, const char *trust, bool json, struct
     return r < 0 ? verb_failed(r, err) : verified < 0 ? EXIT_PERMANENT : EXIT_OK;
 }
 
+// What is not ours may still be a disk; when it is none, `ours` says best what is wrong.
+static int inspect_foreign(const char *path, bool json, bool packages, const struct err *ours, struct err *err) {
+    cleanup_foreign struct foreign foreign = {0};
+    cleanup_buf struct buf text = {0};
+    int r = foreign_load(path, &foreign, err);
+    if (r == -EMEDIUMTYPE)
+        return verb_failed(r, ours);
+    if (r < 0)
+        return verb_failed(r, err);
+    if (json)
+        foreign_format_json(&foreign, &text);
+    else
+        foreign_format_text(&foreign, path, packages, &text);
+    r = print(&text, err);
+    return r < 0 ? verb_failed(r, err) : EXIT_OK;
+}
+
 int verb_inspect(const struct verb *self, int argc, char **argv) {
     bool json = false, packages = false;
     const char *trust = NULL;
@@ -51,6 +69,9 @@ int verb_inspect(const struct verb *self, int argc, char **argv) {
     if (bundlefile_is(args[0]))
         return inspect_bundle(args[0], trust, json, &err);
     int r = inspect_load(args[0], &inspect, &err);
+    struct err ours = err;
+    if (r == -EMEDIUMTYPE)
+        return inspect_foreign(args[0], json, packages, &ours, &err);
     if (r < 0)
         return verb_failed(r, &err);
     if (json)

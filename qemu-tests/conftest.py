@@ -61,8 +61,8 @@ def pytest_configure(config):
 
 
 # Those that take longest begin, so that at the end no processor waits for another one's long file. The rest comes in any order.
-LONGEST_FIRST = ("test_update", "test_installer", "test_stacks", "test_secureboot", "test_image_test", "test_boots", "test_upload_hetzner", "test_sample", "test_bad_generations", "test_bootcount",
-                 "test_machine", "test_build")
+LONGEST_FIRST = ("test_update", "test_installer", "test_stacks", "test_vendor", "test_secureboot", "test_image_test", "test_boots", "test_upload_hetzner",
+                 "test_sample", "test_bad_generations", "test_bootcount", "test_machine", "test_build")
 
 
 def is_meant(item):

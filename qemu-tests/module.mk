@@ -83,7 +83,7 @@ LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/webops
 
 install: programs ## install to DESTDIR and PREFIX (/usr/local)
 	install -D -m 0755 $(O)/webops-image $(DESTDIR)$(PREFIX)/bin/webops-image
-	for program in $(MACHINE_PROGRAMS) $(addprefix bundled/,$(MACHINE_PROGRAMS)) webops-flash dnf-resolve init restart.efi; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
+	for program in $(MACHINE_PROGRAMS) $(addprefix bundled/,$(MACHINE_PROGRAMS)) webops-flash dnf-resolve init restart.efi webops-guestfs; do install -D -m 0755 $(O)/$$program $(LIBEXEC)/$$program || exit 1; done
 	cp -R --preserve=mode $(O)/bundled/runtime $(LIBEXEC)/bundled/
 	ln -f $(LIBEXEC)/webops-flash $(LIBEXEC)/bundled/webops-flash
 	for file in $$(git ls-files images overlays profiles 2>/dev/null || find images overlays profiles -type f -o -type l); do \

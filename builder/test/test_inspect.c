@@ -263,7 +263,7 @@ static void not_images(void **state) {
     assert_false(inspect_is_good(&inspect));
     inspect_done(&inspect);
     put_random(path, 3 * MIB, 7);
-    assert_int_equal(inspect_load(path, &inspect, &err), -ENOENT); // no partition table
+    assert_int_equal(inspect_load(path, &inspect, &err), -EMEDIUMTYPE); // no partition table
     assert_tidy(f);
 }
 

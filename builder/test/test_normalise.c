@@ -294,7 +294,7 @@ static void test_base(void **state) {
         {NULL, 0, NULL, NULL, NULL, 0},
     };
     struct err err;
-    expect_list(world, given, (struct normalise_options){.base = true},
+    expect_list(world, given, (struct normalise_options){.base = true, .kernel = true},
                 "40755 7:8 boot/\n40755 0:0 etc/\n100644 7:8 etc/passwd = root:x:0:0::/root:/bin/sh\n\n40711 7:8 root/\n40755 0:0 dev/\n"
                 "40755 0:0 home/\n40755 0:0 mnt/\n40755 0:0 proc/\n40755 0:0 run/\n40755 0:0 srv/\n40755 0:0 sys/\n41777 0:0 tmp/\n"
                 "40755 0:0 var/\n40755 0:0 webops/\n100444 0:0 etc/machine-id\n");
@@ -311,7 +311,7 @@ static void test_second_kernel(void **state) {
                                          {"boot/vmlinuz-2", S_IFREG | 0644, "b", NULL, NULL, 0},
                                          {NULL, 0, NULL, NULL, NULL, 0}};
     struct err err = {0};
-    assert_int_equal(normalise(world, (struct normalise_options){.base = true}, given, 5, &err), -EEXIST);
+    assert_int_equal(normalise(world, (struct normalise_options){.base = true, .kernel = true}, given, 5, &err), -EEXIST);
     close(world->out_fd);
     assert_non_null(strstr(err.text, "second kernel"));
 }
