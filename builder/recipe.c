@@ -90,12 +90,19 @@ const char *recipe_mirrors_path(void) {
     return own && *own ? own : "/etc/webops/mirrors";
 }
 
-// The address behind the word `archive`, or NULL. The caller frees.
+// The address behind the word `archive` on a line of the list, or NULL. The caller frees.
 static char *find_mirror(const char *text, const char *archive) {
-    char name[64], address[1024];
-    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
-        if (sscanf(line, " %63s %1023s", name, address) == 2 && name[0] != '#' && strcmp(name, archive) == 0)
-            return str_dup(address);
+    static const char blank[] = " \t\r";
+    size_t wanted = strlen(archive);
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        const char *name = line + strspn(line, blank);
+        if (strncmp(name, archive, wanted) != 0 || !name[wanted] || !strchr(blank, name[wanted]))
+            continue;
+        const char *address = name + wanted + strspn(name + wanted, blank);
+        size_t size = strcspn(address, " \t\r\n");
+        if (size)
+            return str_printf("%.*s", (int)size, address);
+    }
     return NULL;
 }
 

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -193,6 +195,62 @@ static void test_shipped(void **state) {
     }
 }
 
+// Every shipped image definition is one; none of them names a mirror, and its keys are what they should be: of those that the build host may not have.
+static void test_shipped_images(void **state) {
+    (void)state;
+    static const struct {
+        const char *id, *backend, *runtime;
+        unsigned keys;
+    } images[] = {
+        {"debian-11", "apt", "bundled", 0},    {"debian-12", "apt", NULL, 0},         {"debian-13", "apt", NULL, 0},
+        {"ubuntu-20.04", "apt", "bundled", 3}, {"ubuntu-22.04", "apt", "bundled", 3}, {"ubuntu-24.04", "apt", NULL, 3},
+        {"rocky-8", "dnf", "bundled", 1},      {"rocky-9", "dnf", "bundled", 1},      {"almalinux-8", "dnf", "bundled", 2},
+        {"almalinux-9", "dnf", "bundled", 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(images); i++) {
+        cleanup_free char *path = str_printf("images/%s.yaml", images[i].id), *text = NULL;
+        struct recipe_image *image = NULL;
+        struct err err = {0};
+        size_t size = 0;
+        assert_int_equal(file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, &size, &err), 0);
+        if (recipe_parse_image(text, size, path, &image, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_string_equal(image->id, images[i].id);
+        assert_string_equal(image->backend, images[i].backend);
+        assert_string_equal(image->runtime ?: "", images[i].runtime ?: "");
+        assert_true(image->enable_count > 0 && image->link_count > 0);
+        for (unsigned j = 0; j < image->source_count; j++) {
+            assert_null(image->sources[j].mirror);
+            assert_int_equal(image->sources[j].keys.count, images[i].keys);
+        }
+        recipe_image_free(image);
+    }
+}
+
+// The list of mirrors: the first line with the whole word, and what stands beside it on the same line.
+static void test_mirrors(void **state) {
+    (void)state;
+    static const char list[] = "# debian http://comment.test\ndebian-security http://other.test\ndebian\nhttp://next-line.test x\n"
+                               "  debian \t http://mirror.test/debian  trailing\ndebian http://second.test\n";
+    char name[] = "/tmp/webops-mirrors-XXXXXX";
+    struct recipe recipe = {0};
+    struct err err = {0};
+    int fd = mkstemp(name);
+    assert_true(fd >= 0 && write(fd, list, strlen(list)) == (ssize_t)strlen(list) && close(fd) == 0);
+    assert_int_equal(setenv("WEBOPS_MIRRORS", name, 1), 0);
+    assert_string_equal(recipe_mirrors_path(), name);
+    assert_int_equal(recipe_load("minimal", &(struct recipe_paths){"."}, &recipe, &err), 0);
+    assert_string_equal(recipe.image->sources[0].mirror, "http://mirror.test/debian");
+    assert_string_equal(recipe.image->sources[1].mirror, "http://other.test");
+    recipe_done(&recipe);
+    unlink(name);
+    assert_int_equal(recipe_load("minimal", &(struct recipe_paths){"."}, &recipe, &err), 0); // no list is no failure
+    assert_null(recipe.image->sources[0].mirror);
+    recipe_done(&recipe);
+    unsetenv("WEBOPS_MIRRORS");
+    assert_string_equal(recipe_mirrors_path(), "/etc/webops/mirrors");
+}
+
 static void test_not_there(void **state) {
     (void)state;
     struct recipe recipe = {0};
@@ -206,9 +264,10 @@ static void test_not_there(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_profile), cmocka_unit_test(test_profile_defaults),  cmocka_unit_test(test_profile_refused),
-        cmocka_unit_test(test_layer),   cmocka_unit_test(test_missing_and_empty), cmocka_unit_test(test_layer_refused),
-        cmocka_unit_test(test_sizes),   cmocka_unit_test(test_shipped),           cmocka_unit_test(test_not_there),
+        cmocka_unit_test(test_profile),        cmocka_unit_test(test_profile_defaults),  cmocka_unit_test(test_profile_refused),
+        cmocka_unit_test(test_layer),          cmocka_unit_test(test_missing_and_empty), cmocka_unit_test(test_layer_refused),
+        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_shipped),           cmocka_unit_test(test_not_there),
+        cmocka_unit_test(test_shipped_images), cmocka_unit_test(test_mirrors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
