@@ -27,7 +27,7 @@ int apt_resolve(const struct recipe_image *image, const struct package_dirs *dir
 // The same for a base that was not resolved here: `base_status` is its dpkg status and stands for parents[0], of which no mirror need know.
 int apt_resolve_over(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
                      const char *base_status, const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set,
-                     struct err *err) must_check nonnull(1, 2, 5, 7, 8);
+                     struct err *err) must_check nonnull(1, 2, 7, 8);
 
 // Makes sure that every package of the set is in the package cache with the right hash; a damaged file is fetched again.
 // *ret_fetched (may be NULL) counts downloads.
