@@ -24,8 +24,8 @@ def changed(text, pattern, new):
     return text
 
 
-def recipe(kind, sequence, *, base="dev", layer=None, cmdline=None, image=None):
-    """A profile named like the first one, `base`, with a higher sequence; its file is in a tree beside our overlays."""
+def profile(kind, sequence, *, base="dev", layer=None, cmdline=None, image=None):
+    """The text of a profile named like the first one, `base`, with a higher sequence."""
     text = (HERE / "profiles" / f"{base}.yaml").read_text()
     text = changed(text, "^version: 2026.11.1\nsequence: 1\n", f"version: 2026.12.{sequence}-{kind}\nsequence: {sequence}\n")
     text = changed(text, r"^outputs: \[.*\]", "outputs: []")
@@ -35,13 +35,18 @@ def recipe(kind, sequence, *, base="dev", layer=None, cmdline=None, image=None):
         text = changed(text, r"^cmdline: \[", f"cmdline: [{cmdline}, ")
     if image:
         text = changed(text, "^image: .*", f"image: {image}")
+    return text
+
+
+def recipe(kind, sequence, base="dev", **changes):
+    """Its file, in a tree beside our overlays."""
     (RECIPES / "profiles").mkdir(parents=True, exist_ok=True)
     overlays = RECIPES / "overlays"
     if not overlays.is_symlink():
         overlays.symlink_to(HERE / "overlays")
     path = RECIPES / "profiles" / f"{base}-{kind}-{sequence}.yaml"
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # renamed: another run may be reading it
-        file.write(text)
+        file.write(profile(kind, sequence, base=base, **changes))
     os.rename(file.name, path)
     return path
 

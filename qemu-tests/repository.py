@@ -52,11 +52,9 @@ class Recipes:
         return images.environment(WEBOPS_MIRRORS=self.top / "mirrors")
 
     def profile(self, kind, sequence, **changes):
-        path = generations.recipe(kind, sequence, image=self.image, **changes)
-        own = self.top / "profiles" / path.name
-        own.write_text(path.read_text())
-        path.unlink()
-        return own
+        path = self.top / "profiles" / f"{kind}-{sequence}.yaml"
+        path.write_text(generations.profile(kind, sequence, image=self.image, **changes))
+        return path
 
     def build(self, kind, sequence, **changes):
         """A generation of profiles/dev.yaml on this repository's distribution."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dnf backend against what repositories do wrong: a tiny signed one made here, and what `plan`, `lock` and `build` say of it."""
 import shutil
+import tempfile
+from pathlib import Path
 
 import images
 import pytest
@@ -102,20 +104,23 @@ class Tiny:
         assert not (self.top / "out").exists() or not list((self.top / "out").glob("*.raw"))
 
 
+# Directories with short names: gpg's agent listens on a socket in its key's directory.
 @pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return Tiny(tmp_path_factory.mktemp("dnf") / "tiny")
+def template():
+    with tempfile.TemporaryDirectory(prefix="webops-dnf.") as directory:
+        yield Tiny(Path(directory) / "tiny")
 
 
 @pytest.fixture
-def tiny(template, tmp_path):
-    copy = object.__new__(Tiny)
-    copy.top, copy.repository, copy.key = tmp_path / "tiny", tmp_path / "tiny/repository", template.key
-    shutil.copytree(template.top, copy.top)
-    copy.recipes()
-    yield copy
-    for home in copy.top.glob("gnupg*"):
-        stop_agent(home)
+def tiny(template):
+    with tempfile.TemporaryDirectory(prefix="webops-dnf.") as directory:
+        copy, top = object.__new__(Tiny), Path(directory) / "tiny"
+        copy.top, copy.repository, copy.key = top, top / "repository", template.key
+        shutil.copytree(template.top, top)
+        copy.recipes()
+        yield copy
+        for home in top.glob("gnupg*"):
+            stop_agent(home)
 
 
 def test_lock_names_exactly_what_is_needed(tiny):
