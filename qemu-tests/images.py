@@ -52,7 +52,7 @@ def build(profile, out, *arguments, name=None, **options):
     wait for it and take it as it is."""
     OUT.mkdir(parents=True, exist_ok=True)
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
-    with open(Path(out).with_suffix(".lock"), "a+", encoding="utf-8") as lock:
+    with open(f"{out}.lock", "a+", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.seek(0)
         if not run or lock.read() != run:
