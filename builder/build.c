@@ -217,14 +217,13 @@ void build_lock(const struct build *build, struct lockfile *ret_lockfile) {
 }
 
 static int resolve_all(struct build *build, struct err *err) {
-    if (build->options.is_locked)
-        return take_locked(build, err);
+    const struct recipe_image *image = build->recipe.image;
     char fingerprint[FINGERPRINT_HEX_BYTES];
-    int r = keyring_check(build->recipe.image, err);
-    if (r < 0)
-        return r;
-    r = backend_of(build->recipe.image)
-            ->fingerprint(build->recipe.image, &build->package_dirs, build->options.offline ? -1 : METADATA_MAX_AGE_S, fingerprint, err);
+    int r = keyring_check(image, err);
+    if (r < 0 || build->options.is_locked)
+        return r < 0 ? r : take_locked(build, err);
+    const long max_age_s = build->options.offline ? -1 : METADATA_MAX_AGE_S;
+    r = backend_of(image)->fingerprint(image, &build->package_dirs, max_age_s, fingerprint, err);
     for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)
         if (wanted_packages(build, i)->count)
             r = resolve(build, i, fingerprint, err);

@@ -40,30 +40,27 @@ class Debian11:
         return generations.build("next", 2, layer="next")
 
 
-class Ubuntu:
+class Fixture:
+    """Of a repository made here; the next release is one with other versions."""
+
+    @classmethod
+    def build(cls):
+        return once(cls.repository, OUT / f"{cls.name}-1", "1").build("first", 1)
+
+    @classmethod
+    def build_next(cls):
+        return once(cls.repository, OUT / f"{cls.name}-2", "2").build("next", 2, layer="next")
+
+
+class Ubuntu(Fixture):
+    name, repository = "ubuntu", aptrepo.Archive
     image, version, next_version, packages = "ubuntu-24.04", "24.04", "24.04", "dpkg-query -W -f '${Version}\n' base-files"
 
-    @staticmethod
-    def build():
-        return once(aptrepo.Archive, OUT / "ubuntu-1", "1").build("first", 1)
 
-    @staticmethod
-    def build_next():
-        return once(aptrepo.Archive, OUT / "ubuntu-2", "2").build("next", 2, layer="next")
-
-
-class Rocky:
-    has_rpm = True
+class Rocky(Fixture):
+    name, repository, has_rpm = "rocky", rpmrepo.Repository, True
     # Debian's rpm, which the fixture has, looks into the home directory by itself.
     image, version, next_version, packages = "rocky-9", "9", "9", "rpm --dbpath /var/lib/rpm -q --queryformat '%{VERSION}\n' kernel-core"
-
-    @staticmethod
-    def build():
-        return once(rpmrepo.Repository, OUT / "rocky-1", "1").build("first", 1)
-
-    @staticmethod
-    def build_next():
-        return once(rpmrepo.Repository, OUT / "rocky-2", "2").build("next", 2, layer="next")
 
 
 FAMILIES = [Debian11, Ubuntu, Rocky]

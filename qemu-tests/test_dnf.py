@@ -158,6 +158,9 @@ def test_the_keyring_of_somebody_else(tiny):
     make_key(tiny.top / "gnupg-other")
     shutil.copy(tiny.top / "gnupg-other/key.asc", tiny.top / "gnupg/key.asc")
     tiny.refused("plan", "key.asc", "does not name")
+    (tiny.top / "profiles/tiny.lock").write_text("any")  # a lock is no way around
+    result = tiny.run("build", "--locked", tiny.top / "profiles/tiny.yaml", "-o", tiny.top / "out")
+    assert result.returncode == 1 and "does not name" in result.stderr, result.stderr
 
 
 def test_packages_signed_by_somebody_else(tiny):
