@@ -10,7 +10,7 @@ from pathlib import Path
 
 import images
 from repository import Recipes, make_key, run
-from vm import OUT
+from vm import DISTRIBUTION, SHARED
 
 RELEASE, CODENAME = "ubuntu-24.04", "noble"
 OS_RELEASE = """\
@@ -56,14 +56,21 @@ def virtual_kernel(pool, depends):
     shutil.rmtree(tree)
 
 
+def needed_packages():
+    """Name, version and architecture of every package of finished builds of ours: what most scenarios boot, and where they run on this, of all stacks."""
+    needed = {}
+    for profile in ("dev",) if DISTRIBUTION != RELEASE else ("dev", "stacks", "cluster", "kvm", "server"):
+        image = images.bake(Path(__file__).parent / "profiles" / f"{profile}.yaml", SHARED / profile)
+        for line in image.file(".packages").read_text().splitlines():
+            _, name, release, architecture = line.split("\t")
+            needed[name] = release, architecture
+    return {name: package for name, package in needed.items() if not name.startswith("webops-stand-in-")}
+
+
 def fill_pool(pool, version):
-    """The files of a finished build of ours, from its package cache."""
-    image = images.build(Path(__file__).parent / "profiles" / "dev.yaml", OUT / "dev")
+    """Their files, from the builder's cache."""
     kernel = ""
-    for line in image.file(".packages").read_text().splitlines():
-        _, name, release, architecture = line.split("\t")
-        if name.startswith("webops-stand-in-"):
-            continue
+    for name, (release, architecture) in needed_packages().items():
         found = images.CACHE / "packages" / f"{name}_{release.replace(':', '%3a')}_{architecture}.deb"
         assert found.exists(), found
         if name == "base-files":

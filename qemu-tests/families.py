@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Distributions other than Debian 12 and 13, each with an image and the next generation of it. Scenarios beside each other want the same repository: one
-makes it, the rest wait for it and take it as it is."""
+"""Distributions that scenarios run on. Their profiles are written for Debian 12; a family adapts them. Scenarios beside each other want the same repository:
+one makes it, the rest wait for it and take it as it is."""
 import fcntl
 import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import aptrepo
 import generations
+import images
+import repository
 import rpmrepo
-from vm import OUT
+from vm import DISTRIBUTION, OUT, ROOT, SHARED
+
+PROFILES = ROOT / "qemu-tests" / "profiles"
+DPKG = "dpkg-query -W -f '${Version}\n' "
+RPM = "rpm --dbpath /var/lib/rpm -q --queryformat '%{VERSION}\n' "  # Debian's rpm, which the fixture has, looks into the home directory by itself
 
 
 def once(kind, top, version):
     """A repository that is made once per run of the scenarios."""
-    OUT.mkdir(parents=True, exist_ok=True)
+    SHARED.mkdir(parents=True, exist_ok=True)
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
-    with open(top.with_suffix(".lock"), "a+", encoding="utf-8") as lock:
+    with open(f"{top}.lock", "a+", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.seek(0)
         if run and lock.read() == run:
@@ -25,42 +34,55 @@ def once(kind, top, version):
         return made
 
 
-class Debian11:
-    """Real packages; the next release is Debian 12."""
+@dataclass(frozen=True)
+class Family:
+    """`following` is the release that its machines are updated to: another image, or with a repository made here one with other versions."""
 
-    not_known = ("address family, ignoring: none", "'Kind'", "'UseHostname'")  # to systemd 247
-    image, version, next_version, packages = "debian-11", "11", "12", "dpkg-query -W -f '${Version}\n' openssh-server"
+    image: str
+    following: str
+    package: str  # one that differs between the two
+    repository: type = None
+    has_rpm: bool = False
+    not_known: tuple = ()  # to its systemd
+    lacks: dict = field(default_factory=dict)  # files of scenarios that it cannot run, and why
 
-    @staticmethod
-    def build():
-        return generations.build("first", 1, image="debian-11")
+    @property
+    def installed(self):
+        """Prints that package's version on a machine."""
+        return (RPM if self.has_rpm else DPKG) + self.package
 
-    @staticmethod
-    def build_next():
-        return generations.build("next", 2, layer="next")
+    @property
+    def version(self):
+        return self.image.rpartition("-")[2]
+
+    @property
+    def next_version(self):
+        return self.following.rpartition("-")[2]
+
+    def adapt(self, profile, following=False):
+        """The profile on this distribution, and the environment it is built in."""
+        image = self.following if following else self.image
+        if not self.repository:
+            return generations.write(SHARED / "recipes" / image, profile.stem, repository.on_image(profile.read_text(), image)), images.environment()
+        number = "2" if following else "1"
+        made = once(self.repository, SHARED / f"{self.image}-{number}", number)
+        return made.derive(profile), made.environment
+
+    def build(self):
+        """What most scenarios boot."""
+        adapted, env = self.adapt(PROFILES / "dev.yaml")
+        return images.bake(adapted, OUT / f"{self.image}-dev", env=env)
+
+    def build_following(self):
+        adapted, env = self.adapt(PROFILES / "following.yaml", following=True)
+        return images.bake(adapted, OUT / f"{self.image}-following", name="dev", env=env)
 
 
-class Fixture:
-    """Of a repository made here; the next release is one with other versions."""
-
-    @classmethod
-    def build(cls):
-        return once(cls.repository, OUT / f"{cls.name}-1", "1").build("first", 1)
-
-    @classmethod
-    def build_next(cls):
-        return once(cls.repository, OUT / f"{cls.name}-2", "2").build("next", 2, layer="next")
-
-
-class Ubuntu(Fixture):
-    name, repository = "ubuntu", aptrepo.Archive
-    image, version, next_version, packages = "ubuntu-24.04", "24.04", "24.04", "dpkg-query -W -f '${Version}\n' base-files"
-
-
-class Rocky(Fixture):
-    name, repository, has_rpm = "rocky", rpmrepo.Repository, True
-    # Debian's rpm, which the fixture has, looks into the home directory by itself.
-    image, version, next_version, packages = "rocky-9", "9", "9", "rpm --dbpath /var/lib/rpm -q --queryformat '%{VERSION}\n' kernel-core"
-
-
-FAMILIES = [Debian11, Ubuntu, Rocky]
+FAMILIES = [
+    Family("debian-12", "debian-13", "openssh-server"),
+    Family("debian-13", "debian-12", "openssh-server"),
+    Family("debian-11", "debian-12", "openssh-server", not_known=("address family, ignoring: none", "'Kind'", "'UseHostname'")),
+    Family("ubuntu-24.04", "ubuntu-24.04", "base-files", aptrepo.Archive),
+    Family("rocky-9", "rocky-9", "kernel-core", rpmrepo.Repository, has_rpm=True),
+]
+FAMILY = next(family for family in FAMILIES if family.image == DISTRIBUTION)

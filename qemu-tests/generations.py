@@ -4,6 +4,7 @@
 Recipes are derived from the first one's (dev.yaml unless told), so that a generation differs from it in what its scenario is about and in
 nothing else.
 """
+import contextlib
 import json
 import os
 import re
@@ -24,7 +25,7 @@ def changed(text, pattern, new):
     return text
 
 
-def profile(kind, sequence, *, base="dev", layer=None, cmdline=None, image=None):
+def profile(kind, sequence, *, base="dev", layer=None, cmdline=None):
     """The text of a profile named like the first one, `base`, with a higher sequence."""
     text = (HERE / "profiles" / f"{base}.yaml").read_text()
     text = changed(text, "^version: 2026.11.1\nsequence: 1\n", f"version: 2026.12.{sequence}-{kind}\nsequence: {sequence}\n")
@@ -33,22 +34,23 @@ def profile(kind, sequence, *, base="dev", layer=None, cmdline=None, image=None)
         text = changed(text, r"^layers: \[(.*)\]", rf"layers: [\1, {layer}]")
     if cmdline:
         text = changed(text, r"^cmdline: \[", f"cmdline: [{cmdline}, ")
-    if image:
-        text = changed(text, "^image: .*", f"image: {image}")
     return text
 
 
-def recipe(kind, sequence, base="dev", **changes):
-    """Its file, in a tree beside our overlays."""
-    (RECIPES / "profiles").mkdir(parents=True, exist_ok=True)
-    overlays = RECIPES / "overlays"
-    if not overlays.is_symlink():
-        overlays.symlink_to(HERE / "overlays")
-    path = RECIPES / "profiles" / f"{base}-{kind}-{sequence}.yaml"
+def write(tree, name, text):
+    """A profile in a tree beside our overlays; returns its path."""
+    path = tree / "profiles" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (tree / "overlays").symlink_to(HERE / "overlays")
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # renamed: another run may be reading it
-        file.write(profile(kind, sequence, base=base, **changes))
+        file.write(text)
     os.rename(file.name, path)
     return path
+
+
+def recipe(kind, sequence, base="dev", **changes):
+    return write(RECIPES, f"{base}-{kind}-{sequence}", profile(kind, sequence, base=base, **changes))
 
 
 def build(kind, sequence, base="dev", **changes):

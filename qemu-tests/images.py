@@ -6,10 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
-from vm import OUT, PROGRAM, ROOT
+from vm import PROGRAM, ROOT, SHARED
 
-CACHE = OUT / "cache"
-KEYS = OUT / "development-keys"
+CACHE = SHARED / "cache"
+KEYS = SHARED / "development-keys"
+family = None  # of families.py: whose images scenarios get; set by conftest.py
 
 
 def environment(**changes):
@@ -47,10 +48,20 @@ class Image:
         return json.loads(good(webops_image("inspect", "--json", self.raw)).stdout)
 
 
-def build(profile, out, *arguments, name=None, **options):
+def adapt(profile):
+    """A profile for Debian 12 on the distribution that the scenarios run on, and the environment to build it in."""
+    return family.adapt(profile) if family else (profile, environment())
+
+
+def build(profile, out, *arguments, name=None):
+    adapted, env = adapt(profile)
+    return bake(adapted, out, *arguments, name=name, env=env)
+
+
+def bake(profile, out, *arguments, name=None, **options):
     """`name` is the profile's own name where its file is called otherwise. Scenarios beside each other want the same image: one builds, the rest
     wait for it and take it as it is."""
-    OUT.mkdir(parents=True, exist_ok=True)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
     with open(f"{out}.lock", "a+", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -29,8 +29,14 @@ check: ## everything: dependencies, programs, unit tests, lint, QEMU scenarios
 qemu: programs ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
 	$(PYTEST) -m 'not full' $(PYTEST_ARGS) qemu-tests
 
-check-full: programs ## all scenarios, those that take too long for `make check` among them, and all power cuts; hours
+# The machines' scenarios with images of other distributions: docs/DISTRIBUTIONS.md says where their packages come from.
+DISTRIBUTIONS ?= debian-11 debian-13 ubuntu-24.04 rocky-9
+check-distributions: programs ## the scenarios of machines on each of DISTRIBUTIONS instead of Debian 12; half an hour each
+	for each in $(DISTRIBUTIONS); do DISTRIBUTION=$$each $(PYTEST) -m 'not full' $(PYTEST_ARGS) qemu-tests || exit 1; done
+
+check-full: programs ## all scenarios, those that take too long for `make check` among them, on all distributions, and all power cuts; hours
 	$(PYTEST) $(PYTEST_ARGS) qemu-tests
+	$(MAKE) --no-print-directory check-distributions
 	$(MAKE) --no-print-directory check-powercut
 
 # Records an update and its trial, replays every power cut, judges all and boots some of the disks it could have left; docs/RELIABILITY.md.
@@ -93,4 +99,4 @@ install: programs ## install to DESTDIR and PREFIX (/usr/local)
 clean: ## remove what was built (not the cache)
 	rm -rf $(O) out
 
-.PHONY: help deps quickstart check check-full check-powercut check-patroni demo-patroni qemu lint format bench fuzz install clean
+.PHONY: help deps quickstart check check-full check-distributions check-powercut check-patroni demo-patroni qemu lint format bench fuzz install clean

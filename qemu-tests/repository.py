@@ -5,9 +5,7 @@ import subprocess
 
 import generations
 import images
-from vm import OUT, ROOT
-
-HERE = ROOT / "qemu-tests"
+from vm import ROOT
 
 
 def run(*command, **options):
@@ -30,7 +28,15 @@ def stop_agent(home):
     run("gpgconf", "--homedir", home, "--kill", "all")
 
 
+def on_image(text, image, kernel=None):
+    """A profile of another image; `kernel` stands for every kernel package that it may name."""
+    text = generations.changed(text, "^image: .*", f"image: {image}")
+    return re.sub(r"^kernel: .*", f"kernel: {kernel}", text, flags=re.MULTILINE) if kernel else text
+
+
 class Recipes:
+    kernel = None
+
     def __init__(self, top, image):
         self.top, self.image, self.home = top, image, top / "gnupg"
 
@@ -43,20 +49,12 @@ class Recipes:
         text = re.sub(r"keys: .*", f"keys: [{fingerprint}]", text)
         (self.top / "images").mkdir(exist_ok=True)
         (self.top / "images" / f"{self.image}.yaml").write_text(text)
-        (self.top / "profiles").mkdir(exist_ok=True)
-        (self.top / "overlays").symlink_to(HERE / "overlays")
         (self.top / "mirrors").write_text("".join(f"{name} file://{path}\n" for name, path in mirrors.items()))
 
     @property
     def environment(self):
         return images.environment(WEBOPS_MIRRORS=self.top / "mirrors")
 
-    def profile(self, kind, sequence, **changes):
-        path = self.top / "profiles" / f"{kind}-{sequence}.yaml"
-        path.write_text(generations.profile(kind, sequence, image=self.image, **changes))
-        return path
-
-    def build(self, kind, sequence, **changes):
-        """A generation of profiles/dev.yaml on this repository's distribution."""
-        out = OUT / f"{self.image}-{kind}"
-        return images.build(self.profile(kind, sequence, **changes), out, name="dev", env=self.environment)
+    def derive(self, profile):
+        """A profile for Debian 12 on this repository's distribution."""
+        return generations.write(self.top, profile.stem, on_image(profile.read_text(), self.image, kernel=self.kernel))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import images
 from repository import Recipes, make_key, run
-from vm import OUT
+from vm import SHARED
 
 HERE = Path(__file__).parent
 RELEASE = "rocky-9"
@@ -46,7 +46,7 @@ PACKAGES = {
 
 def unpack(tree):
     """The base layer of a real build, with /var and dpkg's database back in their places."""
-    image = images.build(HERE / "profiles" / "rpm-source.yaml", OUT / "rpm-source")
+    image = images.bake(HERE / "profiles" / "rpm-source.yaml", SHARED / "rpm-source")
     slot = image.inspect()["slots"][0]
     layer = slot["layers"][0]
     run("unsquashfs", "-quiet", "-no-progress", "-d", tree, "-o", slot["offset"] + layer["offset"], image.raw)
@@ -184,6 +184,8 @@ def sign(home, packages):
 
 class Repository(Recipes):
     """BaseOS and AppStream of one release."""
+
+    kernel = "kernel-core"
 
     def __init__(self, top):
         super().__init__(top, RELEASE)

@@ -7,6 +7,7 @@ import sys
 
 import images
 import pytest
+from families import FAMILY
 from vm import OUT, ROOT, VM, Access, loop
 
 DOUBLE = ROOT / "qemu-tests" / "doubles" / "hetzner_metadata.py"
@@ -127,16 +128,16 @@ def test_flipped_bit_in_the_header_never_starts(image, config, slot):
         path.unlink()
 
 
-@pytest.mark.full  # test_update.py boots Debian 13 in `make check`
-def test_debian_13_boots_configured_by_credentials(image13, config, access):
+@pytest.mark.full  # test_update.py boots it in `make check`
+def test_the_following_release_boots_configured_by_credentials(following, config, access):
     def credential(name, text):
         return ["-smbios", f"type=11,value=io.systemd.credential.binary:{name}={base64.b64encode(text.encode()).decode()}"]
     extra = credential("webops.config", config)
     for secret in access.secrets.iterdir():
         extra += credential(f"webops.secret.{secret.name}", secret.read_text())
-    with VM("debian-13", image13.raw, extra=extra, access=access) as vm:
+    with VM("following", following.raw, extra=extra, access=access) as vm:
         vm.wait_healthy()
-        assert vm.out(". /etc/os-release; echo $VERSION_ID") == "13"
+        assert vm.out(". /etc/os-release; echo $VERSION_ID") == FAMILY.next_version
         assert vm.out("hostname") == "scenario"
         assert vm.root_out("systemctl --failed --no-legend --plain") == ""
         assert "configuration: credentials" in vm.root_out("journalctl -b -u webops-early --no-pager")

@@ -36,7 +36,8 @@ class Release:
 
     def __init__(self, profile, directory, access):
         self.name, self.dir = profile.stem, directory
-        images.good(images.webops_image("installer", profile, "-o", directory, "--config", access.config(ANSWER), "--secrets", access.secrets, timeout=1500))
+        adapted, env = images.adapt(profile)
+        images.good(images.webops_image("installer", adapted, "-o", directory, "--config", access.config(ANSWER), "--secrets", access.secrets, env=env, timeout=1500))
 
     def file(self, suffix):
         return self.dir / f"{self.name}-2026.11.1{suffix}"

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 
+from families import FAMILY
 from vm import CANARY
 
 
@@ -26,7 +27,7 @@ def test_reports_healthy(machine):
     assert machine.root("webops health").returncode == 0
     assert machine.root_out("systemctl is-system-running", check=False) in ("running", "starting")
     assert machine.root_out("systemctl --failed --no-legend --plain") == ""
-    assert [line for line in machine.ignored() if not any(word in line for word in machine.not_known)] == []
+    assert [line for line in machine.ignored() if not any(word in line for word in FAMILY.not_known)] == []
 
 
 def test_identity_settings(machine):
@@ -83,7 +84,7 @@ def test_static_network(machine):
     addresses = {f"{address['local']}/{address['prefixlen']}" for address in links[card]["addr_info"]}
     assert {"192.0.2.10/24", "2001:db8::10/64"} <= addresses
     assert "default via 192.0.2.1 " in machine.out(f"ip -4 route show dev {card}") + " "
-    names = "cat /etc/resolv.conf" if machine.has_rpm else f"resolvectl dns {card}"  # NetworkManager's, or resolved's
+    names = "cat /etc/resolv.conf" if FAMILY.has_rpm else f"resolvectl dns {card}"  # NetworkManager's, or resolved's
     assert "192.0.2.53" in machine.out(names)
     vlan = next(link for link in links.values() if link.get("link") == card)
     assert vlan["linkinfo"]["info_data"]["id"] == 97 and vlan["mtu"] == 1400
@@ -191,7 +192,7 @@ def test_root_and_layers_are_not_writable(machine):
 
 
 def test_package_database_is_the_images(machine):
-    if machine.has_rpm:
+    if FAMILY.has_rpm:
         assert machine.root_out("rpm --dbpath /var/lib/rpm -q systemd").startswith("systemd-")
         assert machine.root("rpm --dbpath /var/lib/rpm -e less", check=False).returncode != 0
     else:

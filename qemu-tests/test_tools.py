@@ -159,9 +159,9 @@ def test_inspect_refuses_a_flipped_bit(image, report):
     assert "root" in good(webops_image("inspect", image.raw)).stdout.lower()
 
 
-def test_diff_of_two_distributions(image, image13):
+def test_diff_of_two_distributions(image, following):
     """Of two kernels the options are told, of two releases the packages."""
-    found = json.loads(good(webops_image("diff", "--json", image.raw, image13.raw)).stdout)
+    found = json.loads(good(webops_image("diff", "--json", image.raw, following.raw)).stdout)
     options = {change["key"]: change for change in found["kernel_options"]}
     assert options["CONFIG_CC_VERSION_TEXT"]["before"] != options["CONFIG_CC_VERSION_TEXT"]["after"]
     assert all(key.startswith("CONFIG_") for key in options) and any(change["after"] in ("y", "m") for change in options.values())

@@ -11,6 +11,7 @@ import time
 import generations
 import images
 import pytest
+from families import FAMILY
 from vm import BOOT_SECONDS, LOGIN, OUT, VM, Access
 
 CONFIG = "HOSTNAME=scenario\n" + LOGIN
@@ -56,8 +57,8 @@ def release(vm):
 
 
 @pytest.fixture(scope="module")
-def bundle13(image13):
-    return generations.bundle(image13)
+def following_bundle(following):
+    return generations.bundle(following)
 
 
 @pytest.fixture(scope="module")
@@ -127,18 +128,18 @@ def panic_bundle():
 
 
 @pytest.fixture(scope="module", params=["uefi", pytest.param("bios", marks=pytest.mark.full)])
-def upgraded(request, image, bundle13, panic_bundle):
+def upgraded(request, image, following_bundle, panic_bundle):
     """One machine that is updated again and again, configured by QEMU: the scenarios from here to the next fixture run in their order."""
     access, name = Access(), f"upgrade-{request.param}"
     with served(panic_bundle, name) as address:
-        extra = [*access.fw_cfg(CONFIG + f"UPDATE_URL={address}\nUPDATE_TRIES=2\n"), *generations.disk_arguments({"bundle": bundle13})]
+        extra = [*access.fw_cfg(CONFIG + f"UPDATE_URL={address}\nUPDATE_TRIES=2\n"), *generations.disk_arguments({"bundle": following_bundle})]
         with VM(name, image.raw, bios=request.param == "bios", access=access, extra=extra) as vm:
             vm.wait_healthy()
             yield vm
 
 
 def test_configured_by_fw_cfg(upgraded):
-    assert upgraded.out("hostname") == "scenario" and release(upgraded) == "12"
+    assert upgraded.out("hostname") == "scenario" and release(upgraded) == FAMILY.version
     assert "configuration: fw_cfg" in upgraded.root_out("journalctl -b -u webops-early --no-pager")
     # The source may go away: what it gave is remembered on state.
     assert upgraded.root_out("stat -c %a /webops/secrets/operator.secret") == "600"
@@ -151,11 +152,11 @@ def test_major_upgrade(upgraded):
     before = vm.status()
     assert before["slots"]["a"]["state"] == "good" and before["slots"]["b"]["state"] == "empty"
     plan = vm.root_out(f"webops update {device} --plan")
-    assert "2026.11.1" in plan and "2026.12.9" in plan and "openssh-server" in plan, plan
+    assert "2026.11.1" in plan and "2026.12.9" in plan and FAMILY.package in plan, plan
     assert vm.status()["slots"] == before["slots"]  # a plan changes nothing
     restarts(vm, f"webops update {device} --reboot")
     now = committed(vm, "b")
-    assert release(vm) == "13" and now["generation"]["version"] == "2026.12.9"
+    assert release(vm) == FAMILY.next_version and now["generation"]["version"] == "2026.12.9"
     assert now["slots"]["a"]["state"] == "good"
     check_data(vm)
     assert identity(vm) == vm.identity
@@ -167,12 +168,12 @@ def test_major_upgrade(upgraded):
 
 def test_the_way_back(upgraded):
     vm = upgraded
-    vm.root("echo 'written by 13' >/srv/new")
+    vm.root("echo 'written by the next release' >/srv/new")
     restarts(vm, "webops rollback")
     now = committed(vm, "a")
-    assert release(vm) == "12" and now["slots"]["b"]["state"] == "bad"
+    assert release(vm) == FAMILY.version and now["slots"]["b"]["state"] == "bad"
     check_data(vm)
-    assert vm.root_out("cat /srv/new") == "written by 13" and identity(vm) == vm.identity
+    assert vm.root_out("cat /srv/new") == "written by the next release" and identity(vm) == vm.identity
     assert "operator" in vm.root_out("webops why") and "rolled-back" in vm.root_out("webops history")
     refused = vm.root(f"webops update {generations.device('bundle')}", check=False)
     assert refused.returncode == 1 and "--force" in refused.stderr, refused.stderr

@@ -19,8 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "build" / "webops-image"
-OUT = ROOT / "out" / "tests"
-LOGS = ROOT / "out" / "qemu-logs"
+DISTRIBUTION = os.environ.get("DISTRIBUTION") or "debian-12"  # what the scenarios run on: an image of families.py
+SHARED = ROOT / "out" / "tests"  # what all distributions use: cache, keys, repositories
+OUT = SHARED if DISTRIBUTION == "debian-12" else SHARED / DISTRIBUTION
+LOGS = ROOT / "out" / "qemu-logs" / ("" if DISTRIBUTION == "debian-12" else DISTRIBUTION)
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # for names that two processes of one run must not share
 CPU = "qemu64,svm=off"  # in software emulation a quarter faster than "max": fewer features to find drivers for, and no vector instructions to emulate
 ACCEL = "tcg,tb-size=256"  # that of `webops-image run`; with QEMU's own 1 GiB the firmware may take minutes after a restart (docs/BENCHMARKS.md)
