@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops why: the newest rejection: which generation, at which stage, which check, and the last lines of its log.
-#include "common/file.h"
-#include "firstboot/report.h"
+#include "firstboot/show.h"
 #include "firstboot/update/journal.h"
 #include "firstboot/verbs.h"
-#include <fcntl.h>
-#include <string.h>
+#include <errno.h>
 #include <time.h>
 
 static void format_time(int64_t seconds, char ret_text[32]) {
@@ -15,60 +13,47 @@ static void format_time(int64_t seconds, char ret_text[32]) {
         ret_text[0] = 0;
 }
 
-static void print_text(const struct rejection *rejection, const char *time) {
-    printf("%-12s %s %s, sequence %llu\n", "rejected", rejection->profile, rejection->version, (unsigned long long)rejection->sequence);
-    printf("%-12s %s\n", "when", time);
-    printf("%-12s %s\n", "stage", rejection->stage);
-    if (*rejection->check)
-        printf("%-12s %s\n", "check", rejection->check);
-    printf("%-12s %s\n", "why", rejection->reason);
-    if (rejection->log && *rejection->log)
-        printf("%-12s\n%s", "last lines", rejection->log);
-}
-
-static void print_json(const struct rejection *rejection, const char *time) {
-    char hex[65];
+static json_t *rejection_json(const struct rejection *rejection) {
+    char hex[65], time[32];
     hex_format(rejection->root_hash, 32, hex);
-    cleanup_json json_t *object =
-        json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:o, s:o}", "profile", rejection->profile, "version", rejection->version, "sequence",
-                  (json_int_t)rejection->sequence, "root_hash", hex, "time", time, "stage", rejection->stage, "check", rejection->check,
-                  "reason", report_text(rejection->reason), "log", report_lines(rejection->log ?: ""));
-    cleanup_free char *text = json_dumps(object, JSON_INDENT(2));
-    printf("%s\n", text ? text : "{}");
+    format_time(rejection->time, time);
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:s, s:o, s:o}", "profile", rejection->profile, "version", rejection->version,
+                     "sequence", (json_int_t)rejection->sequence, "root_hash", hex, "time", time, "stage", rejection->stage, "check",
+                     rejection->check, "reason", report_text(rejection->reason), "log", report_lines(rejection->log ?: ""));
 }
 
-static int why(const char *root, bool as_json, struct err *err) {
+static int gather(int root_fd, json_t **ret_found, struct err *err) {
     cleanup_rejection struct rejection rejection = {0};
-    char time[32];
-    cleanup_fd int root_fd = file_open(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0, err);
-    int r = root_fd < 0 ? root_fd : ledger_last(root_fd, &rejection, err);
+    int r = ledger_last(root_fd, &rejection, err);
     if (r < 0)
         return r;
-    if (r == 0) {
-        printf("%s\n", as_json ? "null" : "no generation was rejected here");
-        return EXIT_OK;
+    *ret_found = r > 0 ? rejection_json(&rejection) : json_null();
+    return *ret_found ? 0 : err_set(err, -EBADMSG, "the journal names the newest rejection's generation with bytes that are no text");
+}
+
+static const char *text_of(const json_t *found, const char *name) {
+    return json_string_value(json_object_get(found, name)) ?: "";
+}
+
+static void format(const json_t *found, struct buf *text) {
+    if (json_is_null(found)) {
+        buf_add_str(text, "no generation was rejected here\n");
+        return;
     }
-    format_time(rejection.time, time);
-    if (as_json)
-        print_json(&rejection, time);
-    else
-        print_text(&rejection, time);
-    return EXIT_OK;
+    buf_printf(text, "%-12s %s %s, sequence %lld\n", "rejected", text_of(found, "profile"), text_of(found, "version"),
+               (long long)json_integer_value(json_object_get(found, "sequence")));
+    static const char *const rows[][2] = {{"when", "time"}, {"stage", "stage"}, {"check", "check"}, {"why", "reason"}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (*text_of(found, rows[i][1]))
+            buf_printf(text, "%-12s %s\n", rows[i][0], text_of(found, rows[i][1]));
+    const json_t *lines = json_object_get(found, "log");
+    if (json_array_size(lines) > 0)
+        buf_add_str(text, "last lines\n");
+    for (size_t i = 0; i < json_array_size(lines); i++)
+        buf_printf(text, "%s\n", json_string_value(json_array_get(lines, i)));
 }
 
 int verb_why(const struct verb *self, int argc, char **argv) {
-    const char *root = "/";
-    bool as_json = false;
-    const struct opt options[] = {
-        {"root", 0, OPT_TEXT, &root, "DIR", "Looks at the tree below DIR."},
-        {"json", 0, OPT_FLAG, &as_json, NULL, "Prints one JSON object, or null."},
-        {0},
-    };
-    char **args;
-    int count, r = opt_parse(self, options, argc, argv, &args, &count);
-    if (r >= 0)
-        return r;
-    struct err err;
-    r = why(root, as_json, &err);
-    return r < 0 ? verb_failed(r, &err) : r;
+    static const struct show show = {"Prints one JSON object, or null.", gather, format};
+    return show_run(&show, self, argc, argv);
 }
