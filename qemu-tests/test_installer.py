@@ -34,10 +34,11 @@ def access():
 class Release:
     """What `webops-image installer` leaves, and the build beside it; on the medium a configuration that installs and restarts."""
 
-    def __init__(self, profile, directory, access):
+    def __init__(self, profile, directory, access, *options, config=ANSWER):
         self.name, self.dir = profile.stem, directory
         adapted, env = images.adapt(profile)
-        images.good(images.webops_image("installer", adapted, "-o", directory, "--config", access.config(ANSWER), "--secrets", access.secrets, env=env, timeout=1500))
+        images.good(images.webops_image("installer", adapted, "-o", directory, "--config", access.config(config), "--secrets", access.secrets, *options, env=env,
+                                        timeout=1500))
 
     def file(self, suffix):
         return self.dir / f"{self.name}-2026.11.1{suffix}"
@@ -224,6 +225,33 @@ def test_wrong_answers_write_nothing(release, access, server):
     finally:
         for disk in disks:
             disk.unlink()
+
+
+@pytest.mark.full  # an image of its own
+def test_a_stack_and_secrets_in_an_envelope(access):
+    """The medium alone tells nobody a secret; with the key beside it the machine is installed, and its stack runs."""
+    secret = "only in the envelope"
+    access.add_secret("probe.secret", secret + "\n")
+    certificate, key = access.envelope()
+    config = f"{ANSWER}INSTALL_THEN=poweroff\nPROBE_ENABLED=true\nPROBE_TEXT=installed\nPROBE_PASSWORD_FILE=/webops/secrets/probe.secret\n"
+    release = Release(PROFILES / "probe.yaml", OUT / "installer-probe", access, "--encrypt-to", certificate, config=config)
+    disk = empty_disk("envelope")
+    try:
+        assert secret.encode() not in release.file("-installer.iso").read_bytes()
+        with Machine("no-key", release, access, disks={disk: f",serial={SERIAL}"}, extra=cdrom(release)) as machine:
+            told = machine.wait_console(REFUSED, timeout=INSTALL_SECONDS)
+            assert "secrets.cms" in told and "key" in told, told
+            assert is_untouched(disk)
+        with Machine("envelope", release, access, disks={disk: f",serial={SERIAL}"}, extra=[*cdrom(release), *key]) as machine:
+            machine.wait_installed()
+            machine.wait_off()
+        with Machine("envelope-installed", release, access, disks={disk: f",serial={SERIAL}"}) as machine:
+            machine.wait_healthy()
+            stack = next(stack for stack in machine.status()["stacks"] if stack["name"] == "probe")
+            assert (stack["state"], stack["health"]) == ("running", "healthy"), stack
+            assert machine.root_out("cat /run/probe/password") == secret
+    finally:
+        disk.unlink()
 
 
 @pytest.mark.full  # Debian's full kernel, which has drivers for real controllers, is a base of its own

@@ -93,18 +93,23 @@ class Access:
         self.put_secrets(image)
         return ["-drive", f"if=none,id=cidata,format=raw,readonly=on,file={image}", "-device", "virtio-blk-pci,drive=cidata"]
 
+    def envelope(self):
+        """A certificate for envelopes of secrets, and QEMU arguments of a disk with its key."""
+        stick, key, certificate = self.dir / "key.img", self.dir / "secrets.key", self.dir / "machine.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=machine", "-keyout", key, "-out", certificate], check=True,
+                       stderr=subprocess.DEVNULL)
+        subprocess.run(["mkfs.vfat", "-C", "-n", "WEBOPS", stick, "1024"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["mcopy", "-i", stick, key, "::"], check=True)
+        return certificate, ["-drive", f"if=none,id=key,format=raw,file={stick}", "-device", "virtio-blk-pci,drive=key"]
+
     def sealed_cdrom(self, text, for_image):
         """QEMU arguments of a CD-ROM drive with the ISO image that `webops-image seed` makes of both, its secrets in an envelope, and of a disk with
         the key."""
-        image, stick, key, certificate = self.dir / "seed.iso", self.dir / "key.img", self.dir / "secrets.key", self.dir / "machine.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=machine", "-keyout", key, "-out", certificate], check=True,
-                       stderr=subprocess.DEVNULL)
+        image = self.dir / "seed.iso"
+        certificate, key = self.envelope()
         subprocess.run([PROGRAM, "seed", "--config", self.config(text), "--secrets", self.secrets, "--encrypt-to", certificate, "--image", for_image, "-o", image], check=True,
                        stdout=subprocess.DEVNULL)
-        subprocess.run(["mkfs.vfat", "-C", "-n", "WEBOPS", stick, "1024"], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["mcopy", "-i", stick, key, "::"], check=True)
-        return ["-drive", f"if=none,id=cdrom,media=cdrom,readonly=on,format=raw,file={image}", "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cdrom",
-                "-drive", f"if=none,id=key,format=raw,file={stick}", "-device", "virtio-blk-pci,drive=key"]
+        return ["-drive", f"if=none,id=cdrom,media=cdrom,readonly=on,format=raw,file={image}", "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=cdrom", *key]
 
     def fw_cfg(self, text):
         """QEMU arguments that hand over both by its configuration device."""
