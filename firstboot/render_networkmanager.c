@@ -56,14 +56,16 @@ static void add_gateways(const struct render *in, struct buf *buf, int digit, co
     }
 }
 
-static void add_dns(const struct render *in, struct buf *buf, int digit, const struct family *family) {
+// A profile with servers of a family that the card has not is refused as a whole, so they become a remark.
+static void add_dns(const struct render *in, struct buf *buf, int digit, const struct family *family, bool is_on) {
+    const char *start = is_on ? "dns=" : "# cannot be asked from a card without an address of their kind: dns=";
     struct net_key key = net_key(digit, "DNS");
     struct schema_cidr server;
     const char *item;
     unsigned count = 0;
     size_t size;
     for (const char *cursor = render_text(in, key.name); (item = next_of(&cursor, family, &size, &server));) {
-        buf_add_str(buf, count++ ? ";" : "dns=");
+        buf_add_str(buf, count++ ? ";" : start);
         render_word(in, buf, key.name, item, size);
     }
     if (count)
@@ -83,9 +85,11 @@ static void add_joined(const struct render *in, struct buf *buf, const char *key
 
 static void add_families(const struct render *in, struct buf *buf, int digit) {
     const bool is_dhcp = net_is_dhcp(in, digit);
+    bool has_search = false;
     for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
         cleanup_buf struct buf addresses = {0};
         unsigned count = add_addresses(in, &addresses, digit, &families[i]);
+        const bool is_on = is_dhcp || count > 0;
         buf_printf(buf, "\n[%s]\nmethod=%s\n%s", families[i].section,
                    is_dhcp ? "auto"
                    : count ? "manual"
@@ -94,9 +98,10 @@ static void add_families(const struct render *in, struct buf *buf, int digit) {
         if (is_dhcp && families[i].family == AF_INET)
             buf_add_str(buf, "dhcp-client-id=mac\n");
         add_gateways(in, buf, digit, &families[i]);
-        add_dns(in, buf, digit, &families[i]);
-        if (families[i].family == AF_INET)
+        add_dns(in, buf, digit, &families[i], is_on);
+        if (is_on && !has_search)
             add_joined(in, buf, "DNS_SEARCH", "dns-search=", ";");
+        has_search = has_search || is_on;
     }
 }
 

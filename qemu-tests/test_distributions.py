@@ -74,6 +74,15 @@ def test_a_changed_configuration_is_applied(machine):
     assert "; 0 changes" in again.stdout + again.stderr
 
 
+def test_a_card_of_one_family(machine):
+    """Without any IPv4 address; the name server that it then cannot ask is no reason to lose the IPv6 one."""
+    machine.root("sed -i 's/192\\.0\\.2\\.11[/]24 *//; /_GATEWAY=/d' /webops/config.env && echo DNS_SEARCH=example.org >>/webops/config.env && webops apply")
+    config = machine.root_out("cat /webops/config.env")
+    assert "192.0.2.11" not in config and "2001:db8::10/64" in config and "192.0.2.53" in config, config
+    eventually(lambda: "192.0.2.11" not in addresses(machine))
+    eventually(lambda: {"2001:db8::10", "198.51.100.10"} <= addresses(machine))
+
+
 def test_the_package_database_can_be_read(machine):
     machine.release = machine.out(machine.family.installed)
     assert machine.release

@@ -162,6 +162,24 @@ static void networkmanager_profiles(void **state) {
     }
 }
 
+// NetworkManager refuses a profile that names servers or search domains of a family which the card has not.
+static void networkmanager_profiles_of_one_family(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.has_networkmanager = true;
+    cleanup_plan struct plan plan =
+        support_plan_with("NET0_INTERFACE=eth0\nNET0_ADDRESS=2001:db8::7/64\nNET0_DNS='192.0.2.53 2001:db8::53'\n"
+                          "NET1_INTERFACE=eth1\nNET1_DHCP=false\nDNS_SEARCH=a.example\n",
+                          &facts, 0);
+    assert_string_equal(support_content(&plan, "etc/NetworkManager/system-connections/webops-net0.nmconnection"),
+                        HEADER "[connection]\nid=webops-net0\ntype=ethernet\ninterface-name=eth0\n\n[ethernet]\n"
+                               "\n[ipv4]\nmethod=disabled\n# cannot be asked from a card without an address of their kind: dns=192.0.2.53\n"
+                               "\n[ipv6]\nmethod=manual\naddress1=2001:db8::7/64\ndns=2001:db8::53\ndns-search=a.example\n");
+    assert_string_equal(support_content(&plan, "etc/NetworkManager/system-connections/webops-net1.nmconnection"),
+                        HEADER "[connection]\nid=webops-net1\ntype=ethernet\ninterface-name=eth1\n\n[ethernet]\n"
+                               "\n[ipv4]\nmethod=disabled\n\n[ipv6]\nmethod=link-local\n");
+}
+
 static void dns_for_all(void **state) {
     (void)state;
     cleanup_plan struct plan plan = support_plan("DNS_SERVERS='192.0.2.53 2001:db8::53'\nDNS_SEARCH=example.org\n");
@@ -434,6 +452,7 @@ int main(void) {
         cmocka_unit_test(network_vlans_on_one_parent),
         cmocka_unit_test(network_vlan_beside_its_parent),
         cmocka_unit_test(networkmanager_profiles),
+        cmocka_unit_test(networkmanager_profiles_of_one_family),
         cmocka_unit_test(dns_for_all),
         cmocka_unit_test(ssh_is_closed),
         cmocka_unit_test(keys_from_both_places),
