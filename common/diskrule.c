@@ -88,7 +88,7 @@ static bool fits(const struct diskrule *rule, const struct diskrule_disk *disk) 
     if (is_named(rule))
         return true;
     // The stick with the configuration must not be what "smallest" means.
-    return !disk->excluded && ((!disk->is_removable && strcmp(disk->by, "usb") != 0) || strcmp(rule->by, "usb") == 0);
+    return !disk->is_medium && ((!disk->is_removable && strcmp(disk->by, "usb") != 0) || strcmp(rule->by, "usb") == 0);
 }
 
 // Below zero: `a` is preferred.
@@ -106,7 +106,7 @@ int diskrule_choose(const struct diskrule *rule, const struct diskrule_disk *dis
         if (order < 0) {
             found = &disks[i];
             rival = NULL;
-        } else if (order == 0) {
+        } else if (order == 0 && !rival) {
             rival = &disks[i];
         }
     }

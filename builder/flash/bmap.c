@@ -50,7 +50,16 @@ static int add_ranges(int fd, const char *name, struct bmap *bmap, struct err *e
     return end ? add_range(fd, name, first, end, bmap, err) : 0;
 }
 
-int bmap_scan(int fd, const char *name, struct bmap *ret_bmap, struct err *err) {
+static int add_all(int fd, const char *name, struct bmap *bmap, struct err *err) {
+    const uint64_t blocks = bmap->image_bytes / BMAP_BLOCK_BYTES, step = BMAP_WHOLE_BYTES / BMAP_BLOCK_BYTES;
+    int r = 0;
+    for (uint64_t first = 0; r >= 0 && first < blocks; first += step)
+        r = add_range(fd, name, first, blocks - first < step ? blocks : first + step, bmap, err);
+    return r;
+}
+
+static int make(int fd, const char *name, int (*add)(int fd, const char *name, struct bmap *bmap, struct err *err), struct bmap *ret_bmap,
+                struct err *err) {
     cleanup_bmap struct bmap bmap = {0};
     struct stat st;
     if (fstat(fd, &st) < 0)
@@ -58,12 +67,20 @@ int bmap_scan(int fd, const char *name, struct bmap *ret_bmap, struct err *err) 
     if (st.st_size % BMAP_BLOCK_BYTES != 0)
         return err_set(err, -EINVAL, "%s: %lld bytes are not a multiple of %d", name, (long long)st.st_size, BMAP_BLOCK_BYTES);
     bmap.image_bytes = (uint64_t)st.st_size;
-    int r = add_ranges(fd, name, &bmap, err);
+    int r = add(fd, name, &bmap, err);
     if (r < 0)
         return r;
     *ret_bmap = bmap;
     bmap = (struct bmap){0};
     return 0;
+}
+
+int bmap_scan(int fd, const char *name, struct bmap *ret_bmap, struct err *err) {
+    return make(fd, name, add_ranges, ret_bmap, err);
+}
+
+int bmap_whole(int fd, const char *name, struct bmap *ret_bmap, struct err *err) {
+    return make(fd, name, add_all, ret_bmap, err);
 }
 
 static void format_range(const struct bmap_range *range, struct buf *xml) {

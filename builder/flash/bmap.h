@@ -15,15 +15,19 @@ struct bmap_range {
     uint8_t sha256[DIGEST_BYTES];
 };
 
+#define BMAP_WHOLE_BYTES ((uint64_t)64 << 20)
+
 struct bmap {
     uint64_t image_bytes, mapped_bytes; // multiples of BMAP_BLOCK_BYTES
-    struct bmap_range *ranges; // ascending, never adjoining or overlapping
+    struct bmap_range *ranges; // ascending, never overlapping
     size_t count;
 };
 
 // Of a raw image, by its holes: each data extent rounded outwards to whole blocks. Reads all the data for the hashes. -EINVAL: the size is no
 // multiple of BMAP_BLOCK_BYTES.
 int bmap_scan(int fd, const char *name, struct bmap *ret_bmap, struct err *err) must_check nonnull(2, 3, 4);
+// Of a raw image whose holes tell nothing (a copy, or what a program unpacked): all of it, in ranges of BMAP_WHOLE_BYTES. Errors as above.
+int bmap_whole(int fd, const char *name, struct bmap *ret_bmap, struct err *err) must_check nonnull(2, 3, 4);
 struct buf;
 void bmap_format(const struct bmap *bmap, struct buf *ret_xml) nonnull(1, 2);
 // Reads what bmap_format() or bmaptool wrote, and checks the file's own checksum, bounds and order. Only SHA-256, blocks of 4096 bytes, and a

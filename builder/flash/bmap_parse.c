@@ -103,8 +103,8 @@ static void add_range(struct parse *parse) {
     if (strlen(parse->range_sha256) != 2 * DIGEST_BYTES || !hex_parse(parse->range_sha256, DIGEST_BYTES, range.sha256))
         return refuse(parse, "a range without SHA-256");
     const struct bmap_range *before = bmap->count ? &bmap->ranges[bmap->count - 1] : NULL;
-    if (before && range.offset <= before->offset + before->size)
-        return refuse(parse, "ranges that are not in order, or meet");
+    if (before && range.offset < before->offset + before->size)
+        return refuse(parse, "ranges that are not in order, or overlap");
     bmap->ranges = mem_resize(bmap->ranges, bmap->count + 1, sizeof(range));
     bmap->ranges[bmap->count++] = range;
     bmap->mapped_bytes += range.size;

@@ -168,6 +168,12 @@ static void report_failure(const struct err *err) {
     fflush(stdout);
 }
 
+static void add_unfinished(const struct flash *flash, struct err *err) {
+    const struct err before = *err;
+    (void)!err_set(err, -EIO, "%s; %s is unfinished, what it held is gone, and the same command goes on from here", before.text,
+                   flash->target->name);
+}
+
 static int write_image(const struct flash_options *options, struct flash *flash, struct err *err) {
     cleanup_progress struct progress *progress = progress_new(3, options->json);
     double write_seconds = 0, read_seconds = 0;
@@ -180,6 +186,8 @@ static int write_image(const struct flash_options *options, struct flash *flash,
         r = finish(options, flash, progress, err);
     if (r >= 0)
         report(options, flash, write_seconds, read_seconds);
+    else if (flash->has_begun)
+        add_unfinished(flash, err);
     return r;
 }
 
@@ -243,6 +251,8 @@ static int check_usage(const struct flash_options *options, int count, struct er
         return err_set(err, -EINVAL, "--list goes with --json only");
     if (!options->list && count == 0)
         return err_set(err, -EINVAL, "name an image, or --list the disks");
+    if (options->serial && !*options->serial)
+        return err_set(err, -EINVAL, "--serial is empty: name a serial number; a disk that has none is named by its path");
     if (!options->list && !options->path && !options->serial)
         return err_set(err, -EINVAL, "name the disk, by its path or with --serial; --list shows them");
     if (seed_conflict(&options->seed))

@@ -87,10 +87,12 @@ static int load_mark(const struct flash *flash, uint64_t *ret_next, struct err *
 // From here on nothing boots from the disk, and no tool takes the table of before for its own.
 static int begin(struct flash *flash, struct err *err) {
     int r = load_mark(flash, &flash->resumed_at, err);
-    if (r < 0 || flash->resumed_at > 0)
+    flash->has_begun = r >= 0 && flash->resumed_at > 0;
+    if (r < 0 || flash->has_begun)
         return r;
     cleanup_free char *zeros = aligned(FLASH_HEAD_BYTES);
     format_mark(flash, 0, zeros);
+    flash->has_begun = true;
     r = put(flash, zeros, FLASH_HEAD_BYTES, 0, err);
     memset(zeros, 0, FLASH_HEAD_BYTES);
     if (r >= 0)
@@ -194,6 +196,11 @@ static bool is_right(struct pass *pass, const struct bmap_range *range) {
     return memcmp(sha256, range->sha256, sizeof(sha256)) == 0;
 }
 
+// Where a mark has to be for a run that is to write this range again.
+static uint64_t start_of(const struct bmap_range *range) {
+    return range->offset > FLASH_HEAD_BYTES ? range->offset : 0;
+}
+
 static int write_range(struct pass *pass, const struct bmap_range *range, struct err *err) {
     struct flash *flash = pass->flash;
     bool is_whole = true;
@@ -210,6 +217,8 @@ static int write_range(struct pass *pass, const struct bmap_range *range, struct
     }
     if (r < 0 || !is_whole || is_right(pass, range))
         return r;
+    struct err ignored;
+    (void)!mark(pass, start_of(range), &ignored); // a mark may lie inside the range
     return differs(range, flash->source->name, "are not what the block map says: the image is damaged, or the map is of another one",
                    -EBADMSG, err);
 }
@@ -280,8 +289,7 @@ int flash_read_back(struct flash *flash, struct err *err) {
     if (r < 0 || !differing)
         return r;
     struct err ignored;
-    uint64_t next = differing->offset > FLASH_HEAD_BYTES ? differing->offset : 0;
-    (void)!save_mark(flash, next, &ignored);
+    (void)!save_mark(flash, start_of(differing), &ignored);
     return differs(differing, flash->target->name,
                    "were read back otherwise than they were written: the disk, its cable or the memory is bad", -EIO, err);
 }

@@ -29,6 +29,7 @@ struct flash {
     uint8_t *head; // FLASH_HEAD_BYTES of the image
     uint64_t mark_bytes; // after how many written bytes the disk is flushed and told how far it came; 256 MiB
     uint64_t resumed_at; // offset at which an earlier run had stopped; 0 = begun anew
+    bool has_begun; // what the disk held is gone
 };
 
 // `flash` gets its head; flash_done() frees it. The target must be at least as large as the image (assert).

@@ -64,7 +64,7 @@ static int load_map(const struct flash_origin *origin, const char *path, struct 
     size_t size = 0;
     bool is_there = origin->map || url_is(path) || file_exists(AT_FDCWD, path);
     if (!is_there && image->source.is_seekable && !origin->map_sha256)
-        return bmap_scan(image->source.fd, image->path, &image->bmap, err);
+        return bmap_whole(image->source.fd, image->path, &image->bmap, err);
     if (!is_there)
         return err_set(err, -ENOENT,
                        "%s: such an image needs its block map, which the build wrote as NAME.bmap: put it beside the image, or give --bmap",

@@ -16,6 +16,7 @@ static void command_lines(void **state) {
     const struct verb_case cases[] = {
         {RUN_ARGV(NULL), EXIT_USAGE, "", "name an image, or --list"},
         {RUN_ARGV(image), EXIT_USAGE, "", "name the disk, by its path or with --serial"},
+        {RUN_ARGV(image, "/dev/null", "--yes", "--serial="), EXIT_USAGE, "", "--serial is empty"},
         {RUN_ARGV("--list", image), EXIT_USAGE, "", "--list goes with --json only"},
         {RUN_ARGV("--list", "--yes"), EXIT_USAGE, "", "--list goes with --json only"},
         {RUN_ARGV(image, "/dev/null", "--secrets", scratch->path), EXIT_USAGE, "", "--secrets go with --config"},

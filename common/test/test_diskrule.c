@@ -58,12 +58,12 @@ static void test_wrong_words(void **state) {
 
 #define GIB (1ULL << 30)
 static const struct diskrule_disk machine[] = {
-    {"/dev/sda", "DATA1", "sata", 4000 * GIB, false, NULL},
-    {"/dev/sdb", "DATA2", "sata", 4000 * GIB, false, NULL},
-    {"/dev/nvme0n1", "FAST", "nvme", 480 * GIB, false, NULL},
-    {"/dev/sdc", "STICK", "usb", 8 * GIB, true, NULL},
-    {"/dev/sdd", "MEDIUM", "usb", 4 * GIB, true, "it is the installation medium"},
-    {"/dev/sde", "", "sata", 100 * GIB, false, "it is read-only"},
+    {"/dev/sda", "DATA1", "sata", 4000 * GIB, .excluded = NULL},
+    {"/dev/sdb", "DATA2", "sata", 4000 * GIB, .excluded = NULL},
+    {"/dev/nvme0n1", "FAST", "nvme", 480 * GIB, .excluded = NULL},
+    {"/dev/sdc", "STICK", "usb", 8 * GIB, .is_removable = true},
+    {"/dev/sdd", "MEDIUM", "usb", 4 * GIB, .is_removable = true, .is_medium = true, .excluded = "it is the installation medium"},
+    {"/dev/sde", "", "sata", 200 * GIB, .excluded = "it is read-only"},
 };
 
 static void test_choice(void **state) {
@@ -78,9 +78,12 @@ static void test_choice(void **state) {
         {"path=/dev/sdb serial=DATA1", -ENOENT, NULL, "no disk fits"},
         {"by=nvme", 0, "/dev/nvme0n1", NULL},
         {"by=sata", -ENOTUNIQ, NULL, "/dev/sda and /dev/sdb"},
-        {"smallest", 0, "/dev/nvme0n1", NULL}, // neither the sticks nor what is read-only
+        {"smallest", -EPERM, NULL, "/dev/sde: it is read-only"}, // not the sticks, and no other one in its place
+        {"by=nvme smallest", 0, "/dev/nvme0n1", NULL},
+        {"size>=300G smallest", 0, "/dev/nvme0n1", NULL},
         {"largest", -ENOTUNIQ, NULL, "serial="},
-        {"size<=1T", 0, "/dev/nvme0n1", NULL},
+        {"size<=1T", -ENOTUNIQ, NULL, "/dev/nvme0n1 and /dev/sde"},
+        {"size<=1T size>=300G", 0, "/dev/nvme0n1", NULL},
         {"size>=1T smallest", -ENOTUNIQ, NULL, "/dev/sda and /dev/sdb"},
         {"size>=5000G", -ENOENT, NULL, "no disk fits"},
         {"by=usb", 0, "/dev/sdc", NULL},
@@ -128,7 +131,7 @@ static void test_order_does_not_matter(void **state) {
 static void test_three_alike(void **state) {
     (void)state;
     const struct diskrule_disk alike[] = {
-        {"/dev/a", "", "sata", GIB, false, NULL}, {"/dev/b", "", "sata", GIB, false, NULL}, {"/dev/c", "", "sata", GIB, false, NULL}};
+        {"/dev/a", "", "sata", GIB, .excluded = NULL}, {"/dev/b", "", "sata", GIB, .excluded = NULL}, {"/dev/c", "", "sata", GIB, .excluded = NULL}};
     struct diskrule rule = parse("smallest");
     struct err err = {0};
     size_t index;

@@ -54,6 +54,7 @@ static int choose(const struct diskrule *rule, const struct install_disks *disks
                                          .by = disk->by,
                                          .bytes = disk->bytes,
                                          .is_removable = disk->is_removable,
+                                         .is_medium = disk->is_medium,
                                          .excluded = why_excluded(disk)};
     }
     return diskrule_choose(rule, seen, disks->count, ret_index, err);

@@ -37,7 +37,10 @@ static void test_plans(void **state) {
         {.answer = {.disk = "serial=TARGET1", .confirm = ""}, .action = INSTALL_REFUSE, .text = "INSTALL_CONFIRM"},
         {.answer = {.disk = "serial=TARGET1", .confirm = "erase"}, .action = INSTALL_WRITE},
         {.answer = {.disk = "serial=TARGET1", .confirm = "TARGET1"}, .action = INSTALL_WRITE},
-        {.answer = {.disk = "smallest", .confirm = "erase"}, .action = INSTALL_WRITE}, // neither the medium nor what is in use
+        {.answer = {.disk = "smallest", .confirm = "erase"},
+         .action = INSTALL_REFUSE,
+         .text = "/dev/sdc: it is mounted"}, // not the next one
+        {.answer = {.disk = "size>=4G smallest", .confirm = "erase"}, .action = INSTALL_WRITE}, // not the medium
         {.answer = {.disk = "by=sata", .confirm = "erase"}, .action = INSTALL_REFUSE, .text = "/dev/vda and /dev/sda"},
         {.answer = {.disk = "serial=X", .confirm = "erase"}, .action = INSTALL_REFUSE, .text = "INSTALL_DISK='serial=X': no disk fits"},
         {.answer = {.disk = "path=/dev/disk/by-id/x", .confirm = "erase"},
