@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "common/le.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -31,18 +32,6 @@ static void volume_done(struct volume *volume) {
     free(volume->fat);
 }
 
-static uint32_t get_le(const uint8_t *p, unsigned bytes) {
-    uint32_t value = 0;
-    for (unsigned i = 0; i < bytes; i++)
-        value |= (uint32_t)p[i] << (8 * i);
-    return value;
-}
-
-static void put_le(uint8_t *p, uint32_t value) {
-    for (unsigned i = 0; i < 4; i++)
-        p[i] = (uint8_t)(value >> (8 * i));
-}
-
 static int volume_open(const char *disk_path, uint64_t offset, struct volume *volume, struct err *err) {
     uint8_t boot[SECTOR_BYTES];
     *volume = (struct volume){.fd = file_open(AT_FDCWD, disk_path, O_RDWR, 0, err), .name = disk_path, .offset = offset};
@@ -51,14 +40,14 @@ static int volume_open(const char *disk_path, uint64_t offset, struct volume *vo
     int r = pread_all(volume->fd, disk_path, boot, sizeof(boot), offset, err);
     if (r < 0)
         return r;
-    uint64_t fat_bytes = (uint64_t)get_le(boot + 36, 4) * SECTOR_BYTES, sectors = get_le(boot + 32, 4);
+    uint64_t fat_bytes = le_get(boot + 36, 4) * SECTOR_BYTES, sectors = le_get(boot + 32, 4);
     volume->cluster_bytes = boot[13] * SECTOR_BYTES;
     volume->fat_count = boot[16];
-    volume->fat_offset = offset + (uint64_t)get_le(boot + 14, 2) * SECTOR_BYTES;
+    volume->fat_offset = offset + le_get(boot + 14, 2) * SECTOR_BYTES;
     volume->data_offset = volume->fat_offset + volume->fat_count * fat_bytes;
-    volume->info_offset = offset + (uint64_t)get_le(boot + 48, 2) * SECTOR_BYTES;
-    volume->root = get_le(boot + 44, 4);
-    if (get_le(boot + 11, 2) != SECTOR_BYTES || get_le(boot + 22, 2) != 0 || !volume->cluster_bytes || !volume->fat_count || !fat_bytes ||
+    volume->info_offset = offset + le_get(boot + 48, 2) * SECTOR_BYTES;
+    volume->root = (uint32_t)le_get(boot + 44, 4);
+    if (le_get(boot + 11, 2) != SECTOR_BYTES || le_get(boot + 22, 2) != 0 || !volume->cluster_bytes || !volume->fat_count || !fat_bytes ||
         fat_bytes > FAT_MAX_BYTES || offset + sectors * SECTOR_BYTES <= volume->data_offset)
         return err_set(err, -EINVAL, "%s: no FAT32", disk_path);
     uint64_t clusters = (offset + sectors * SECTOR_BYTES - volume->data_offset) / volume->cluster_bytes + 2;
@@ -69,7 +58,7 @@ static int volume_open(const char *disk_path, uint64_t offset, struct volume *vo
 }
 
 static uint32_t next_of(const struct volume *volume, uint32_t cluster) {
-    return get_le(volume->fat + 4 * (size_t)cluster, 4) & CLUSTER_MASK;
+    return (uint32_t)le_get(volume->fat + 4 * (size_t)cluster, 4) & CLUSTER_MASK;
 }
 
 static uint64_t cluster_offset(const struct volume *volume, uint32_t cluster) {
@@ -87,7 +76,7 @@ static int find_directory(const struct volume *volume, uint32_t parent, const ch
         return r;
     for (const uint8_t *slot = data; slot < data + volume->cluster_bytes; slot += SLOT_BYTES)
         if (memcmp(slot, name, NAME_BYTES) == 0) {
-            *ret_cluster = get_le(slot + 20, 2) << 16 | get_le(slot + 26, 2);
+            *ret_cluster = (uint32_t)(le_get(slot + 20, 2) << 16 | le_get(slot + 26, 2));
             return 0;
         }
     return err_set(err, -EINVAL, "%s: ESP: there is no directory %.11s", volume->name, name);
@@ -108,9 +97,9 @@ static uint32_t find_free(const struct volume *volume, uint32_t count) {
 static int append(struct volume *volume, uint32_t directory, uint32_t first, uint32_t count, struct err *err) {
     cleanup_free uint8_t *zeros = mem_array(count, volume->cluster_bytes);
     int r = pwrite_all(volume->fd, volume->name, zeros, (size_t)count * volume->cluster_bytes, cluster_offset(volume, first), err);
-    put_le(volume->fat + 4 * (size_t)directory, first);
+    le_put(volume->fat + 4 * (size_t)directory, 4, first);
     for (uint32_t i = 0; i < count; i++)
-        put_le(volume->fat + 4 * (size_t)(first + i), i + 1 < count ? first + i + 1 : CHAIN_END);
+        le_put(volume->fat + 4 * (size_t)(first + i), 4, i + 1 < count ? first + i + 1 : CHAIN_END);
     for (uint32_t i = 0; r == 0 && i < volume->fat_count; i++)
         r = pwrite_all(volume->fd, volume->name, volume->fat, volume->fat_bytes, volume->fat_offset + (uint64_t)i * volume->fat_bytes, err);
     return r;
@@ -122,8 +111,8 @@ static int update_info(const struct volume *volume, uint32_t last, uint32_t coun
     int r = pread_all(volume->fd, volume->name, info, sizeof(info), volume->info_offset, err);
     if (r < 0 || memcmp(info, "RRaA", 4) != 0)
         return r;
-    put_le(info + 488, get_le(info + 488, 4) - count);
-    put_le(info + 492, last);
+    le_put(info + 488, 4, (uint32_t)le_get(info + 488, 4) - count);
+    le_put(info + 492, 4, last);
     return pwrite_all(volume->fd, volume->name, info, sizeof(info), volume->info_offset, err);
 }
 

@@ -3,6 +3,7 @@
 #include "builder/grub.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "common/le.h"
 #include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -27,11 +28,6 @@ int grub_core_create(const char *grub_dir, const char *core_path, struct err *er
     return run_quiet(&mkimage, err);
 }
 
-static void put_le(uint8_t *p, uint64_t value, unsigned bytes) {
-    for (unsigned i = 0; i < bytes; i++)
-        p[i] = (uint8_t)(value >> (8 * i));
-}
-
 static int write_core(int disk, const char *disk_name, const char *core_path, uint64_t offset, uint64_t size, struct err *err) {
     cleanup_free char *core = NULL;
     size_t core_size = 0;
@@ -42,9 +38,9 @@ static int write_core(int disk, const char *disk_name, const char *core_path, ui
     if (core_size < 2 * SECTOR_BYTES || core_size > size)
         return err_set(err, -EFBIG, "GRUB's core image has %zu bytes, its partition %llu", core_size, (unsigned long long)size);
     uint8_t *list = (uint8_t *)core + CORE_BLOCK_LIST;
-    put_le(list, offset / SECTOR_BYTES + 1, 8);
-    put_le(list + 8, sectors - 1, 2);
-    put_le(list + 10, CORE_SEGMENT, 2);
+    le_put(list, 8, offset / SECTOR_BYTES + 1);
+    le_put(list + 8, 2, sectors - 1);
+    le_put(list + 10, 2, CORE_SEGMENT);
     return pwrite_all(disk, disk_name, core, core_size, offset, err);
 }
 
@@ -58,7 +54,7 @@ int grub_install(int disk, const char *disk_name, const char *grub_dir, const ch
         return r;
     if (boot_size != SECTOR_BYTES)
         return err_set(err, -EINVAL, "%s has %zu bytes instead of %d", boot_path, boot_size, SECTOR_BYTES);
-    put_le((uint8_t *)boot + BOOT_KERNEL_SECTOR, offset / SECTOR_BYTES, 8);
+    le_put((uint8_t *)boot + BOOT_KERNEL_SECTOR, 8, offset / SECTOR_BYTES);
     memset(boot + BOOT_DRIVE_CHECK, 0x90, 2);
     r = write_core(disk, disk_name, core_path, offset, size, err);
     return r < 0 ? r : pwrite_all(disk, disk_name, boot, BOOT_CODE_BYTES, 0, err);

@@ -3,6 +3,7 @@
 #include "common/chunkindex.h"
 #include "common/buf.h"
 #include "common/digest.h"
+#include "common/le.h"
 #include <errno.h>
 #include <string.h>
 
@@ -18,18 +19,6 @@ enum { // byte offsets, docs/FORMATS.md
     RECORD_AT_SHA256 = 2,
     VERSION = 1,
 };
-
-static void put(uint8_t *bytes, uint64_t value, int size) {
-    for (int i = 0; i < size; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *bytes, int size) {
-    uint64_t value = 0;
-    for (int i = 0; i < size; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
 
 void chunkindex_done(struct chunkindex *index) {
     free(index->chunks);
@@ -87,17 +76,17 @@ static int check_head(const uint8_t *data, size_t size, uint64_t object_bytes, s
         return err_set(err, -EINVAL, "chunk index: no magic");
     if (size > CHUNKINDEX_MAX_BYTES)
         return err_set(err, -EFBIG, "chunk index: %zu bytes, at most %d are possible", size, CHUNKINDEX_MAX_BYTES);
-    if (get(data + AT_VERSION, 4) != VERSION)
-        return err_set(err, -EINVAL, "chunk index: version %u, this program reads version %d", (unsigned)get(data + AT_VERSION, 4),
+    if (le_get(data + AT_VERSION, 4) != VERSION)
+        return err_set(err, -EINVAL, "chunk index: version %u, this program reads version %d", (unsigned)le_get(data + AT_VERSION, 4),
                        VERSION);
-    if (get(data + AT_RESERVED, 8) != 0)
+    if (le_get(data + AT_RESERVED, 8) != 0)
         return err_set(err, -EINVAL, "chunk index: unused bytes are not zero");
-    if (get(data + AT_BYTES, 8) != object_bytes)
+    if (le_get(data + AT_BYTES, 8) != object_bytes)
         return err_set(err, -EINVAL, "chunk index: it is of an object of %llu bytes, the object has %llu",
-                       (unsigned long long)get(data + AT_BYTES, 8), (unsigned long long)object_bytes);
-    uint64_t records = get(data + AT_COUNT, 4) * CHUNKINDEX_RECORD_BYTES;
+                       (unsigned long long)le_get(data + AT_BYTES, 8), (unsigned long long)object_bytes);
+    uint64_t records = le_get(data + AT_COUNT, 4) * CHUNKINDEX_RECORD_BYTES;
     if (records == 0 || records != size - CHUNKINDEX_FIXED_BYTES)
-        return err_set(err, -EINVAL, "chunk index: %u chunks do not make %zu bytes", (unsigned)get(data + AT_COUNT, 4), size);
+        return err_set(err, -EINVAL, "chunk index: %u chunks do not make %zu bytes", (unsigned)le_get(data + AT_COUNT, 4), size);
     return 0;
 }
 
@@ -105,12 +94,12 @@ int chunkindex_parse(const uint8_t *data, size_t size, uint64_t object_bytes, st
     int r = check_head(data, size, object_bytes, err);
     if (r < 0)
         return r;
-    size_t count = (size_t)get(data + AT_COUNT, 4);
+    size_t count = (size_t)le_get(data + AT_COUNT, 4);
     cleanup_chunkindex struct chunkindex index = {.chunks = mem_array(count, sizeof(*index.chunks))};
     for (const uint8_t *record = data + CHUNKINDEX_FIXED_BYTES; index.count < count; record += CHUNKINDEX_RECORD_BYTES) {
         struct chunkindex_chunk *chunk = &index.chunks[index.count++];
         chunk->offset = index.bytes;
-        chunk->bytes = (uint32_t)get(record, 2) + 1;
+        chunk->bytes = (uint32_t)le_get(record, 2) + 1;
         memcpy(chunk->sha256, record + RECORD_AT_SHA256, sizeof(chunk->sha256));
         index.bytes += chunk->bytes;
         if (chunk->bytes < CHUNK_MIN_BYTES && index.count < count)
@@ -128,12 +117,12 @@ int chunkindex_parse(const uint8_t *data, size_t size, uint64_t object_bytes, st
 void chunkindex_format(const struct chunkindex *index, struct buf *text) {
     uint8_t head[CHUNKINDEX_FIXED_BYTES] = {0}, record[CHUNKINDEX_RECORD_BYTES];
     memcpy(head, magic, sizeof(magic));
-    put(head + AT_VERSION, VERSION, 4);
-    put(head + AT_COUNT, index->count, 4);
-    put(head + AT_BYTES, index->bytes, 8);
+    le_put(head + AT_VERSION, 4, VERSION);
+    le_put(head + AT_COUNT, 4, index->count);
+    le_put(head + AT_BYTES, 8, index->bytes);
     buf_add(text, head, sizeof(head));
     for (size_t i = 0; i < index->count; i++) {
-        put(record, index->chunks[i].bytes - 1, 2);
+        le_put(record, 2, index->chunks[i].bytes - 1);
         memcpy(record + RECORD_AT_SHA256, index->chunks[i].sha256, sizeof(index->chunks[i].sha256));
         buf_add(text, record, sizeof(record));
     }

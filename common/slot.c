@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Slot header ↔ 4096 bytes, and the webops.slot= kernel parameter. Every byte is accounted for: one flipped bit anywhere is refused.
 #include "common/slot.h"
+#include "common/le.h"
 #include "common/sha256.h"
 #include <errno.h>
 #include <string.h>
@@ -25,18 +26,6 @@ enum { // byte offsets, docs/FORMATS.md
     LAYER_AT_RESERVED = 144,
 };
 _Static_assert(AT_LAYERS + SLOT_MAX_LAYERS * LAYER_BYTES <= SLOT_HEADER_BYTES, "the layer table fits");
-
-static void put(uint8_t *bytes, uint64_t value, int size) {
-    for (int i = 0; i < size; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-}
-
-static uint64_t get(const uint8_t *bytes, int size) {
-    uint64_t value = 0;
-    for (int i = 0; i < size; i++)
-        value |= (uint64_t)bytes[i] << (8 * i);
-    return value;
-}
 
 static bool is_zero(const uint8_t *bytes, size_t size) {
     for (size_t i = 0; i < size; i++)
@@ -111,10 +100,10 @@ static int check(const struct slot_header *header, struct err *err) {
 static void write_fields(const struct slot_header *header, uint8_t *bytes) {
     memset(bytes, 0, SLOT_HEADER_BYTES);
     memcpy(bytes, magic, sizeof(magic));
-    put(bytes + AT_FORMAT, SLOT_FORMAT_VERSION, 4);
-    put(bytes + AT_LAYER_COUNT, header->layer_count, 4);
-    put(bytes + AT_SEQUENCE, header->sequence, 8);
-    put(bytes + AT_DATA_BYTES, header->data_bytes, 8);
+    le_put(bytes + AT_FORMAT, 4, SLOT_FORMAT_VERSION);
+    le_put(bytes + AT_LAYER_COUNT, 4, header->layer_count);
+    le_put(bytes + AT_SEQUENCE, 8, header->sequence);
+    le_put(bytes + AT_DATA_BYTES, 8, header->data_bytes);
     memcpy(bytes + AT_PROFILE, header->profile, SLOT_NAME_BYTES);
     memcpy(bytes + AT_VERSION, header->version, SLOT_VERSION_BYTES);
     for (uint32_t i = 0; i < header->layer_count; i++) {
@@ -122,8 +111,8 @@ static void write_fields(const struct slot_header *header, uint8_t *bytes) {
         uint8_t *at = bytes + AT_LAYERS + i * LAYER_BYTES;
         memcpy(at, layer->name, SLOT_NAME_BYTES);
         memcpy(at + LAYER_AT_VERSION, layer->version, SLOT_VERSION_BYTES);
-        put(at + LAYER_AT_OFFSET, layer->offset, 8);
-        put(at + LAYER_AT_LENGTH, layer->length, 8);
+        le_put(at + LAYER_AT_OFFSET, 8, layer->offset);
+        le_put(at + LAYER_AT_LENGTH, 8, layer->length);
         memcpy(at + LAYER_AT_SHA256, layer->sha256, sizeof(layer->sha256));
     }
 }
@@ -149,8 +138,8 @@ int slot_header_format(struct slot_header *header, uint8_t ret_bytes[SLOT_HEADER
 
 static void read_fields(const uint8_t *bytes, struct slot_header *header) {
     memcpy(header->id, bytes + AT_ID, SLOT_ID_BYTES);
-    header->sequence = get(bytes + AT_SEQUENCE, 8);
-    header->data_bytes = get(bytes + AT_DATA_BYTES, 8);
+    header->sequence = le_get(bytes + AT_SEQUENCE, 8);
+    header->data_bytes = le_get(bytes + AT_DATA_BYTES, 8);
     memcpy(header->profile, bytes + AT_PROFILE, SLOT_NAME_BYTES);
     memcpy(header->version, bytes + AT_VERSION, SLOT_VERSION_BYTES);
     for (uint32_t i = 0; i < header->layer_count; i++) {
@@ -158,8 +147,8 @@ static void read_fields(const uint8_t *bytes, struct slot_header *header) {
         const uint8_t *at = bytes + AT_LAYERS + i * LAYER_BYTES;
         memcpy(layer->name, at, SLOT_NAME_BYTES);
         memcpy(layer->version, at + LAYER_AT_VERSION, SLOT_VERSION_BYTES);
-        layer->offset = get(at + LAYER_AT_OFFSET, 8);
-        layer->length = get(at + LAYER_AT_LENGTH, 8);
+        layer->offset = le_get(at + LAYER_AT_OFFSET, 8);
+        layer->length = le_get(at + LAYER_AT_LENGTH, 8);
         memcpy(layer->sha256, at + LAYER_AT_SHA256, sizeof(layer->sha256));
     }
 }
@@ -177,14 +166,14 @@ int slot_header_parse(const uint8_t *bytes, size_t size, struct slot_header *ret
         return err_set(err, -EINVAL, "slot header: %zu bytes, %d are needed", size, SLOT_HEADER_BYTES);
     if (memcmp(bytes, magic, sizeof(magic)) != 0)
         return err_set(err, -EINVAL, "slot header: no magic, this slot holds no generation");
-    if (get(bytes + AT_FORMAT, 4) != SLOT_FORMAT_VERSION)
-        return err_set(err, -EINVAL, "slot header: format %u, this program reads format %d", (unsigned)get(bytes + AT_FORMAT, 4),
+    if (le_get(bytes + AT_FORMAT, 4) != SLOT_FORMAT_VERSION)
+        return err_set(err, -EINVAL, "slot header: format %u, this program reads format %d", (unsigned)le_get(bytes + AT_FORMAT, 4),
                        SLOT_FORMAT_VERSION);
     uint8_t id[SLOT_ID_BYTES];
     compute_id(bytes, id);
     if (memcmp(id, bytes + AT_ID, SLOT_ID_BYTES) != 0)
         return err_set(err, -EINVAL, "slot header: the id does not match the content, the header is damaged");
-    struct slot_header header = {.layer_count = (uint32_t)get(bytes + AT_LAYER_COUNT, 4)};
+    struct slot_header header = {.layer_count = (uint32_t)le_get(bytes + AT_LAYER_COUNT, 4)};
     if (header.layer_count < 1 || header.layer_count > SLOT_MAX_LAYERS)
         return err_set(err, -EINVAL, "slot header: %u layers, 1 to %d are possible", header.layer_count, SLOT_MAX_LAYERS);
     if (!unused_is_zero(bytes, header.layer_count))

@@ -2,7 +2,7 @@
 // Microsoft's "FAT32 File System Specification" 1.03. The table is in memory as a whole; directories are read and written as a whole, too.
 #include "builder/flash/fat.h"
 #include "builder/flash/fatdir.h"
-#include "builder/flash/le.h"
+#include "common/le.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Microsoft's "FAT32 File System Specification" 1.03, sections 6 and 7.
 #include "builder/flash/fatdir.h"
-#include "builder/flash/le.h"
+#include "common/le.h"
 #include <string.h>
 #include <strings.h>
 

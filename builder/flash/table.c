@@ -3,7 +3,7 @@
 // program that has no libraries.
 #include "builder/flash/table.h"
 #include "builder/flash/flash.h"
-#include "builder/flash/le.h"
+#include "common/le.h"
 #include <assert.h>
 #include <errno.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decides when the state partition is checked and how it is mounted then. Field offsets: kernel, Documentation/filesystems/ext4/super.rst.
 #include "firstboot/init/ext4.h"
+#include "common/le.h"
 
 enum {
     AT_MAGIC = 0x38,
@@ -19,10 +20,6 @@ enum {
 
 enum { CORRECTED = 1, WANTS_RESTART = 2 }; // e2fsck(8), exit status
 
-static unsigned get16(const uint8_t *bytes) {
-    return bytes[0] | (unsigned)bytes[1] << 8;
-}
-
 // As ext4 uses it: started with all ones, not inverted at the end.
 static uint32_t crc32c(const uint8_t *bytes, unsigned size) {
     uint32_t crc = ~0U;
@@ -34,27 +31,22 @@ static uint32_t crc32c(const uint8_t *bytes, unsigned size) {
     return crc;
 }
 
-static void put_le(uint8_t *bytes, unsigned count, uint32_t value) {
-    for (unsigned i = 0; i < count; i++)
-        bytes[i] = (uint8_t)(value >> (8 * i));
-}
-
 bool ext4_mend(uint8_t superblock[EXT4_SUPERBLOCK_BYTES]) {
-    if (get16(superblock + AT_MAGIC) != MAGIC || !(get16(superblock + AT_RO_COMPAT) & RO_COMPAT_METADATA_CHECKSUM) ||
+    if (le_get(superblock + AT_MAGIC, 2) != MAGIC || !(le_get(superblock + AT_RO_COMPAT, 2) & RO_COMPAT_METADATA_CHECKSUM) ||
         superblock[AT_CHECKSUM_TYPE] != CHECKSUM_CRC32C)
         return false;
-    uint32_t stored = get16(superblock + AT_CHECKSUM) | (uint32_t)get16(superblock + AT_CHECKSUM + 2) << 16;
+    uint32_t stored = (uint32_t)le_get(superblock + AT_CHECKSUM, 4);
     if (crc32c(superblock, AT_CHECKSUM) == stored)
         return false;
-    put_le(superblock + AT_STATE, 2, get16(superblock + AT_STATE) | STATE_ERRORS);
-    put_le(superblock + AT_CHECKSUM, 4, crc32c(superblock, AT_CHECKSUM));
+    le_put(superblock + AT_STATE, 2, le_get(superblock + AT_STATE, 2) | STATE_ERRORS);
+    le_put(superblock + AT_CHECKSUM, 4, crc32c(superblock, AT_CHECKSUM));
     return true;
 }
 
 enum ext4_condition ext4_examine(const uint8_t superblock[EXT4_SUPERBLOCK_BYTES]) {
-    if (get16(superblock + AT_MAGIC) != MAGIC)
+    if (le_get(superblock + AT_MAGIC, 2) != MAGIC)
         return EXT4_NOT;
-    if (get16(superblock + AT_STATE) != STATE_VALID)
+    if (le_get(superblock + AT_STATE, 2) != STATE_VALID)
         return EXT4_DAMAGED;
     return superblock[AT_INCOMPAT] & INCOMPAT_RECOVER ? EXT4_JOURNAL : EXT4_CLEAN;
 }

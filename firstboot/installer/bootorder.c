@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "common/le.h"
 #include "firstboot/update/efivar.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +24,8 @@ struct writer {
 };
 
 static void put(struct writer *writer, uint64_t value, unsigned bytes) {
-    for (unsigned i = 0; i < bytes; i++)
-        writer->bytes[writer->size++] = (uint8_t)(value >> (8 * i));
+    le_put(writer->bytes + writer->size, bytes, value);
+    writer->size += bytes;
 }
 
 static void put_utf16(struct writer *writer, const char *text) {
@@ -33,16 +34,9 @@ static void put_utf16(struct writer *writer, const char *text) {
     while (*text++);
 }
 
-static uint64_t get(const uint8_t *bytes, unsigned count) {
-    uint64_t value = 0;
-    for (unsigned i = count; i-- > 0;)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 static bool has_name(const uint8_t *utf16, const char *text) {
     do
-        if (get(utf16, 2) != (uint8_t)*text)
+        if (le_get(utf16, 2) != (uint8_t)*text)
             return false;
     while (utf16 += 2, *text++);
     return true;
@@ -50,15 +44,15 @@ static bool has_name(const uint8_t *utf16, const char *text) {
 
 int bootorder_find_esp(const uint8_t *table, size_t size, struct bootorder_partition *ret_partition, struct err *err) {
     const uint8_t *header = table + SECTOR_BYTES;
-    if (size < BOOTORDER_TABLE_BYTES || memcmp(header, "EFI PART", 8) != 0 || get(header + 72, 8) != 2 ||
-        get(header + 84, 4) != ENTRY_BYTES)
+    if (size < BOOTORDER_TABLE_BYTES || memcmp(header, "EFI PART", 8) != 0 || le_get(header + 72, 8) != 2 ||
+        le_get(header + 84, 4) != ENTRY_BYTES)
         return err_set(err, -EINVAL, "the disk has no partition table as we make them");
     for (uint32_t i = 0; i < (BOOTORDER_TABLE_BYTES - 2 * SECTOR_BYTES) / ENTRY_BYTES; i++) {
         const uint8_t *entry = table + (size_t)2 * SECTOR_BYTES + (size_t)i * ENTRY_BYTES;
         if (!has_name(entry + NAME_OFFSET, "esp"))
             continue;
-        struct bootorder_partition partition = {.number = i + 1, .first = get(entry + 32, 8)};
-        partition.sectors = get(entry + 40, 8) - partition.first + 1;
+        struct bootorder_partition partition = {.number = i + 1, .first = le_get(entry + 32, 8)};
+        partition.sectors = le_get(entry + 40, 8) - partition.first + 1;
         memcpy(partition.guid, entry + 16, sizeof(partition.guid));
         *ret_partition = partition;
         return 0;
@@ -97,8 +91,8 @@ size_t bootorder_format(const uint8_t *old, size_t size, uint16_t number, uint8_
     put(&writer, EFIVAR_ATTRIBUTES, 4);
     put(&writer, number, 2);
     for (size_t at = 4; at + 2 <= size && writer.size + 2 <= 4 + 2 * BOOTORDER_MAX_ENTRIES; at += 2)
-        if (get(old + at, 2) != number)
-            put(&writer, get(old + at, 2), 2);
+        if (le_get(old + at, 2) != number)
+            put(&writer, le_get(old + at, 2), 2);
     return writer.size;
 }
 
