@@ -85,6 +85,8 @@ int build_initramfs_node(void *context, unsigned index, const char *dir, struct 
 int build_uki_node(void *context, unsigned index, const char *dir, struct err *err) must_check nonnull(1, 3, 4);
 // What the kernel is told, without webops.slot=: the profile's words, and panic=10 if they say nothing of that; the caller frees.
 char *build_cmdline_words(const struct build *build);
+// Whether layers are compressed with gzip instead of zstd, as the image definition says.
+bool build_is_gzip(const struct build *build) nonnull(1);
 // Text of the kernel image's section .osrel; the caller frees.
 char *build_os_release(const struct build *build);
 // Volume label of an installation medium, from the text behind webops.slot=: each generation has its own; the caller frees.

@@ -3,6 +3,7 @@
 // build_nodes.c's.
 #include "builder/build.h"
 #include "builder/initramfs.h"
+#include "builder/kernel.h"
 #include "builder/modules.h"
 #include "builder/uki.h"
 #include "common/buf.h"
@@ -70,6 +71,8 @@ static int write_initramfs(const struct build *build, const char *tree, const ch
     if (r >= 0)
         r = modules_load(tree, list, &modules, err);
     if (r >= 0)
+        r = kernel_verify(tree, &modules.missing, build_is_gzip(build), err);
+    if (r >= 0)
         r = modules_plan_format(&modules, SLOT_WAIT_S, &plan, err);
     if (r < 0)
         return r;
@@ -79,7 +82,7 @@ static int write_initramfs(const struct build *build, const char *tree, const ch
                                           .plan = buf_str(&plan),
                                           .modules = &modules,
                                           .zstd_level = level > 19 ? 19 : level,
-                                          .is_gzip = !initramfs_reads_zstd(tree)};
+                                          .is_gzip = !kernel_has_option(tree, "CONFIG_RD_ZSTD")};
     r = initramfs_create(&input, dir_fd, "initrd", NULL, err);
     return r < 0 ? r : file_publish(dir_fd, "plan", buf_str(&plan), plan.size, 0644, err);
 }

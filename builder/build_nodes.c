@@ -13,9 +13,15 @@
 // Raise a number when the code behind a kind of node changes its output for the same inputs.
 enum { FORMAT_LAYER = 3, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
 
+bool build_is_gzip(const struct build *build) {
+    const char *compression = build->recipe.image->compression;
+    return compression && strcmp(compression, "gzip") == 0;
+}
+
 static struct layer_format layer_format(const struct build *build) {
     const struct recipe_profile *profile = build->recipe.profile;
-    return (struct layer_format){.epoch = build->epoch, .zstd_level = profile->zstd_level, .block_size = profile->block_size};
+    return (struct layer_format){
+        .epoch = build->epoch, .zstd_level = profile->zstd_level, .is_gzip = build_is_gzip(build), .block_size = profile->block_size};
 }
 
 static int build_layer_node(void *context, unsigned index, const char *dir, struct err *err) {
@@ -135,6 +141,8 @@ static void add_format(struct inputs *inputs, const struct build *build, unsigne
     inputs_add_number(inputs, "SOURCE_DATE_EPOCH", (uint64_t)build->epoch);
     inputs_add_number(inputs, "profile zstd_level", (uint64_t)build->recipe.profile->zstd_level);
     inputs_add_number(inputs, "profile block_size", build->recipe.profile->block_size);
+    if (build_is_gzip(build))
+        inputs_add(inputs, "image compression", "gzip");
 }
 
 static void add_packages(struct inputs *inputs, const struct package_set *set) {

@@ -107,14 +107,6 @@ static int compress_cpio(const struct initramfs_input *input, int dir_fd, const 
     return r < 0 ? err_prefix(err, r, "initramfs") : 0;
 }
 
-#define KERNEL_CONFIG_MAX_BYTES (4 << 20)
-
-bool initramfs_reads_zstd(const char *tree) {
-    cleanup_free char *path = str_printf("%s/config", tree), *text = NULL;
-    struct err ignored;
-    return file_read(AT_FDCWD, path, KERNEL_CONFIG_MAX_BYTES, &text, NULL, &ignored) < 0 || strstr(text, "\nCONFIG_RD_ZSTD=y\n");
-}
-
 int initramfs_create(const struct initramfs_input *input, int dir_fd, const char *path, uint64_t *ret_size, struct err *err) {
     struct stat st;
     if (input->zstd_level < 1 || input->zstd_level > 19)

@@ -17,7 +17,5 @@ struct initramfs_input {
 // the builder may have. *ret_size (may be NULL): bytes written.
 int initramfs_create(const struct initramfs_input *input, int dir_fd, const char *path, uint64_t *ret_size, struct err *err) must_check
     nonnull(1, 3, 5);
-// Whether the kernel whose modules are in `tree` (usr/lib/modules/<version>) reads zstd, by its options there; without them it is taken to.
-bool initramfs_reads_zstd(const char *tree) nonnull(1);
 // The archive without compression, to an open descriptor.
 int initramfs_write_cpio(const struct initramfs_input *input, int fd, struct err *err) must_check nonnull(1, 3);

@@ -2,6 +2,7 @@
 // What a finished layer (the base is one too) leaves in its directory, and the settings that shape its bytes.
 #pragma once
 #include "common/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LAYER_SQUASHFS "layer.squashfs"
@@ -14,7 +15,8 @@
 
 struct layer_format {
     int64_t epoch; // SOURCE_DATE_EPOCH: all times
-    int zstd_level;
+    int zstd_level; // with gzip at most 9
+    bool is_gzip; // the kernel of the image reads no zstd in squashfs
     uint32_t block_size; // bytes
 };
 

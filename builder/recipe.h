@@ -44,6 +44,7 @@ struct recipe_image {
         packages; // base packages; recipe_load adds the kernel. For a vendor's base they become a layer, and "disk:SHA256" takes their place
     char *kernel; // kernel package, unless the profile names another; may be NULL for a vendor's image, which has one
     char *runtime; // libraries of our own programs: "system" (of the image, the default), or "bundled" (those of the build host)
+    char *compression; // of layers: "zstd" (the default), or "gzip" for kernels that read no zstd in squashfs
     struct recipe_unit *enable; // units of this distribution that every image of it runs: its network
     unsigned enable_count;
     struct recipe_link *links; // names under which layers and webops know what is called otherwise here

@@ -188,7 +188,8 @@ static int check_sources(const struct recipe_image *image, const struct recipe_p
 }
 
 int recipe_check_image(const struct recipe_image *image, const struct recipe_place *place) {
-    static const char *const backends[] = {"apt", "dnf", "vendor", NULL}, *const runtimes[] = {"system", "bundled", NULL};
+    static const char *const backends[] = {"apt", "dnf", "vendor", NULL}, *const runtimes[] = {"system", "bundled", NULL},
+                             *const compressions[] = {"zstd", "gzip", NULL};
     const struct {
         const char *key;
         const struct strings *words;
@@ -205,6 +206,8 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         r = check_word(place, "kernel", image->kernel);
     if (r >= 0 && image->runtime)
         r = check_choice(place, "runtime", image->runtime, runtimes, "system, bundled");
+    if (r >= 0 && image->compression)
+        r = check_choice(place, "compression", image->compression, compressions, "zstd, gzip");
     if (r >= 0 && image->selinux)
         r = check_name(place, "selinux", image->selinux);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++)

@@ -64,6 +64,7 @@ static const cyaml_schema_field_t image_fields[] = {
     CYAML_FIELD_SEQUENCE_COUNT("sources", LIST, struct recipe_image, sources, source_count, &source_value, 1, 16),
     OPTIONAL_TEXT_FIELD("kernel", struct recipe_image, kernel),
     OPTIONAL_TEXT_FIELD("runtime", struct recipe_image, runtime),
+    OPTIONAL_TEXT_FIELD("compression", struct recipe_image, compression),
     TEXTS_FIELD("packages", struct recipe_image, packages),
     OPTIONAL_TEXT_FIELD("release", struct recipe_image, release),
     OPTIONAL_TEXT_FIELD("platform", struct recipe_image, platform),

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 
 static int start(struct squashfs *s, const struct layer_format *format, int read_fd, struct err *err) {
-    cleanup_free char *level = str_printf("%d", format->zstd_level);
+    cleanup_free char *level = str_printf("%d", format->is_gzip && format->zstd_level > 9 ? 9 : format->zstd_level);
     cleanup_free char *block = str_printf("%u", format->block_size);
     cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
     cleanup_tool_env char **env = tool_env((const char *const[]){NULL});
@@ -27,7 +27,7 @@ static int start(struct squashfs *s, const struct layer_format *format, int read
                                 s->path,
                                 "-tar",
                                 "-comp",
-                                "zstd",
+                                format->is_gzip ? "gzip" : "zstd",
                                 "-Xcompression-level",
                                 level,
                                 "-b",

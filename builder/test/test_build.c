@@ -74,6 +74,8 @@ static void test_edits(void **state) {
         {"images/tiny.yaml", "name: Tiny 1", "name: Tiny 2", UKI},
         {"images/tiny.yaml", "doc/*", "man/*", EVERYTHING},
         {"images/tiny.yaml", "packages: [core]", "packages: [core, web]", EVERYTHING},
+        {"images/tiny.yaml", "packages: [core]", "compression: gzip\npackages: [core]", EVERYTHING},
+        {"images/tiny.yaml", "packages: [core]", "compression: zstd\npackages: [core]", 0}, // as it would be anyway
         {"images/tiny.yaml", "packages: [core]", "# a comment\npackages: [core]", 0},
         {"overlays/one/files/etc/motd", "hello", "Hello", ABOVE_ONE},
         {"overlays/one/layer.yaml", "", "packages: {apt: [web]}\n", ABOVE_ONE},

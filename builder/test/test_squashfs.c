@@ -20,14 +20,14 @@ static int add_file(struct normalise *n, unsigned number, char *data, struct err
     return normalise_add(n, &entry, err);
 }
 
-static void build(const char *path, char sha256[65]) {
+static void build_as(const char *path, const struct layer_format *as, char sha256[65]) {
     struct err err = {0};
     struct squashfs squashfs;
     uint64_t bytes;
     cleanup_normalise struct normalise *n = NULL;
     cleanup_free char *data = mem_array(300000, 1);
-    assert_ok(squashfs_start(path, &format, &squashfs, &err));
-    assert_ok(normalise_open(&(struct normalise_options){.epoch = format.epoch, .side_fd = -1}, squashfs.in_fd, &n, &err));
+    assert_ok(squashfs_start(path, as, &squashfs, &err));
+    assert_ok(normalise_open(&(struct normalise_options){.epoch = as->epoch, .side_fd = -1}, squashfs.in_fd, &n, &err));
     for (unsigned i = 0; i < FILES; i++)
         assert_ok(add_file(n, i, data, &err));
     assert_ok(normalise_finish(n, &err));
@@ -35,6 +35,30 @@ static void build(const char *path, char sha256[65]) {
     struct stat info;
     assert_int_equal(stat(path, &info), 0);
     assert_int_equal(info.st_size, bytes);
+}
+
+static void build(const char *path, char sha256[65]) {
+    build_as(path, &format, sha256);
+}
+
+// squashfs 4.0's superblock: the compression is the little-endian number at 20.
+static uint16_t compression_of(const char *path) {
+    uint8_t number[2];
+    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(pread(fd, number, sizeof(number), 20), sizeof(number));
+    return (uint16_t)(number[0] | number[1] << 8);
+}
+
+// For kernels without zstd; a level that is zstd's alone is gzip's highest.
+static void test_gzip(void **state) {
+    const struct layer_format older = {.epoch = 1234567890, .zstd_level = 19, .is_gzip = true, .block_size = 131072};
+    cleanup_free char *path = scratch_file(*state, "gzip"), *other = scratch_file(*state, "zstd"), *to = scratch_file(*state, "tree");
+    char sha256[65];
+    build_as(path, &older, sha256);
+    build(other, sha256);
+    assert_int_equal(compression_of(path), 1);
+    assert_int_equal(compression_of(other), 6);
+    free(tool(RUN_ARGV("unsquashfs", "-no-progress", "-d", to, path)));
 }
 
 static void test_processors(void **state) {
@@ -140,6 +164,7 @@ static void test_environment(void **state) {
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_gzip, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_processors, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_root_directory, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_failure),
