@@ -19,6 +19,7 @@
 extern char **environ;
 
 #define ERROR_TAIL_BYTES 4096
+#define POLL_MS 10
 
 static int add_stream(posix_spawn_file_actions_t *actions, int source, int target) {
     if (source == RUN_INHERIT)
@@ -82,13 +83,24 @@ static int left_ms(int64_t deadline) {
     return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
 }
 
-// Waits until the child has ended or the deadline has passed; -ETIMEDOUT leaves it running.
-static int wait_exit(pid_t pid, int64_t deadline) {
-    if (!deadline)
-        return 0;
+// Kernels before Linux 5.3 (Enterprise Linux 8) have no pidfd_open: there, and wherever it is refused, we look now and then.
+static int wait_polling(pid_t pid, int64_t deadline) {
+    for (;;) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 && errno != EINTR)
+            return -errno;
+        if (info.si_pid == pid)
+            return 0;
+        if (left_ms(deadline) == 0)
+            return -ETIMEDOUT;
+        clock_sleep_ms(POLL_MS);
+    }
+}
+
+int run_wait_end(pid_t pid, int64_t deadline) {
     cleanup_fd int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (pid_fd < 0)
-        return -errno;
+        return wait_polling(pid, deadline);
     struct pollfd poll_fd = {.fd = pid_fd, .events = POLLIN};
     int r;
     do
@@ -99,7 +111,7 @@ static int wait_exit(pid_t pid, int64_t deadline) {
 
 static int wait_until(const struct run *run, pid_t pid, int64_t deadline, struct err *err) {
     int status = 0;
-    int waited = wait_exit(pid, deadline);
+    int waited = deadline ? run_wait_end(pid, deadline) : 0;
     if (waited < 0)
         kill(-pid, SIGKILL); // waits only with a deadline fail, and those have a group
     while (waitpid(pid, &status, 0) < 0)

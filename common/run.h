@@ -3,6 +3,7 @@
 #pragma once
 #include "common/err.h"
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct run {
@@ -17,6 +18,8 @@ struct run {
 int run_start(const struct run *run, pid_t *ret_pid, struct err *err) must_check nonnull(1, 2, 3);
 // Waits for a started child. 0 = exit status 0; -EIO = other status or signal (named in err); -ETIMEDOUT.
 int run_wait(const struct run *run, pid_t pid, struct err *err) must_check nonnull(1, 3);
+// Waits until a child of ours has ended, without reaping it. `deadline` is a time of clock_ms(), 0 = none. -ETIMEDOUT leaves it running.
+int run_wait_end(pid_t pid, int64_t deadline) must_check;
 // run_start() + run_wait().
 int run(const struct run *run, struct err *err) must_check nonnull(1, 2);
 // Runs argv and returns what it printed on standard output, at most `max_bytes` (more is -EFBIG); the caller frees *ret_text.

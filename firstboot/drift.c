@@ -3,6 +3,7 @@
 // what the image has below.
 #include "firstboot/drift.h"
 #include "common/file.h"
+#include "firstboot/detached.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -122,10 +123,19 @@ static int compare(const void *left, const void *right) {
     return strcmp(((const struct drift_item *)left)->path, ((const struct drift_item *)right)->path);
 }
 
+// A copy of the root mount without what is mounted on top of it shows the image's own /etc. -1 = there is none to be had.
+static int open_image(int root_fd) {
+    struct err ignored;
+    int fd = (int)syscall(SYS_open_tree, root_fd, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (fd >= 0 || errno != ENOSYS)
+        return fd;
+    cleanup_free char *root = str_printf("/proc/self/fd/%d", root_fd);
+    return detached_mount(root_fd, root, NULL, MS_BIND, NULL, &ignored); // before Linux 5.2
+}
+
 int drift_find(int root_fd, const struct rendered *rendered, struct drift *ret_drift, struct err *err) {
     cleanup_drift struct drift drift = {0};
-    // A copy of the root mount without what is mounted on top of it shows the image's own /etc.
-    cleanup_fd int lower_fd = (int)syscall(SYS_open_tree, root_fd, ".", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    cleanup_fd int lower_fd = open_image(root_fd);
     struct walk walk = {rendered, &drift, lower_fd};
     int fd = file_open(root_fd, DRIFT_UPPER, O_RDONLY | O_DIRECTORY, 0, err);
     int r = fd < 0 ? fd : walk_directory(&walk, fd, "etc", 0, err);

@@ -3,6 +3,7 @@
 #include "firstboot/volumes.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "firstboot/detached.h"
 #include "firstboot/superblock.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -227,15 +228,32 @@ static int configure(int context, const char *source, const char *type, const st
     return fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0 ? -errno : 0;
 }
 
+// For kernels without fsopen (before Linux 5.2; Enterprise Linux 8 has it). They know no "nosymfollow" either: who reads refuses symbolic links, too.
+static int open_by_mount(int root_fd, const char *source, const char *type, bool is_writable, struct err *err) {
+    const struct parameters *parameters = is_writable ? writable : read_only;
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (is_writable ? MS_NOATIME : MS_RDONLY);
+    cleanup_buf struct buf options = {0};
+    for (size_t i = 1; i < (is_writable ? ARRAY_SIZE(writable) : ARRAY_SIZE(read_only)); i++) // the first is a flag of mount(2)
+        if (strcmp(parameters[i].type, type) == 0 && parameters[i].flag)
+            buf_add_str(&options, parameters[i].flag);
+        else if (strcmp(parameters[i].type, type) == 0)
+            buf_printf(&options, "%s=%s", parameters[i].key, parameters[i].value);
+    return detached_mount(root_fd, source, type, flags, buf_str(&options), err);
+}
+
 static int open_volume(int root_fd, const char *device, const char *type, bool is_writable, struct err *err) {
     cleanup_fd int source_fd = file_open(root_fd, device, O_RDONLY | O_NONBLOCK, 0, err);
     if (source_fd < 0)
         return source_fd;
-    cleanup_fd int context = fsopen(type, FSOPEN_CLOEXEC);
-    if (context < 0)
-        return err_sys(err, -errno, "the kernel has no file system %s (for %s)", type, device);
     char source[64]; // by descriptor, so that the name is looked up once
     snprintf(source, sizeof(source), "/proc/self/fd/%d", source_fd);
+    cleanup_fd int context = fsopen(type, FSOPEN_CLOEXEC);
+    if (context < 0 && errno == ENOSYS) {
+        int fd = open_by_mount(root_fd, source, type, is_writable, err);
+        return fd < 0 ? err_prefix(err, fd, "the %s file system on %s", type, device) : fd;
+    }
+    if (context < 0)
+        return err_sys(err, -errno, "the kernel has no file system %s (for %s)", type, device);
     int r = is_writable ? configure(context, source, type, writable, ARRAY_SIZE(writable))
                         : configure(context, source, type, read_only, ARRAY_SIZE(read_only));
     if (r < 0)

@@ -2,6 +2,7 @@
 // The process runner: how a child may end, what it gets, and that a deadline ends all of it. `sh -c` stands here for any program.
 #include "common/run.h"
 #include "common/test/support.h"
+#include "common/test/older_kernel.h"
 #include <errno.h>
 #include <signal.h>
 #include <sys/time.h>
@@ -146,6 +147,37 @@ static void test_timeout_under_signals(void **state) {
     sigaction(SIGALRM, &old, NULL);
 }
 
+static void timeouts(void *state) {
+    test_endings(state);
+    test_timeout_kills_the_group(state);
+    test_timeout_under_signals(state);
+}
+
+static void test_without_pidfd(void **state) {
+    on_kernel_without(SYS_pidfd_open, timeouts, state);
+}
+
+// An end is seen and waited for alike with pidfds and without, and the child is still there to be reaped.
+static void sees_the_end(void *data) {
+    (void)data;
+    struct err err = {0};
+    pid_t pid = 0;
+    assert_int_equal(run_start(&(struct run){.argv = SH("sleep 0.3; exit 3")}, &pid, &err), 0);
+    assert_int_equal(run_wait_end(pid, now_ms() + 50), -ETIMEDOUT);
+    assert_int_equal(run_wait_end(pid, 0), 0);
+    assert_int_equal(run_wait_end(pid, now_ms() + 50), 0);
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(WEXITSTATUS(status), 3);
+    assert_true(run_wait_end(pid, 0) < 0); // it is nobody's child any more
+}
+
+static void test_wait_end(void **state) {
+    (void)state;
+    on_kernel_without(0, sees_the_end, NULL);
+    on_kernel_without(SYS_pidfd_open, sees_the_end, NULL);
+}
+
 // Only with a deadline is there a group of its own: without, Ctrl-C must reach the child.
 static void test_process_group(void **state) {
     (void)state;
@@ -266,6 +298,8 @@ int main(void) {
         in_scratch(test_timeout_kills_the_group),
         cmocka_unit_test(test_timeout_of_captures),
         cmocka_unit_test(test_timeout_under_signals),
+        in_scratch(test_without_pidfd),
+        cmocka_unit_test(test_wait_end),
         cmocka_unit_test(test_process_group),
         cmocka_unit_test(test_capture_bounds),
         cmocka_unit_test(test_endless_output),

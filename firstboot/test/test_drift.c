@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firstboot/test/support.h"
+#include "common/test/older_kernel.h"
 #include "firstboot/drift.h"
 #include <errno.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/sysmacros.h>
 
 #define UPPER DRIFT_UPPER "/"
@@ -107,6 +110,38 @@ static void a_whiteout_is_a_removed_file(void **state) {
     expect(&root, &rendered, 1, DRIFT_REMOVED, "etc/fstab");
 }
 
+// The image has etc/issue, hidden by what is mounted on /etc: an edit of it is a change, and no new file, on kernels without open_tree, too.
+static void looks_below_etc(void *data) {
+    struct support_root *root = data;
+    const struct rendered none = {0};
+    cleanup_free char *etc = str_printf("%s/etc", root->path);
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(mount("tmpfs", etc, "tmpfs", 0, NULL), 0);
+    root->fd = open(root->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); // in this namespace
+    assert_false(file_exists(root->fd, "etc/issue"));
+    expect(root, &none, 1, DRIFT_CHANGED, "etc/issue");
+    cleanup_free char *mounts = NULL;
+    struct err err;
+    assert_int_equal(file_read(AT_FDCWD, "/proc/self/mounts", 1 << 20, &mounts, NULL, &err), 0);
+    assert_null(strstr(mounts, "run/webops/mount."));
+    cleanup_free char *place = str_printf("run/webops/mount.%d", (int)getpid());
+    assert_false(file_exists(root->fd, place));
+}
+
+static void the_image_is_seen_on_older_kernels(void **state) {
+    (void)state;
+    cleanup_root struct support_root root = support_root_make();
+    if (geteuid() != 0) {
+        print_message("only root may mount: nothing to look at\n");
+        return;
+    }
+    support_write(&root, "etc/issue", "image\n");
+    support_write(&root, UPPER "issue", "edited\n");
+    on_kernel_without(0, looks_below_etc, &root);
+    on_kernel_without(SYS_open_tree, looks_below_etc, &root);
+}
+
 static void no_volatile_etc(void **state) {
     (void)state;
     cleanup_root struct support_root root = support_root_make();
@@ -127,6 +162,7 @@ int main(void) {
         cmocka_unit_test(an_added_file_is_seen),
         cmocka_unit_test(a_missing_rendered_file_is_seen),
         cmocka_unit_test(a_whiteout_is_a_removed_file),
+        cmocka_unit_test(the_image_is_seen_on_older_kernels),
         cmocka_unit_test(no_volatile_etc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 // The child speaks HTTP with strangers: nothing it says is believed beyond the frame's own limits, and it is never waited for without end.
 #include "firstboot/update/fetcher.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/opt.h"
 #include "common/run.h"
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define SILENCE_MS 60000 // it says "alive" every five seconds
@@ -206,9 +206,7 @@ static int died(struct fetcher *fetcher, struct err *err) {
     struct pollfd fd = {.fd = fetcher->said, .events = POLLIN};
     while (poll(&fd, 1, LAST_WORDS_MS) > 0 && listen_to_said(fetcher))
         ;
-    cleanup_fd int end = (int)syscall(SYS_pidfd_open, fetcher->pid, 0);
-    fd.fd = end;
-    if (end < 0 || poll(&fd, 1, LAST_WORDS_MS) <= 0)
+    if (run_wait_end(fetcher->pid, clock_ms() + LAST_WORDS_MS) < 0)
         kill(fetcher->pid, SIGKILL);
     int status = reap(fetcher);
     while (fetcher->text_size && fetcher->text[fetcher->text_size - 1] == '\n')
