@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 
 #define ACCOUNTS_MAX_BYTES (4 << 20)
+#define SSHD_CONFIG_MAX_BYTES (1 << 20)
 
 // Enabled in the image; it may be in one without being used.
 #define NETWORKMANAGER "etc/systemd/system/multi-user.target.wants/NetworkManager.service"
@@ -53,6 +55,21 @@ static int read_secret(int root_fd, const char *path, const char *key, char **re
     return r < 0 ? err_prefix(err, r, "%s", key) : 0;
 }
 
+// What webops itself has written in its place says the same as the image's.
+static bool includes_nothing(int root_fd) {
+    cleanup_free char *text = NULL;
+    struct err ignored;
+    if (file_read(root_fd, "etc/ssh/sshd_config", SSHD_CONFIG_MAX_BYTES, &text, NULL, &ignored) < 0)
+        return false;
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        line += strspn(line, " \t");
+        const char *found = strncasecmp(line, "Include", 7) == 0 ? strstr(line, "/sshd_config.d/") : NULL;
+        if (found && found < line + strcspn(line, "\n"))
+            return false;
+    }
+    return true;
+}
+
 static void find_watchdogs(int root_fd, struct facts *facts) {
     int fd = openat(root_fd, "sys/class/watchdog", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -94,6 +111,7 @@ int facts_gather(int root_fd, const struct schema *schema, const struct config *
         .authorized_keys = store.authorized_keys,
         .password_hash = store.password_hash,
         .has_networkmanager = fstatat(root_fd, NETWORKMANAGER, &st, AT_SYMLINK_NOFOLLOW) == 0,
+        .sshd_includes_nothing = includes_nothing(root_fd),
         .has_zone = fstatat(root_fd, zone, &st, 0) == 0 && S_ISREG(st.st_mode),
         .has_config = has_config,
     };

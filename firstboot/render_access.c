@@ -33,13 +33,19 @@ static const char sshd_rules[] = "HostKey /var/lib/webops/ssh/ssh_host_ed25519_k
                                  "MACs hmac-sha2-512-etm@openssh.com,hmac-sha2-256-etm@openssh.com\n"
                                  "HostKeyAlgorithms ssh-ed25519,ecdsa-sha2-nistp256\n";
 
+// What distributions have in their own sshd_config, in whose place ours is then. Challenges were an option of their own before OpenSSH 8.7.
+static const char sshd_rest[] = "UsePAM yes\n"
+                                "ChallengeResponseAuthentication no\n"
+                                "Subsystem sftp internal-sftp\n";
+
 void render_ssh(const struct render *in) {
     cleanup_buf struct buf file = {0};
+    const bool is_whole = in->facts->sshd_includes_nothing;
     const char *name = render_text(in, "OPERATOR_USER");
     buf_printf(&file, "# Rendered by webops from config.env.\nPort %ld\nAllowUsers ", (long)render_integer(in, "SSH_PORT"));
     render_word(in, &file, "OPERATOR_USER", name, strlen(name));
-    buf_printf(&file, "\n%s", sshd_rules);
-    render_file(in, "etc/ssh/sshd_config.d/10-webops.conf", 0644, &file);
+    buf_printf(&file, "\n%s%s", sshd_rules, is_whole ? sshd_rest : "");
+    render_file(in, is_whole ? "etc/ssh/sshd_config" : "etc/ssh/sshd_config.d/10-webops.conf", 0644, &file);
 }
 
 // authorized_keys: a line is an entry; a control character would end or hide it.

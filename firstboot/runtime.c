@@ -21,6 +21,7 @@ static const struct runtime_reaction reactions[] = {
     {"etc/systemd/resolved.conf.d/", false, RUN_ARGV("systemctl", "try-restart", "systemd-resolved.service")},
     {"etc/NetworkManager/", false, RUN_ARGV("/usr/lib/webops/networkmanager-reload")},
     {"etc/nftables.conf", false, RUN_ARGV("nft", "-f", "/etc/nftables.conf")},
+    {"etc/ssh/sshd_config", false, RUN_ARGV("systemctl", "try-reload-or-restart", "ssh.service")},
     {"etc/ssh/sshd_config.d/", false, RUN_ARGV("systemctl", "try-reload-or-restart", "ssh.service")},
     {"etc/chrony/chrony.conf", false, RUN_ARGV("systemctl", "try-restart", "chrony.service")},
     {"etc/sysctl.d/", false, RUN_ARGV("systemctl", "restart", "systemd-sysctl.service")},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "firstboot/test/support.h"
+#include "firstboot/facts.h"
 #include <errno.h>
 
 #define HEADER "# Rendered by webops from config.env.\n"
@@ -200,6 +201,45 @@ static void ssh_is_closed(void **state) {
     const char *text = support_content(&plan, "etc/ssh/sshd_config.d/10-webops.conf");
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
         assert_non_null(strstr(text, lines[i]));
+}
+
+// Before OpenSSH 8.2 (Enterprise Linux 8) the file in the directory would say nothing to anybody.
+static void ssh_is_closed_without_includes(void **state) {
+    (void)state;
+    struct facts facts = support_facts;
+    facts.sshd_includes_nothing = true;
+    cleanup_plan struct plan usual = support_plan("OPERATOR_USER=web\n"), plan = support_plan_with("OPERATOR_USER=web\n", &facts, 0);
+    const char *part = support_content(&usual, "etc/ssh/sshd_config.d/10-webops.conf"),
+               *whole = support_content(&plan, "etc/ssh/sshd_config");
+    assert_memory_equal(part, whole, strlen(part));
+    assert_string_equal(whole + strlen(part), "UsePAM yes\nChallengeResponseAuthentication no\nSubsystem sftp internal-sftp\n");
+    assert_null(plan_find(&plan, "etc/ssh/sshd_config.d/10-webops.conf"));
+    assert_null(plan_find(&usual, "etc/ssh/sshd_config"));
+}
+
+static void whether_sshd_includes_is_seen(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        bool includes_nothing;
+    } cases[] = {
+        {"Include /etc/ssh/sshd_config.d/*.conf\nPort 22\n", false},
+        {"Port 22\n\n  include\t\"/etc/ssh/sshd_config.d/*.conf\"", false},
+        {"Port 22\nUsePAM yes\n", true},
+        {"#Include /etc/ssh/sshd_config.d/*.conf\n", true},
+        {"Include /etc/ssh/other\n# /etc/ssh/sshd_config.d/\n", true},
+        {"", true},
+    };
+    cleanup_root struct support_root root = support_root_make();
+    cleanup_config struct config config = {0};
+    for (size_t i = 0; i <= ARRAY_SIZE(cases); i++) {
+        cleanup_facts struct facts_store store = {0};
+        struct err err;
+        if (i) // the first turn is without a file
+            support_write(&root, "etc/ssh/sshd_config", cases[i - 1].text);
+        assert_int_equal(facts_gather(root.fd, &schema_base, &config, true, &store, &err), 0);
+        assert_int_equal(store.facts.sshd_includes_nothing, i && cases[i - 1].includes_nothing);
+    }
 }
 
 static void keys_from_both_places(void **state) {
@@ -455,6 +495,8 @@ int main(void) {
         cmocka_unit_test(networkmanager_profiles_of_one_family),
         cmocka_unit_test(dns_for_all),
         cmocka_unit_test(ssh_is_closed),
+        cmocka_unit_test(ssh_is_closed_without_includes),
+        cmocka_unit_test(whether_sshd_includes_is_seen),
         cmocka_unit_test(keys_from_both_places),
         cmocka_unit_test(key_file_with_control_characters),
         cmocka_unit_test(operator_account),
