@@ -22,7 +22,6 @@
 #define CMDLINE_MAX_BYTES 4096
 #define STATUS_MAX_BYTES (32 << 20)
 #define TOOL_TIMEOUT_MS 600000
-#define DPKG_STATUS "usr/lib/sysimage/dpkg/status"
 
 // A slot's files on the ESP: <directory><letter>.<suffix>.
 struct esp_name {
@@ -237,17 +236,22 @@ static int judge_bare_slot(const struct source *source, struct inspect_slot *slo
 }
 
 // The database of the uppermost layer that has one lists the packages of all layers below, too.
+static bool load_list(const struct source *source, uint64_t layer_offset, const char *path, struct inspect *inspect) {
+    struct err none = {0};
+    cleanup_free char *text = NULL;
+    cleanup_free char *offset = str_printf("%" PRIu64, layer_offset);
+    size_t size = 0;
+    struct run cat = {.argv = RUN_ARGV("unsquashfs", "-o", offset, "-cat", source->path, path), .timeout_ms = TOOL_TIMEOUT_MS};
+    return run_capture(&cat, STATUS_MAX_BYTES, &text, &size, &none) == 0 && size &&
+           dpkg_status_parse(text, size, &inspect->packages, &none) == 0;
+}
+
 static void load_packages(const struct source *source, const struct inspect_slot *slot, struct inspect *inspect) {
-    for (unsigned i = slot->header.layer_count; i--;) {
-        struct err none = {0};
-        cleanup_free char *text = NULL;
-        cleanup_free char *offset = str_printf("%" PRIu64, slot->offset + slot->header.layers[i].offset);
-        size_t size = 0;
-        struct run cat = {.argv = RUN_ARGV("unsquashfs", "-o", offset, "-cat", source->path, DPKG_STATUS), .timeout_ms = TOOL_TIMEOUT_MS};
-        if (run_capture(&cat, STATUS_MAX_BYTES, &text, &size, &none) == 0 && size &&
-            dpkg_status_parse(text, size, &inspect->packages, &none) == 0)
-            return;
-    }
+    static const char *const lists[] = {"usr/lib/sysimage/dpkg/status", "usr/lib/sysimage/rpm/packages"};
+    for (unsigned i = slot->header.layer_count; i--;)
+        for (size_t list = 0; list < ARRAY_SIZE(lists); list++)
+            if (load_list(source, slot->offset + slot->header.layers[i].offset, lists[list], inspect))
+                return;
 }
 
 static int inspect_disk(struct source *source, struct inspect *inspect, struct err *err) {

@@ -20,14 +20,14 @@ struct fixture {
     struct slotimage image;
 };
 
-// A real squashfs with dpkg's database in it.
-static void make_base(const struct fixture *f) {
+// A real squashfs with dpkg's database in it, or the list that is beside rpm's.
+static void make_base(const struct fixture *f, const char *manager, const char *list, const char *path) {
     struct err err = {0};
-    cleanup_free char *tree = scratch_file(f->scratch, "tree");
-    cleanup_free char *dir = str_printf("%s/usr/lib/sysimage/dpkg", tree), *status = str_printf("%s/status", dir);
+    cleanup_free char *tree = str_printf("%s/tree-%s", f->scratch->path, manager);
+    cleanup_free char *dir = str_printf("%s/usr/lib/sysimage/%s", tree, manager), *status = str_printf("%s/%s", dir, list);
     assert_ok(file_mkdirs(AT_FDCWD, dir, 0755, &err));
     put_file(status, STATUS, strlen(STATUS));
-    free(tool(RUN_ARGV("mksquashfs", tree, f->layers[0], "-quiet", "-no-progress", "-noappend")));
+    free(tool(RUN_ARGV("mksquashfs", tree, path, "-quiet", "-no-progress", "-noappend")));
 }
 
 static void make_disk(struct fixture *f) {
@@ -68,7 +68,7 @@ static int fixture_setup(void **state) {
     f->uki = scratch_file(f->scratch, "a.efi");
     f->kernel = scratch_file(f->scratch, "vmlinuz");
     f->disk = scratch_file(f->scratch, "disk.raw");
-    make_base(f);
+    make_base(f, "dpkg", "status", f->layers[0]);
     put_random(f->layers[1], 300000, 1);
     put_random(f->kernel, 50000, 2);
     make_disk(f);
@@ -322,10 +322,33 @@ static void exit_status(void **state) {
     assert_string_equal(none, "");
 }
 
+static void packages_beside_rpms_database(void **state) {
+    const struct fixture *f = *state;
+    cleanup_inspect struct inspect inspect = {0};
+    cleanup_free char *base = scratch_file(f->scratch, "rpm.squashfs"), *path = scratch_file(f->scratch, "rpm.slot");
+    struct slotimage image;
+    struct err err = {0};
+    make_base(f, "rpm", "packages", base);
+    const struct slotimage_layer part = layer_of("base", base);
+    const struct slotimage_input slot = {
+        .profile = "test", .version = "1.0", .sequence = 3, .slot_bytes = 2 * MIB, .layers = &part, .layer_count = 1};
+    assert_ok(slotimage_create(&slot, AT_FDCWD, path, &image, &err));
+    assert_ok(inspect_load(path, &inspect, &err));
+    assert_int_equal(inspect.packages.count, 2);
+    assert_string_equal(inspect.packages.packages[0].name, "adduser");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(raw_disk),         cmocka_unit_test(qcow2_disk), cmocka_unit_test(bare_slot), cmocka_unit_test(damaged_disks),
-        cmocka_unit_test(wrong_boot_files), cmocka_unit_test(not_images), cmocka_unit_test(reports),   cmocka_unit_test(exit_status),
+        cmocka_unit_test(raw_disk),
+        cmocka_unit_test(qcow2_disk),
+        cmocka_unit_test(bare_slot),
+        cmocka_unit_test(damaged_disks),
+        cmocka_unit_test(packages_beside_rpms_database),
+        cmocka_unit_test(wrong_boot_files),
+        cmocka_unit_test(not_images),
+        cmocka_unit_test(reports),
+        cmocka_unit_test(exit_status),
     };
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }
