@@ -72,7 +72,7 @@ static int make_readable(struct err *err) {
     struct stat info;
     if (stat(log, &info) == 0 && info.st_size)
         return err_set(err, -EBUSY, "rpm left its database open: %s is not empty", log + 4);
-    if (!file_exists(AT_FDCWD, path)) // Berkeley DB, before Enterprise Linux 9
+    if (!file_exists(AT_FDCWD, path)) // a build host whose rpm is set to another format
         return 0;
     cleanup_fd int fd = file_open(AT_FDCWD, path, O_WRONLY, 0, err);
     if (fd < 0)
