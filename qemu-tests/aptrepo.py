@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An archive with Ubuntu's names (suites, components, by-hash, a signed InRelease), made here, because Ubuntu's own cannot be reached: the packages are
+"""Archives with Ubuntu's names (suites, components, by-hash, a signed InRelease), made here, because Ubuntu's own cannot be reached: the packages are
 those of a Debian 12 build, some renamed. What apt, mmdebstrap and the machine do with them is real; the programs in them are Debian's."""
 import gzip
 import hashlib
@@ -9,15 +9,15 @@ import subprocess
 from pathlib import Path
 
 import images
-from repository import Recipes, make_key, run
+from repository import Recipes, definition, make_key, run
 from vm import DISTRIBUTION, SHARED
 
-RELEASE, CODENAME = "ubuntu-24.04", "noble"
+CODENAMES = {"ubuntu-20.04": "focal", "ubuntu-22.04": "jammy", "ubuntu-24.04": "noble"}
 OS_RELEASE = """\
-PRETTY_NAME="Ubuntu 24.04 LTS (fixture of Debian packages)"
+PRETTY_NAME="Ubuntu {number} LTS (fixture of Debian packages)"
 NAME="Ubuntu"
-VERSION_ID="24.04"
-VERSION_CODENAME=noble
+VERSION_ID="{number}"
+VERSION_CODENAME={codename}
 ID=ubuntu
 ID_LIKE=debian
 """
@@ -39,46 +39,53 @@ def edit_control(tree, **fields):
     (tree / "DEBIAN/control").write_text(control)
 
 
-def be_ubuntu(version):
+def be_ubuntu(image, version):
     def change(tree):
-        (tree / "usr/lib/os-release").write_text(OS_RELEASE)
+        (tree / "usr/lib/os-release").write_text(OS_RELEASE.format(number=image.split("-")[1], codename=CODENAMES[image]))
         old = re.search(r"(?m)^Version: (.*)$", (tree / "DEBIAN/control").read_text()).group(1)
         edit_control(tree, Version=f"{old}ubuntu{version}")
     return change
 
 
-def virtual_kernel(pool, depends):
+def with_resolved(tree):
+    """A package of its own in Debian 12 and Ubuntu 24.04; before, systemd brought it."""
+    control = (tree / "DEBIAN/control").read_text()
+    (tree / "DEBIAN/control").write_text(re.sub(r"(?m)^Depends: ", "Depends: systemd-resolved, ", control))
+
+
+def virtual_kernel(pool, name, depends):
     tree = pool / "tree"
     (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN/control").write_text(f"Package: linux-image-virtual\nVersion: 6.8\nArchitecture: amd64\nMaintainer: fixture <fixture@example.org>\n"
+    (tree / "DEBIAN/control").write_text(f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: fixture <fixture@example.org>\n"
                                          f"Depends: {depends}\nDescription: fixture\n")
     run("dpkg-deb", "--root-owner-group", "-b", tree, pool)
     shutil.rmtree(tree)
 
 
-def needed_packages():
+def needed_packages(image):
     """Name, version and architecture of every package of finished builds of ours: what most scenarios boot, and where they run on this, of all stacks."""
     needed = {}
-    for profile in ("dev",) if DISTRIBUTION != RELEASE else ("dev", "stacks", "cluster", "kvm", "server"):
-        image = images.bake(Path(__file__).parent / "profiles" / f"{profile}.yaml", SHARED / profile)
-        for line in image.file(".packages").read_text().splitlines():
+    for profile in ("dev",) if DISTRIBUTION != image else ("dev", "stacks", "cluster", "kvm", "server"):
+        build = images.bake(Path(__file__).parent / "profiles" / f"{profile}.yaml", SHARED / profile)
+        for line in build.file(".packages").read_text().splitlines():
             _, name, release, architecture = line.split("\t")
             needed[name] = release, architecture
     return {name: package for name, package in needed.items() if not name.startswith("webops-stand-in-")}
 
 
-def fill_pool(pool, version):
-    """Their files, from the builder's cache."""
-    kernel = ""
-    for name, (release, architecture) in needed_packages().items():
+def fill_pool(pool, image, version):
+    """Their files, from the builder's cache; the kernel under the name that the definition wants."""
+    kernel, wanted = "", definition(image)
+    changes = {"base-files": be_ubuntu(image, version), **({} if "systemd-resolved" in wanted["packages"] else {"systemd": with_resolved})}
+    for name, (release, architecture) in needed_packages(image).items():
         found = images.CACHE / "packages" / f"{name}_{release.replace(':', '%3a')}_{architecture}.deb"
         assert found.exists(), found
-        if name == "base-files":
-            deb(found, pool, be_ubuntu(version))
+        if name in changes:
+            deb(found, pool, changes[name])
         else:
             (pool / found.name.replace("%3a", "-")).symlink_to(found)
         kernel = name if name.startswith("linux-image-") and name.endswith("cloud-amd64") and name != "linux-image-cloud-amd64" else kernel
-    virtual_kernel(pool, kernel)
+    virtual_kernel(pool, wanted["kernel"], kernel)
 
 
 def paragraphs(top):
@@ -89,7 +96,7 @@ def paragraphs(top):
         yield f"{control}\nFilename: pool/{path.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n"
 
 
-def write_suite(top, home, suite, text):
+def write_suite(top, home, image, suite, text):
     """dists/SUITE with its index under its name and its hash, and a signed InRelease."""
     lines = []
     for component, content in (("main", text), ("universe", "")):
@@ -100,7 +107,7 @@ def write_suite(top, home, suite, text):
             (directory / name).write_bytes(data)
             (directory / "by-hash" / "SHA256" / digest).write_bytes(data)
             lines.append(f" {digest} {len(data)} {component}/binary-amd64/{name}")
-    release = (f"Origin: Ubuntu\nLabel: Ubuntu\nSuite: {suite}\nCodename: {CODENAME}\nVersion: 24.04\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+    release = (f"Origin: Ubuntu\nLabel: Ubuntu\nSuite: {suite}\nCodename: {CODENAMES[image]}\nVersion: {image.split('-')[1]}\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
                f"Acquire-By-Hash: yes\nArchitectures: amd64\nComponents: main universe\nSHA256:\n" + "\n".join(lines) + "\n")
     directory = top / "dists" / suite
     (directory / "Release").write_text(release)
@@ -108,19 +115,16 @@ def write_suite(top, home, suite, text):
 
 
 class Archive(Recipes):
-    def __init__(self, top):
-        super().__init__(top, RELEASE)
-
     def make(self, version):
-        top = self.top
+        top, codename = self.top, CODENAMES[self.image]
         shutil.rmtree(top, ignore_errors=True)
         (top / "ubuntu" / "pool").mkdir(parents=True)
-        fill_pool(top / "ubuntu" / "pool", version)
+        fill_pool(top / "ubuntu" / "pool", self.image, version)
         fingerprint = make_key(self.home)
         subprocess.run(["gpg", "--batch", "--homedir", self.home, "--output", self.home / "key.gpg", "--export"], check=True)
         text = "\n".join(paragraphs(top / "ubuntu"))
-        for suite, content in ((CODENAME, text), (f"{CODENAME}-updates", ""), (f"{CODENAME}-security", "")):
-            write_suite(top / "ubuntu", self.home, suite, content)
+        for suite, content in ((codename, text), (f"{codename}-updates", ""), (f"{codename}-security", "")):
+            write_suite(top / "ubuntu", self.home, self.image, suite, content)
         (top / "ubuntu-security").symlink_to("ubuntu")
         self.write(self.home / "key.gpg", fingerprint, {name: top / name for name in ("ubuntu", "ubuntu-security")})
         return self

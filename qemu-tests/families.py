@@ -19,7 +19,7 @@ DPKG = "dpkg-query -W -f '${Version}\n' "
 RPM = "rpm --dbpath /var/lib/rpm -q --queryformat '%{VERSION}\n' "  # Debian's rpm, which the fixture has, looks into the home directory by itself
 
 
-def once(kind, top, version):
+def once(kind, image, top, version):
     """A repository that is made once per run of the scenarios."""
     SHARED.mkdir(parents=True, exist_ok=True)
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "")
@@ -27,8 +27,8 @@ def once(kind, top, version):
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.seek(0)
         if run and lock.read() == run:
-            return kind(top)
-        made = kind(top).make(version)
+            return kind(top, image)
+        made = kind(top, image).make(version)
         lock.truncate(0)
         lock.write(run)
         return made
@@ -65,13 +65,18 @@ class Family:
         if not self.repository:
             return generations.write(SHARED / "recipes" / image, profile.stem, repository.on_image(profile.read_text(), image)), images.environment()
         number = "2" if following else "1"
-        made = once(self.repository, SHARED / f"{self.image}-{number}", number)
+        made = once(self.repository, self.image, SHARED / f"{self.image}-{number}", number)
         return made.derive(profile), made.environment
 
     def build(self):
         """What most scenarios boot."""
         adapted, env = self.adapt(PROFILES / "dev.yaml")
         return images.bake(adapted, OUT / f"{self.image}-dev", env=env)
+
+    def build_with(self, name, text):
+        """A changed profile of what most scenarios boot."""
+        adapted, env = self.adapt(generations.write(SHARED / "recipes", f"{self.image}-{name}", text))
+        return images.bake(adapted, OUT / f"{self.image}-{name}", name="dev", env=env)
 
     def build_following(self):
         adapted, env = self.adapt(PROFILES / "following.yaml", following=True)
@@ -85,4 +90,12 @@ FAMILIES = [
     Family("ubuntu-24.04", "ubuntu-24.04", "base-files", aptrepo.Archive),
     Family("rocky-9", "rocky-9", "kernel-core", rpmrepo.Repository, has_rpm=True),
 ]
-FAMILY = next(family for family in FAMILIES if family.image == DISTRIBUTION)
+# Started in test_definitions.py alone, unless DISTRIBUTION names one.
+FURTHER = [
+    Family("ubuntu-20.04", "ubuntu-20.04", "base-files", aptrepo.Archive),
+    Family("ubuntu-22.04", "ubuntu-22.04", "base-files", aptrepo.Archive),
+    Family("almalinux-9", "almalinux-9", "kernel-core", rpmrepo.Repository, has_rpm=True),
+    Family("rocky-8", "rocky-8", "kernel-core", rpmrepo.Repository, has_rpm=True),
+    Family("almalinux-8", "almalinux-8", "kernel-core", rpmrepo.Repository, has_rpm=True),
+]
+FAMILY = next(family for family in [*FAMILIES, *FURTHER] if family.image == DISTRIBUTION)

@@ -5,6 +5,7 @@ import subprocess
 
 import generations
 import images
+import yaml
 from vm import ROOT
 
 
@@ -12,6 +13,11 @@ def run(*command, **options):
     result = subprocess.run([str(word) for word in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **options)
     assert result.returncode == 0, f"{command} ended with {result.returncode}:\n{result.stdout[-3000:]}"
     return result.stdout
+
+
+def definition(image):
+    """The shipped definition of an image."""
+    return yaml.safe_load((ROOT / "images" / f"{image}.yaml").read_text())
 
 
 def make_key(home):

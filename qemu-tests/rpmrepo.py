@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A repository with Rocky's package names, made and signed here, because Rocky's own cannot be reached: its packages hold the files of a Debian 12 base
-(profiles/rpm-source.yaml), put where Rocky has them. What dnf, rpm, setfiles and the machine do with it is real; the programs in it are Debian's."""
+"""Repositories with the package names of Rocky and AlmaLinux, made and signed here, because their own cannot be reached: the packages hold the files of a
+Debian 12 base (profiles/rpm-source.yaml), put where Enterprise Linux has them. What dnf, rpm, setfiles and the machine do with it is real; the programs in
+it are Debian's."""
 import os
 import re
 import shutil
@@ -12,9 +13,9 @@ from repository import Recipes, make_key, run
 from vm import SHARED
 
 HERE = Path(__file__).parent
-RELEASE = "rocky-9"
+NAMES = {"rocky": "Rocky Linux", "almalinux": "AlmaLinux"}
 
-# Rocky's package and the Debian packages whose files it gets. What is in none of them goes into basesystem, which all others require.
+# Enterprise Linux's package and the Debian packages whose files it gets. What is in none of them goes into basesystem, which all others require.
 PACKAGES = {
     "NetworkManager": ["network-manager", "libnm0"],
     "ca-certificates": ["ca-certificates"],
@@ -25,7 +26,9 @@ PACKAGES = {
     "glibc-minimal-langpack": ["libc-l10n"],
     "iproute": ["iproute2"],
     "iputils": ["iputils-ping"],
+    "kernel": [],
     "kernel-core": [],
+    "kernel-modules": [],
     "kmod": ["kmod", "libkmod2"],
     "less": ["less"],
     "nftables": ["nftables", "libnftables1", "libnftnl11"],
@@ -71,8 +74,37 @@ def move(tree, source, target):
     (tree / source).rename(tree / target)
 
 
-def make_rocky(tree):
-    """Where Rocky has things, and what it calls them."""
+def edit(path, *changes):
+    """Pairs of what is there once and what takes its place."""
+    text = path.read_text()
+    for old, new in changes:
+        assert text.count(old) == 1, f"{path}: '{old}' should be there once"
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def make_host_keys(units):
+    """sshd.service of Enterprise Linux has its host keys made in /etc."""
+    (units / "sshd-keygen.target").write_text("[Unit]\nWants=sshd-keygen.service\n")
+    (units / "sshd-keygen.service").write_text("[Service]\nType=oneshot\nExecStart=/usr/bin/ssh-keygen -A\n")
+    edit(units / "sshd.service", ("[Unit]\n", "[Unit]\nWants=sshd-keygen.target\n"))
+
+
+def make_older(tree):
+    """What is otherwise in 8: an sshd that includes no files and has the policy's algorithms on its command line, a kernel that reads no zstd."""
+    config, = (tree / "usr/lib/modules").glob("*/config")
+    edit(config, ("CONFIG_SQUASHFS_ZSTD=y", "# CONFIG_SQUASHFS_ZSTD is not set"), ("CONFIG_RD_ZSTD=y", "# CONFIG_RD_ZSTD is not set"))
+    edit(tree / "etc/ssh/sshd_config", ("\nInclude /etc/ssh/sshd_config.d/*.conf\n", "\n"))
+    edit(tree / "usr/lib/systemd/system/sshd.service", ("$SSHD_OPTS", "$OPTIONS $CRYPTO_POLICY"), (
+        "EnvironmentFile=-/etc/default/ssh\n", "EnvironmentFile=-/etc/crypto-policies/back-ends/opensshserver.config\nEnvironmentFile=-/etc/sysconfig/sshd\n"))
+    policy = tree / "etc/crypto-policies/back-ends/opensshserver.config"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("CRYPTO_POLICY='-oKexAlgorithms=curve25519-sha256,diffie-hellman-group14-sha256'\n")
+
+
+def make_enterprise(tree, image):
+    """Where Enterprise Linux has things, and what it calls them."""
+    name, number = image.split("-")
     units = tree / "usr/lib/systemd/system"
     move(units, "ssh.service", "sshd.service")
     move(units, "chrony.service", "chronyd.service")
@@ -85,11 +117,17 @@ def make_rocky(tree):
     bundle.write_bytes(certificates.read_bytes() if certificates.exists() else b"")
     certificates.unlink(missing_ok=True)
     (tree / "etc/resolv.conf").unlink(missing_ok=True)
-    (tree / "usr/lib/os-release").write_text('NAME="Rocky Linux"\nVERSION="9 (fixture)"\nID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9"\n'
-                                             'PLATFORM_ID="platform:el9"\nPRETTY_NAME="Rocky Linux 9 (fixture of Debian files)"\n')
+    (tree / "usr/lib/os-release").write_text(f'NAME="{NAMES[name]}"\nVERSION="{number} (fixture)"\nID="{name}"\nID_LIKE="rhel centos fedora"\n'
+                                             f'VERSION_ID="{number}"\nPLATFORM_ID="platform:el{number}"\n'
+                                             f'PRETTY_NAME="{NAMES[name]} {number} (fixture of Debian files)"\n')
+    (tree / "etc/sysconfig").mkdir()
+    (tree / "etc/sysconfig/sshd").write_text("# Options of sshd\n")
+    make_host_keys(units)
     for link in (tree / "etc/systemd/system").rglob("*.service"):  # Debian's packages enable their services, Rocky's presets do
         if link.is_symlink():
             link.unlink()
+    if number == "8":
+        make_older(tree)
 
 
 MOVED = {"/lib/": "/usr/lib/", "/bin/": "/usr/bin/", "/sbin/": "/usr/sbin/", "/lib64/": "/usr/lib64/"}
@@ -117,6 +155,13 @@ def escaped(path):
     return re.sub(r"[\\*\[\]{}]", "?", path)
 
 
+def kernel_package(inside):
+    """As in 8 and 9, squashfs is not in the core."""
+    if not inside.startswith(("/usr/lib/modules/", "/boot/")):
+        return None
+    return "kernel-modules" if "/kernel/fs/squashfs" in inside else "kernel-core"
+
+
 def file_lists(tree, lists):
     """One %files list per package; everything has its mode and owner by name."""
     users, groups, packages = names(tree, "etc/passwd"), names(tree, "etc/group"), owners(tree)
@@ -128,9 +173,9 @@ def file_lists(tree, lists):
             if inside.startswith("/usr/lib/sysimage/dpkg") or inside.startswith("/proc/") or inside.startswith("/sys/"):
                 continue
             info = path.lstat()
-            package = "kernel-core" if inside.startswith(("/usr/lib/modules/", "/boot/")) else "selinux-policy-targeted" if inside.startswith(
-                ("/etc/selinux/targeted", "/etc/selinux/config")) else packages.get(inside, "basesystem")
-            if stat.S_ISDIR(info.st_mode) and package != "kernel-core":
+            package = kernel_package(inside) or ("selinux-policy-targeted" if inside.startswith(("/etc/selinux/targeted", "/etc/selinux/config")) else
+                                                 packages.get(inside, "basesystem"))
+            if stat.S_ISDIR(info.st_mode) and not package.startswith("kernel-"):
                 package = "basesystem"
             attributes = "" if stat.S_ISLNK(info.st_mode) else f"%attr({info.st_mode & 0o7777:04o},{users[info.st_uid]},{groups[info.st_gid]}) "
             handles[package].append(("%dir " if stat.S_ISDIR(info.st_mode) else "") + attributes + f'"{escaped(inside)}"')
@@ -139,10 +184,13 @@ def file_lists(tree, lists):
         (lists / name).write_text("\n".join(lines) + "\n")
 
 
-def spec(lists, version):
+REQUIRES = {"kernel": "kernel-core, kernel-modules", "kernel-modules": "kernel-core"}
+
+
+def spec(lists, image, version):
     head = f"""Name: basesystem
 Version: {version}
-Release: 1.el9
+Release: 1.el{image.split("-")[1]}
 Summary: files of a Debian base for tests
 License: various
 AutoReqProv: no
@@ -155,6 +203,7 @@ A fixture.
 Summary: fixture
 AutoReqProv: no
 Requires(pre): basesystem
+Requires: {REQUIRES.get(name, "basesystem")}
 %description -n {name}
 A fixture.
 %files -n {name} -f {lists}/{name}
@@ -167,10 +216,10 @@ SETTINGS = ["__os_install_post %{nil}", "debug_package %{nil}", "_build_id_links
             "_use_internal_dependency_generator 0", "__find_provides %{nil}", "__find_requires %{nil}", "__spec_install_pre %{nil}"]
 
 
-def build_packages(tree, work, version):
+def build_packages(tree, work, image, version):
     lists = work / "lists"
     file_lists(tree, lists)
-    (work / "fixture.spec").write_text(spec(lists, version))
+    (work / "fixture.spec").write_text(spec(lists, image, version))
     defines = [word for setting in [*SETTINGS, f"_topdir {work}/rpmbuild"] for word in ("--define", setting)]
     run("rpmbuild", "-bb", "--target", "x86_64", "--buildroot", tree, "--noclean", *defines, work / "fixture.spec",
         env={**os.environ, "SOURCE_DATE_EPOCH": "1767225600"})
@@ -185,10 +234,7 @@ def sign(home, packages):
 class Repository(Recipes):
     """BaseOS and AppStream of one release."""
 
-    kernel = "kernel-core"
-
-    def __init__(self, top):
-        super().__init__(top, RELEASE)
+    kernel = "kernel"
 
     def make(self, version):
         top = self.top
@@ -196,11 +242,11 @@ class Repository(Recipes):
         top.mkdir(parents=True)
         tree = top / "tree"
         unpack(tree)
-        make_rocky(tree)
-        packages = build_packages(tree, top, version)
+        make_enterprise(tree, self.image)
+        packages = build_packages(tree, top, self.image, version)
         fingerprint = make_key(self.home)
         sign(self.home, sorted(packages.glob("*.rpm")))
-        places = {f"{RELEASE}-{name}": top / name for name in ("baseos", "appstream")}
+        places = {f"{self.image}-{name}": top / name for name in ("baseos", "appstream")}
         for place in places.values():
             place.mkdir()
         for package in packages.glob("*.rpm"):

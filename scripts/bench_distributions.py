@@ -39,9 +39,9 @@ def squash(tree, target):
                    check=True, stdout=subprocess.DEVNULL)
 
 
-def fixture(bench, repository, version):
+def fixture(bench, repository, image, version):
     """A repository of the scenarios, and how its base is built cold."""
-    made = repository(bench.WORK / repository.__name__.lower()).make(version)
+    made = repository(bench.WORK / repository.__name__.lower(), image).make(version)
     profile = made.derive(bench.ROOT / "qemu-tests/profiles/dev.yaml")
     text = re.sub(r"^layers:.*", "layers: []", profile.read_text(), flags=re.M)
     profile.write_text(re.sub(r"^zstd_level:.*", f"zstd_level: {LEVEL}", text, flags=re.M))
@@ -69,8 +69,9 @@ def stand_in(place):
 
 def ubuntu(bench, runs):
     import aptrepo
-    made, cold = fixture(bench, aptrepo.Archive, "1")
-    names = ",".join(name for name in bench.base_packages(aptrepo.RELEASE))
+    made, cold = fixture(bench, aptrepo.Archive, "ubuntu-24.04", "1")
+    codename = aptrepo.CODENAMES[made.image]
+    names = ",".join(name for name in bench.base_packages(made.image))
     extra = stand_in(bench.WORK / "stand-in")
 
     def alone():
@@ -78,8 +79,8 @@ def ubuntu(bench, runs):
         target.unlink(missing_ok=True)
         begin = time.monotonic()
         tar = subprocess.Popen(["mmdebstrap", "--quiet", "--variant=essential", "--format=tar", f"--include={names}", "--aptopt=APT::Install-Recommends false",
-                                "--aptopt=Acquire::Check-Valid-Until false", aptrepo.CODENAME, "-",
-                                f"deb [trusted=yes] copy:{made.top}/ubuntu {aptrepo.CODENAME} main", extra], stdout=subprocess.PIPE)
+                                "--aptopt=Acquire::Check-Valid-Until false", codename, "-",
+                                f"deb [trusted=yes] copy:{made.top}/ubuntu {codename} main", extra], stdout=subprocess.PIPE)
         subprocess.run(["mksquashfs", "-", target, "-tar", "-comp", "zstd", "-Xcompression-level", str(LEVEL), "-b", "131072", "-no-progress", "-quiet"],
                        stdin=tar.stdout, check=True, stdout=subprocess.DEVNULL)
         if tar.wait() != 0:
@@ -90,7 +91,7 @@ def ubuntu(bench, runs):
 
 def rocky(bench, runs):
     import rpmrepo
-    made, cold = fixture(bench, rpmrepo.Repository, "1")
+    made, cold = fixture(bench, rpmrepo.Repository, "rocky-9", "1")
     sources = [word for name in ("baseos", "appstream") for word in ("--repofrompath", f"{name},file://{made.top}/{name}")]
 
     def alone():
@@ -98,7 +99,7 @@ def rocky(bench, runs):
         shutil.rmtree(tree, ignore_errors=True)
         begin = time.monotonic()
         bench.run("dnf", "-q", "-y", f"--installroot={tree}", "--releasever=9", "--setopt=reposdir=/dev/null", "--setopt=install_weak_deps=False", "--nogpgcheck",
-                  "--setopt=module_platform_id=platform:el9", *sources, "install", *bench.base_packages(rpmrepo.RELEASE))
+                  "--setopt=module_platform_id=platform:el9", *sources, "install", *bench.base_packages(made.image))
         squash(tree, target)
         return time.monotonic() - begin
     compare(bench, "Rocky's fixture beside dnf --installroot", cold, alone, runs)
