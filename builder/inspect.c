@@ -235,7 +235,6 @@ static int judge_bare_slot(const struct source *source, struct inspect_slot *slo
     return r;
 }
 
-// The database of the uppermost layer that has one lists the packages of all layers below, too.
 static bool load_list(const struct source *source, uint64_t layer_offset, const char *path, struct inspect *inspect) {
     struct err none = {0};
     cleanup_free char *text = NULL;
@@ -246,6 +245,7 @@ static bool load_list(const struct source *source, uint64_t layer_offset, const 
            dpkg_status_parse(text, size, &inspect->packages, &none) == 0;
 }
 
+// The database of the uppermost layer that has one lists the packages of all layers below, too.
 static void load_packages(const struct source *source, const struct inspect_slot *slot, struct inspect *inspect) {
     static const char *const lists[] = {"usr/lib/sysimage/dpkg/status", "usr/lib/sysimage/rpm/packages"};
     for (unsigned i = slot->header.layer_count; i--;)
