@@ -2,6 +2,7 @@
 // The nodes of the graph: their inputs, and the calls into the pipeline stages that make them.
 #include "builder/backend.h"
 #include "builder/build.h"
+#include "builder/labels.h"
 #include "builder/layer.h"
 #include "builder/slotimage.h"
 #include "common/buf.h"
@@ -11,7 +12,7 @@
 #include <string.h>
 
 // Raise a number when the code behind a kind of node changes its output for the same inputs.
-enum { FORMAT_LAYER = 3, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1 };
+enum { FORMAT_LAYER = 3, FORMAT_INITRAMFS = 1, FORMAT_SLOT = 1, FORMAT_UKI = 1, FORMAT_PROGRAMS = 1, FORMAT_LABELS = 2 };
 
 bool build_is_gzip(const struct build *build) {
     const char *compression = build->recipe.image->compression;
@@ -51,6 +52,8 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
                                           .extra_count = !is_top              ? 0
                                                          : build->config_text ? 3
                                                                               : 2,
+                                          .label_rules = index ? NULL : build->recipe.label_rules,
+                                          .label_aliases = index ? NULL : build->recipe.label_aliases,
                                           .out_dir = dir,
                                           .format = layer_format(build)};
     int r = 0;
@@ -187,6 +190,11 @@ static void base_inputs(const struct build *build, struct inputs *inputs) {
     if (build->recipe.image->disk)
         inputs_add(inputs, "image kernel", build->recipe.image->kernel ? "package" : "own");
     inputs_add(inputs, "image selinux", build->recipe.image->selinux ?: "");
+    if (build->recipe.label_rules) { // the layers above have them through the key of this node
+        inputs_add_number(inputs, "labels format", FORMAT_LABELS);
+        inputs_add_hash(inputs, "labels " LABELS_LOCAL, build->recipe.label_rules, strlen(build->recipe.label_rules));
+        inputs_add_hash(inputs, "labels " LABELS_ALIASES, build->recipe.label_aliases, strlen(build->recipe.label_aliases));
+    }
     layer_recipe_inputs(&build->image_layer, inputs);
 }
 

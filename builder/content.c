@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns a layer recipe into entries. One function per part of the recipe, in a table.
 #include "builder/content.h"
+#include "builder/labels.h"
 #include "builder/normalise_rules.h"
 #include "common/file.h"
 #include <dirent.h>
@@ -210,6 +211,20 @@ static int plan_stack(const struct layer_request *request, struct content *conte
     return r;
 }
 
+// The table by which the layers were labelled, so that restorecon(8) on the machine goes by the same.
+static int plan_labels(const struct layer_request *request, struct content *content, struct err *err) {
+    const struct { const char *name, *text; } files[] = {{LABELS_LOCAL, request->label_rules}, {LABELS_ALIASES, request->label_aliases}};
+    for (size_t i = 0; request->label_rules && i < ARRAY_SIZE(files); i++) {
+        cleanup_free char *path = str_printf(LABELS_IN_IMAGE "/%s", request->image->selinux, files[i].name);
+        struct content_item *item = add(content, "labels", path, S_IFREG | 0644, err);
+        if (!item)
+            return -EINVAL;
+        item->data = files[i].text;
+        item->size = strlen(files[i].text);
+    }
+    return 0;
+}
+
 static int plan_extra(const struct layer_request *request, struct content *content, struct err *err) {
     for (size_t i = 0; i < request->extra_count; i++) {
         const struct layer_extra *extra = &request->extra[i];
@@ -268,7 +283,8 @@ static int sort_unique(struct content *content, struct err *err) {
 
 int content_plan(const struct layer_request *request, struct content *ret_content, struct err *err) {
     static int (*const parts[])(const struct layer_request *, struct content *, struct err *) = {
-        plan_files, plan_programs, plan_runtime, plan_enable, plan_links, plan_mask, plan_remove, plan_fetch, plan_stack, plan_extra,
+        plan_files,  plan_programs, plan_runtime, plan_enable, plan_links, plan_mask,
+        plan_remove, plan_fetch,    plan_stack,   plan_labels, plan_extra,
     };
     cleanup_content struct content content = {.layer = request->layer};
     int r = 0;

@@ -4,6 +4,7 @@
 #include "builder/backend.h"
 #include "builder/content.h"
 #include "builder/download.h"
+#include "builder/labels.h"
 #include "builder/layer_output.h"
 #include "common/file.h"
 #include <errno.h>
@@ -112,14 +113,33 @@ static int fetch_all(const struct layer_request *request, struct err *err) {
     return r;
 }
 
+// By the base's policy and ours. The policy of a base comes with its packages: the backend leaves it in the directory, too (labels_keep).
+static int prepare_labels(const struct layer_request *request, struct labels **ret_labels, struct err *err) {
+    const struct { const char *name, *text; } ours[] = {{LABELS_LOCAL, request->label_rules}, {LABELS_ALIASES, request->label_aliases}};
+    int r = 0;
+    if (!request->image || !request->image->selinux)
+        return 0;
+    for (size_t i = 0; r >= 0 && request->is_base && i < ARRAY_SIZE(ours); i++) {
+        cleanup_free char *path = str_printf("%s/%s", request->out_dir, ours[i].name);
+        r = file_publish(AT_FDCWD, path, ours[i].text, strlen(ours[i].text), 0644, err);
+    }
+    if (r >= 0)
+        *ret_labels = labels_new(request->is_base ? request->out_dir : request->lower[0]);
+    return r;
+}
+
 static int build(const struct layer_request *request, struct content *content, struct index *lower, struct err *err) {
     struct layer_output output;
+    cleanup_labels struct labels *labels = NULL;
+    int r = prepare_labels(request, &labels, err);
+    if (r < 0)
+        return r;
     struct normalise_options options = {.base = request->is_base,
                                         .kernel = request->is_base || request->layer->has_kernel,
-                                        .labels = request->image && request->image->selinux,
+                                        .labels = labels,
                                         .exclude = request->exclude,
                                         .lower = request->is_base ? NULL : lower};
-    int r = layer_output_open(request->out_dir, &request->format, &options, &output, err);
+    r = layer_output_open(request->out_dir, &request->format, &options, &output, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < content->count; i++)

@@ -27,6 +27,7 @@ struct layer_request {
     const char *downloads_dir; // absolute: cache of downloads, by hash; may be NULL when nothing is fetched
     const struct layer_extra *extra;
     size_t extra_count;
+    const char *label_rules, *label_aliases; // of a base with a policy: what webops adds to it (labels.h)
     const char *out_dir; // absolute, exists
     struct layer_format format;
 };

@@ -3,6 +3,7 @@
 // identities and host leftovers, with /var moved to its factory place. The rules are a table in normalise_rules.c.
 #pragma once
 #include "builder/index.h"
+#include "builder/labels.h"
 #include "builder/recipe.h"
 #include <stdint.h>
 
@@ -10,7 +11,7 @@ struct normalise_options {
     int64_t epoch; // every time stamp
     bool base; // adds mount points
     bool kernel; // takes the kernel out of /boot
-    bool labels; // SELinux labels are the image's own, and kept; the build host's are not
+    struct labels *labels; // gives every entry its SELinux label; NULL = the image has no policy
     const struct strings *exclude; // path patterns as in dpkg's path-exclude; "!pattern" includes again; may be NULL
     struct index *lower; // everything below this layer, merged; NULL for a base
     int side_fd; // directory for LAYER_KERNEL, LAYER_PASSWD, LAYER_GROUP; -1 = none

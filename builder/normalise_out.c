@@ -5,6 +5,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fnmatch.h>
+#include <selinux/selinux.h>
 #include <string.h>
 
 static uint64_t hash(const char *text) { // FNV-1a
@@ -86,26 +87,37 @@ static int compare_xattrs(const void *a, const void *b) {
     return strcmp(((const struct xattr *)a)->name, ((const struct xattr *)b)->name);
 }
 
-// Kept: file capabilities, user attributes, and labels when the image has a policy. Overlay markers become whiteouts; host labels and ACLs mean nothing
-// in the image.
-static bool is_kept_xattr(const char *name, bool labels) {
-    return (labels && strcmp(name, "security.selinux") == 0) || strcmp(name, "security.capability") == 0 ||
-           (strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0);
+// Kept: file capabilities and user attributes. Overlay markers become whiteouts; the build host's SELinux labels and ACLs mean nothing in the image.
+static bool is_kept_xattr(const char *name) {
+    return strcmp(name, "security.capability") == 0 || (strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0);
 }
 
-static void copy_xattrs(struct archive_entry *from, bool labels, struct archive_entry *to) {
+static void copy_xattrs(struct archive_entry *from, struct archive_entry *to) {
     struct xattr list[64];
     size_t count = 0;
     archive_entry_xattr_reset(from);
     while (count < ARRAY_SIZE(list) &&
            archive_entry_xattr_next(from, &list[count].name, &list[count].value, &list[count].size) == ARCHIVE_OK)
-        if (list[count].name && is_kept_xattr(list[count].name, labels))
+        if (list[count].name && is_kept_xattr(list[count].name))
             count++;
     if (count)
         qsort(list, count, sizeof(*list), compare_xattrs);
     for (size_t i = 0; i < count; i++) // a stream may name an attribute in two dialects
         if (!i || strcmp(list[i - 1].name, list[i].name) != 0)
             archive_entry_xattr_add_entry(to, list[i].name, list[i].value, list[i].size);
+}
+
+// A hard link has the label of the name that came first, a whiteout is nothing that could have one.
+static int add_label(const struct normalise *n, const struct normalise_out_entry *entry, struct archive_entry *to, struct err *err) {
+    char *label = NULL;
+    if (!n->options.labels || entry->hardlink || S_ISCHR(entry->mode))
+        return 0;
+    int r = labels_find(n->options.labels, entry->path, entry->mode, &label, err);
+    if (r < 0 || !label)
+        return r;
+    archive_entry_xattr_add_entry(to, "security.selinux", label, strlen(label) + 1);
+    freecon(label);
+    return 0;
 }
 
 static int write_header(struct normalise *n, const struct normalise_out_entry *entry, struct err *err) {
@@ -123,10 +135,14 @@ static int write_header(struct normalise *n, const struct normalise_out_entry *e
     if (S_ISCHR(entry->mode))
         archive_entry_set_rdev(to, 0);
     if (entry->xattrs && !entry->hardlink)
-        copy_xattrs(entry->xattrs, n->options.labels, to);
-    int r = archive_write_header(n->out, to);
+        copy_xattrs(entry->xattrs, to);
+    int r = add_label(n, entry, to, err);
+    if (r >= 0) {
+        int written = archive_write_header(n->out, to);
+        r = written == ARCHIVE_OK || written == ARCHIVE_WARN ? 0 : failed(n, entry->path, err);
+    }
     archive_entry_free(to);
-    return r == ARCHIVE_OK || r == ARCHIVE_WARN ? 0 : failed(n, entry->path, err);
+    return r;
 }
 
 static int write_bytes(struct normalise *n, const char *path, const void *data, size_t size, struct err *err) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Finds and loads a profile and everything it names. The text of a single recipe is recipe_parse.c's.
 #include "builder/recipe.h"
+#include "builder/labels.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
@@ -237,6 +238,22 @@ static int take_vendor(struct recipe *recipe, const struct recipe_paths *paths, 
     return 0;
 }
 
+// What webops adds to a policy for files (labels.h).
+static int load_labels(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {
+    const struct {
+        const char *relative;
+        char **text;
+    } files[] = {{"images/selinux/" LABELS_LOCAL, &recipe->label_rules}, {"images/selinux/" LABELS_ALIASES, &recipe->label_aliases}};
+    int r = 0;
+    for (size_t i = 0; r >= 0 && recipe->image->selinux && i < ARRAY_SIZE(files); i++) {
+        cleanup_free char *path = NULL;
+        r = find_part(recipe, paths, files[i].relative, &path, err);
+        if (r >= 0)
+            r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, files[i].text, NULL, err);
+    }
+    return r;
+}
+
 // From here on the kernel is a package like the others.
 static void add_kernel(struct recipe *recipe) {
     struct strings *packages = &recipe->image->packages;
@@ -256,6 +273,8 @@ static int load_all(struct recipe *recipe, const char *profile, const struct rec
         return r;
     recipe->root = root_of(recipe->profile_path);
     r = load_image(recipe, paths, err);
+    if (r >= 0)
+        r = load_labels(recipe, paths, err);
     if (r >= 0 && recipe->image->disk)
         r = take_vendor(recipe, paths, err);
     else if (r >= 0)
@@ -286,5 +305,7 @@ void recipe_done(struct recipe *recipe) {
     free(recipe->profile_path);
     free(recipe->image_path);
     free(recipe->root);
+    free(recipe->label_rules);
+    free(recipe->label_aliases);
     *recipe = (struct recipe){0};
 }

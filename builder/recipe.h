@@ -119,6 +119,7 @@ struct recipe {
     char *profile_path; // as found
     char *image_path;
     char *root; // the directory that holds profiles/ (of this profile)
+    char *label_rules, *label_aliases; // images/selinux/, for an image with a policy; else NULL
 };
 
 // Where recipes are looked for: the profile's own tree first, then the data that came with the program.

@@ -210,6 +210,8 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         r = check_choice(place, "compression", image->compression, compressions, "zstd, gzip");
     if (r >= 0 && image->selinux)
         r = check_name(place, "selinux", image->selinux);
+    if (r >= 0 && image->selinux && strcmp(image->backend, "dnf") != 0)
+        r = recipe_complain(place, "selinux", "is for `backend: dnf` only: no other labels files");
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++)
         r = check_words(place, lists[i].key, lists[i].words);
     if (r >= 0)

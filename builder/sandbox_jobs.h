@@ -15,5 +15,6 @@ int sandbox_mount_inside(bool has_factory, struct err *err) must_check nonnull(2
 // Becomes tar: `tree` in a fixed order to standard output, without what is mounted in it.
 int sandbox_stream(const char *tree, struct err *err) must_check nonnull(1, 2);
 
-// rpm <epoch> <SELinux policy or -> <package cache> <squashfs…> -- <file…>: rpm's transaction of these files, into an empty tree without layers.
+// rpm <epoch> <SELinux policy or -> <directory> <package cache> <squashfs…> -- <file…>: rpm's transaction of these files, into an empty tree without
+// layers. What the policy says of files goes to the directory before anything is streamed.
 int sandbox_job_rpm(int argc, char **argv, struct err *err) must_check nonnull(2, 3);

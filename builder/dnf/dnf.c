@@ -219,18 +219,16 @@ static int download(const struct recipe_image *image, const struct package_dirs 
     return r < 0 ? err_prefix(err, r, "image %s: downloading packages", image->id) : 0;
 }
 
-static int start_job(const struct recipe_image *image, const struct package_set *set, const char *packages_dir, const char *const *lower,
-                     size_t lower_count, const struct layer_format *format, const char *work, uint64_t bytes, struct sandbox *ret_sandbox,
-                     struct err *err) {
-    if (image->selinux && geteuid() != 0) // only root may write labels of a policy that this kernel does not have
-        return err_set(err, -EPERM, "image %s: its files get SELinux labels, which needs root", image->id);
+static int start_job(const struct layer_request *request, const char *work, uint64_t bytes, struct sandbox *ret_sandbox, struct err *err) {
+    const struct package_set *set = request->set;
+    const bool has_policy = request->is_base && request->image->selinux;
     cleanup_strings struct strings words = {0};
-    cleanup_free char *epoch = str_printf("%lld", (long long)format->epoch);
-    const char *const head[] = {"rpm", epoch, image->selinux ?: "-", packages_dir};
+    cleanup_free char *epoch = str_printf("%lld", (long long)request->format.epoch);
+    const char *const head[] = {"rpm", epoch, has_policy ? request->image->selinux : "-", request->out_dir, request->packages_dir};
     for (size_t i = 0; i < ARRAY_SIZE(head); i++)
         strings_add(&words, head[i]);
-    for (size_t i = 0; i < lower_count; i++) {
-        cleanup_free char *path = str_printf("%s/" LAYER_SQUASHFS, lower[i]);
+    for (size_t i = 0; i < request->lower_count; i++) {
+        cleanup_free char *path = str_printf("%s/" LAYER_SQUASHFS, request->lower[i]);
         strings_add(&words, path);
     }
     strings_add(&words, "--");
@@ -244,8 +242,7 @@ static int start_job(const struct recipe_image *image, const struct package_set 
 static int bootstrap(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
                      struct err *err) {
     (void)scratch;
-    return start_job(request->image, request->set, request->packages_dir, NULL, 0, &request->format, work, package_tree_bytes(request->set),
-                     ret_sandbox, err);
+    return start_job(request, work, package_tree_bytes(request->set), ret_sandbox, err);
 }
 
 static int install(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
@@ -253,9 +250,7 @@ static int install(const struct layer_request *request, const char *work, const 
     uint64_t bytes = 0;
     (void)scratch;
     int r = package_layer_bytes(request, &bytes, err);
-    return r < 0 ? r
-                 : start_job(request->image, request->set, request->packages_dir, request->lower, request->lower_count, &request->format,
-                             work, bytes, ret_sandbox, err);
+    return r < 0 ? r : start_job(request, work, bytes, ret_sandbox, err);
 }
 
 const struct backend dnf_backend = {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // rpm's part inside the sandbox. What dnf resolved is installed by rpm itself in one transaction: the same files, without repositories or the network.
+#include "builder/labels.h"
 #include "builder/sandbox_jobs.h"
 #include "common/file.h"
 #include "common/run.h"
@@ -82,16 +83,7 @@ static int make_readable(struct err *err) {
                : err_sys(err, -errno, "cannot write %s", path);
 }
 
-// The labels that the image's own policy gives its files (setfiles(8)); where nothing changes, nothing is written.
-static int label(const char *root, const char *policy, struct err *err) {
-    cleanup_free char *contexts = str_printf("root/etc/selinux/%s/contexts/files/file_contexts", policy);
-    const struct run command = {.argv = RUN_ARGV("setfiles", "-m", "-F", "-r", root, contexts, root)};
-    if (!file_exists(AT_FDCWD, contexts))
-        return err_set(err, -ENOENT, "selinux: %s: the image has no such policy (%s)", policy, contexts + 4);
-    return run(&command, err);
-}
-
-static int install(const char *policy, const char *packages_dir, bool has_lower, char **files, size_t count, struct err *err) {
+static int install(const char *packages_dir, bool has_lower, char **files, size_t count, struct err *err) {
     cleanup_free char *here = get_current_dir_name(), *root = str_printf("%s/root", here);
     int r = sandbox_make_dir("root", err);
     if (r >= 0)
@@ -109,20 +101,22 @@ static int install(const char *policy, const char *packages_dir, bool has_lower,
         r = write_list(root, err);
     if (r >= 0)
         r = make_readable(err);
-    return r < 0 || strcmp(policy, "-") == 0 ? r : label(root, policy, err);
+    return r;
 }
 
 int sandbox_job_rpm(int argc, char **argv, struct err *err) {
     cleanup_buf struct buf lowerdir = {0};
-    int at = 3, r = argc > 3 ? sandbox_make_dir("lower", err) : err_set(err, -EINVAL, "rpm: arguments are missing");
+    int at = 4, r = argc > 4 ? sandbox_make_dir("lower", err) : err_set(err, -EINVAL, "rpm: arguments are missing");
     for (; r >= 0 && at < argc && strcmp(argv[at], "--") != 0; at++)
-        r = sandbox_unpack_lower((unsigned)(at - 3), argv[at], &lowerdir, err);
+        r = sandbox_unpack_lower((unsigned)(at - 4), argv[at], &lowerdir, err);
     if (r >= 0 && (at + 1 >= argc || setenv("SOURCE_DATE_EPOCH", argv[0], 1) < 0))
         r = err_set(err, -EINVAL, "rpm: nothing to install");
-    bool has_lower = at > 3;
+    bool has_lower = at > 4;
     if (r >= 0 && has_lower)
         r = sandbox_mount_overlay(buf_str(&lowerdir), err);
     if (r >= 0)
-        r = install(argv[1], argv[2], has_lower, argv + at + 1, (size_t)(argc - at - 1), err);
+        r = install(argv[3], has_lower, argv + at + 1, (size_t)(argc - at - 1), err);
+    if (r >= 0 && strcmp(argv[1], "-") != 0)
+        r = labels_keep("root", argv[1], argv[2], err);
     return r < 0 ? r : sandbox_stream(has_lower ? "upper" : "root", err);
 }

@@ -12,10 +12,10 @@
 #define EMPTY LAYERS_DIRECTORY "/empty"
 
 void layers_format_options(unsigned count, char ret_options[LAYERS_OPTIONS_BYTES]) {
-    int used = snprintf(ret_options, LAYERS_OPTIONS_BYTES, "lowerdir=");
+    int used = snprintf(ret_options, LAYERS_OPTIONS_BYTES, "lowerdir=" EMPTY);
     for (unsigned i = count; i-- > 0;)
-        used += snprintf(ret_options + used, LAYERS_OPTIONS_BYTES - (size_t)used, LAYERS_DIRECTORY "/%u%s", i, i ? ":" : "");
-    snprintf(ret_options + used, LAYERS_OPTIONS_BYTES - (size_t)used, "%s," LAYERS_OVERLAY_OPTIONS, count == 1 ? ":" EMPTY : "");
+        used += snprintf(ret_options + used, LAYERS_OPTIONS_BYTES - (size_t)used, ":" LAYERS_DIRECTORY "/%u", i);
+    snprintf(ret_options + used, LAYERS_OPTIONS_BYTES - (size_t)used, "," LAYERS_OVERLAY_OPTIONS);
 }
 
 static int check_read_only(const char *path, struct err *err) {

@@ -3,6 +3,7 @@
 // pivoted away, so its content is deleted and the new root is moved over it (kernel, filesystems/ramfs-rootfs-initramfs.rst).
 #include "firstboot/init/boot.h"
 #include "firstboot/init/console.h"
+#include "firstboot/init/layers.h"
 #include "firstboot/init/sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,13 +18,14 @@
 static const char *const moved[] = {"/dev", "/proc", "/sys", "/run"};
 
 // Deletes everything on this one file system, and only when it is the memory the kernel unpacked the initramfs into. What cannot be
-// deleted only costs memory. A medium that came with it is still in use.
+// deleted only costs memory. A medium that came with it is still in use, and so is the empty directory on top of the layers.
 static void remove_tree(int dir_fd, dev_t device) {
     int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_dir DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         struct stat st;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || strcmp(entry->d_name, MEDIUM_IN_MEMORY + 1) == 0 ||
+            strcmp(entry->d_name, LAYERS_DIRECTORY + 1) == 0 ||
             fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != device)
             continue;
         if (S_ISDIR(st.st_mode)) {

@@ -8,14 +8,14 @@ static void test_one_layer(void **state) {
     (void)state;
     char options[LAYERS_OPTIONS_BYTES];
     layers_format_options(1, options);
-    assert_string_equal(options, "lowerdir=/layers/0:/layers/empty,index=off,metacopy=off,redirect_dir=off");
+    assert_string_equal(options, "lowerdir=/layers/empty:/layers/0,index=off,metacopy=off,redirect_dir=off");
 }
 
 static void test_top_first(void **state) {
     (void)state;
     char options[LAYERS_OPTIONS_BYTES];
     layers_format_options(3, options);
-    assert_string_equal(options, "lowerdir=/layers/2:/layers/1:/layers/0,index=off,metacopy=off,redirect_dir=off");
+    assert_string_equal(options, "lowerdir=/layers/empty:/layers/2:/layers/1:/layers/0,index=off,metacopy=off,redirect_dir=off");
 }
 
 static void test_every_count(void **state) {
@@ -23,9 +23,10 @@ static void test_every_count(void **state) {
     for (unsigned count = 2; count <= SLOT_MAX_LAYERS; count++) {
         char options[LAYERS_OPTIONS_BYTES];
         cleanup_buf struct buf expected = {0};
-        buf_add_str(&expected, "lowerdir=");
+        buf_add_str(&expected, "lowerdir=/layers/empty");
         for (unsigned i = count; i > 0; i--)
-            buf_printf(&expected, "/layers/%u%s", i - 1, i > 1 ? ":" : ",index=off,metacopy=off,redirect_dir=off");
+            buf_printf(&expected, ":/layers/%u", i - 1);
+        buf_add_str(&expected, ",index=off,metacopy=off,redirect_dir=off");
         layers_format_options(count, options);
         assert_string_equal(options, buf_str(&expected));
         assert_null(strstr(options, "upperdir")); // nothing can make it writable
