@@ -130,12 +130,23 @@ int build_initramfs_node(void *context, unsigned index, const char *dir, struct 
 // A kernel that panics and waits for ever would end no trial: after this many seconds the machine restarts, unless the profile says otherwise.
 #define PANIC_WORD "panic=10"
 
+// Whether the profile has a word "name=…" for one of the image's: libselinux, for one, goes by the first it finds.
+static bool is_replaced(const char *word, const struct strings *by) {
+    size_t size = strcspn(word, "=") + 1;
+    for (unsigned i = 0; word[size - 1] && i < by->count; i++)
+        if (strncmp(by->items[i], word, size) == 0)
+            return true;
+    return false;
+}
+
 char *build_cmdline_words(const struct build *build) {
     struct buf words = {0};
     bool has_panic = false;
     const struct strings *const lists[] = {&build->recipe.image->cmdline, &build->recipe.profile->cmdline};
     for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
         for (unsigned j = 0; j < lists[i]->count; j++) {
+            if (i == 0 && is_replaced(lists[0]->items[j], lists[1]))
+                continue;
             buf_printf(&words, "%s%s", words.size ? " " : "", lists[i]->items[j]);
             has_panic = has_panic || strncmp(lists[i]->items[j], "panic=", 6) == 0;
         }

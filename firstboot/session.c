@@ -11,6 +11,7 @@
 #include "firstboot/generation.h"
 #include "firstboot/grow.h"
 #include "firstboot/identity.h"
+#include "firstboot/label.h"
 #include "firstboot/report.h"
 #include "firstboot/runtime.h"
 #include "firstboot/stack/ports.h"
@@ -155,6 +156,8 @@ static int carry_out(struct session *session, struct err *ret_err) {
     note(session, remember_stacks(session, &err), "write", STACK_RUN_DIR, &err);
     if (!session->is_early && !bootrecord_is_medium(&session->record)) // the room for it comes with growth
         note(session, swap_apply(root_fd, plan->swap_bytes, session->is_live, &err), "write", SWAP_PATH, &err);
+    // Before anybody is told to read what was written.
+    note(session, label_restore(&session->apply, &err), "label", "etc", &err);
     if (is_live)
         runtime_apply(&session->apply, plan, &session->errors);
     // Said before services are told: journald may be one of them.

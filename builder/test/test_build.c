@@ -194,6 +194,18 @@ static void test_cmdline(void **state) {
     }
 }
 
+// What the profile says of a word takes the image's word's place; programs differ in which of two they heed.
+static void test_cmdline_of_both(void **state) {
+    (void)state;
+    char *ours[] = {TEXT("enforcing=1"), TEXT("quiet"), TEXT("console=tty0"), TEXT("console=ttyS0")};
+    char *images[] = {TEXT("enforcing=0"), TEXT("enforcing_x=2"), TEXT("quiet"), TEXT("panic=3")};
+    struct recipe_profile profile = {.cmdline = {ours, ARRAY_SIZE(ours)}};
+    struct recipe_image image = {.cmdline = {images, ARRAY_SIZE(images)}};
+    struct build build = {.recipe = {.profile = &profile, .image = &image}};
+    cleanup_free char *have = build_cmdline_words(&build);
+    assert_string_equal(have, "enforcing_x=2 quiet panic=3 enforcing=1 quiet console=tty0 console=ttyS0");
+}
+
 static void test_offline(void **state) {
     (void)state;
     struct err err = {0};
@@ -334,10 +346,11 @@ static void test_archive_changes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edits),       cmocka_unit_test(test_tree_edits),      cmocka_unit_test(test_epoch),
-        cmocka_unit_test(test_cmdline),     cmocka_unit_test(test_without_config),  cmocka_unit_test(test_order_of_layers),
-        cmocka_unit_test(test_offline),     cmocka_unit_test(test_refused),         cmocka_unit_test(test_generation),
-        cmocka_unit_test(test_secure_boot), cmocka_unit_test(test_missing_program), cmocka_unit_test(test_archive_changes),
+        cmocka_unit_test(test_edits),           cmocka_unit_test(test_tree_edits),      cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_cmdline),         cmocka_unit_test(test_cmdline_of_both), cmocka_unit_test(test_without_config),
+        cmocka_unit_test(test_order_of_layers), cmocka_unit_test(test_offline),         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_generation),      cmocka_unit_test(test_secure_boot),     cmocka_unit_test(test_missing_program),
+        cmocka_unit_test(test_archive_changes),
     };
     return cmocka_run_group_tests_name("build", tests, begin, archive_end);
 }

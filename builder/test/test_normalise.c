@@ -126,7 +126,7 @@ static char *list(struct world *world) {
             buf_printf(&text, " = %s", data);
         archive_entry_xattr_reset(entry);
         while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
-            buf_printf(&text, " {%s}", name);
+            buf_printf(&text, " {%s}", strcmp(name, "security.selinux") == 0 ? (const char *)value : name);
         buf_add_str(&text, "\n");
     }
     archive_read_free(tar);
@@ -447,6 +447,43 @@ static void test_add_and_override(void **state) {
     assert_string_equal(have, "40755 0:0 etc/\n100644 7:8 etc/b = b\n100600 0:0 etc/a = ours\n");
 }
 
+// Every entry gets the label of its final place, whatever it brought; what is not a file of its own gets none.
+static void test_labels(void **state) {
+    struct world *world = *state;
+    struct err err = {0};
+    static const char rules[] = "/.*\tu:r:any\n/bin(/.*)?\tu:r:bin\n/var(/.*)?\tu:r:var\n/proc\t<<none>>\n",
+                      aliases[] = "/usr/share/factory/var /var\n";
+    assert_int_equal(file_publish(world->dir_fd, "file_contexts", rules, strlen(rules), 0644, &err), 0);
+    assert_int_equal(file_publish(world->dir_fd, "file_contexts.subs", aliases, strlen(aliases), 0644, &err), 0);
+    static const struct given given[] = {
+        {"./bin/a", S_IFREG | 0755, "a", NULL, "security.selinux", 0},
+        {"./bin/b", S_IFREG | 0755, NULL, "./bin/a", NULL, 0},
+        {"./bin/c", S_IFLNK | 0777, "a", NULL, NULL, 0},
+        {"./bin/d", S_IFREG | 0755, "d", NULL, "security.capability", 0},
+        {"./bin/gone", S_IFCHR, NULL, NULL, NULL, 0},
+        {"./proc/", S_IFDIR | 0755, NULL, NULL, NULL, 0},
+        {"./var/log/", S_IFDIR | 0755, NULL, NULL, NULL, 0},
+        {NULL, 0, NULL, NULL, NULL, 0},
+    };
+    cleanup_index struct index lower = {0};
+    index_add(&lower, "bin", S_IFDIR | 0755, 0, 0);
+    index_add(&lower, "bin/gone", S_IFREG | 0755, 0, 0);
+    cleanup_labels struct labels *labels = labels_new(world->dir);
+    expect_list(world, given, (struct normalise_options){.labels = labels, .lower = &lower},
+                "40755 0:0 bin/ {u:r:bin}\n"
+                "100755 7:8 bin/a = a {u:r:bin}\n"
+                "755 7:8 bin/b == bin/a\n"
+                "120777 7:8 bin/c -> a {u:r:bin}\n"
+                "100755 7:8 bin/d = d {security.capability} {u:r:bin}\n"
+                "20000 7:8 bin/gone\n"
+                "40755 7:8 proc/\n"
+                "40755 0:0 usr/ {u:r:any}\n"
+                "40755 0:0 usr/share/ {u:r:any}\n"
+                "40755 0:0 usr/share/factory/ {u:r:any}\n"
+                "40755 0:0 usr/share/factory/var/ {u:r:var}\n"
+                "40755 7:8 usr/share/factory/var/log/ {u:r:var}\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules),
@@ -462,6 +499,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_deterministic, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_add_and_override, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_labels, setup, teardown),
     };
     return cmocka_run_group_tests_name("normalise", tests, NULL, NULL);
 }

@@ -43,4 +43,4 @@ struct boot {
 // Every step: 0, or a negative errno with a text that says what it did, where, and why that failed.
 typedef int boot_step_fn(struct boot *boot, struct err *err);
 boot_step_fn mounts_apply, command_line_load, plan_load, devices_apply, medium_apply, verity_apply, layers_apply, state_apply, trial_apply,
-    factory_apply, etc_apply, machine_id_apply, record_apply, switch_apply;
+    factory_apply, etc_apply, machine_id_apply, labels_apply, record_apply, switch_apply;

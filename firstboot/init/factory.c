@@ -4,6 +4,7 @@
 #include "firstboot/init/factory.h"
 #include "firstboot/init/boot.h"
 #include "firstboot/init/console.h"
+#include "firstboot/init/labels.h"
 #include "firstboot/init/sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -129,6 +130,8 @@ static int create(struct copy *copy, int from_fd, int to_fd, const char *name, c
     int r = open_staging(copy);
     if (r == 0 && !copy->is_naming)
         r = kind->make(from_fd, name, st, copy->staging_fd, staged);
+    if (r == 0 && !copy->is_naming)
+        r = labels_copy(from_fd, name, copy->staging_fd, staged);
     bool is_named = copy->is_naming || kind->type != S_IFREG;
     if (r == 0 && is_named && renameat(copy->staging_fd, staged, to_fd, name) < 0)
         r = -errno;

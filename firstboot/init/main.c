@@ -9,13 +9,21 @@ static const struct {
     const char *name;
     boot_step_fn *apply;
 } steps[] = {
-    {"mounts", mounts_apply}, {"command-line", command_line_load},
-    {"plan", plan_load},      {"devices", devices_apply},
-    {"medium", medium_apply}, {"verity", verity_apply},
-    {"layers", layers_apply}, {"state", state_apply},
-    {"trial", trial_apply},   {"factory", factory_apply},
-    {"etc", etc_apply},       {"machine-id", machine_id_apply},
-    {"record", record_apply}, {"switch-root", switch_apply}, // does not return
+    {"mounts", mounts_apply},
+    {"command-line", command_line_load},
+    {"plan", plan_load},
+    {"devices", devices_apply},
+    {"medium", medium_apply},
+    {"verity", verity_apply},
+    {"layers", layers_apply},
+    {"state", state_apply},
+    {"trial", trial_apply},
+    {"factory", factory_apply},
+    {"etc", etc_apply},
+    {"machine-id", machine_id_apply},
+    {"labels", labels_apply},
+    {"record", record_apply},
+    {"switch-root", switch_apply}, // does not return
 };
 _Static_assert(ARRAY_SIZE(steps) <= BOOT_MAX_STEPS, "every step has a place in the boot record");
 

@@ -25,8 +25,8 @@ static void remove_tree(int dir_fd, dev_t device) {
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         struct stat st;
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || strcmp(entry->d_name, MEDIUM_IN_MEMORY + 1) == 0 ||
-            strcmp(entry->d_name, LAYERS_DIRECTORY + 1) == 0 ||
-            fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_dev != device)
+            strcmp(entry->d_name, LAYERS_DIRECTORY + 1) == 0 || fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            st.st_dev != device)
             continue;
         if (S_ISDIR(st.st_mode)) {
             cleanup_fd int child = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

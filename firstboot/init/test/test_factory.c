@@ -3,6 +3,7 @@
 #include "common/test/support.h"
 #include "firstboot/init/factory.h"
 #include <errno.h>
+#include <sys/xattr.h>
 
 struct trees {
     struct scratch *scratch;
@@ -214,11 +215,40 @@ static void test_names_the_path(void **state) {
     expect(trees->to, FACTORY_STAGING, "a file in the way");
 }
 
+static void label(int dir_fd, const char *name, const char *text) {
+    cleanup_free char *path = str_printf("/proc/self/fd/%d/%s", dir_fd, name);
+    if (lsetxattr(path, "security.selinux", text, strlen(text) + 1, 0) < 0)
+        skip(); // not root, or a file system without
+}
+
+static void expect_label(int dir_fd, const char *name, const char *expected) {
+    char text[64] = "none";
+    cleanup_free char *path = str_printf("/proc/self/fd/%d/%s", dir_fd, name);
+    (void)!lgetxattr(path, "security.selinux", text, sizeof(text));
+    assert_string_equal(text, expected);
+}
+
+static void test_takes_labels_along(void **state) {
+    struct trees *trees = *state;
+    label(trees->from, "lib", "of a directory");
+    label(trees->from, "lib/status", "of a file");
+    label(trees->from, "lib/link", "of a link");
+    put(trees->to, "run", "mine", 0600);
+    label(trees->from, "run", "not for what is there already");
+    copy(trees);
+    expect_label(trees->to, "lib", "of a directory");
+    expect_label(trees->to, "lib/status", "of a file");
+    expect_label(trees->to, "lib/link", "of a link");
+    expect_label(trees->to, "lib/deep", "none");
+    expect_label(trees->to, "run", "none");
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 int main(void) {
     const struct CMUnitTest tests[] = {
-        CASE(test_into_nothing), CASE(test_keeps_what_is_there), CASE(test_follows_no_link), CASE(test_goes_on_after_a_power_cut),
-        CASE(test_many_files),   CASE(test_large_file),          CASE(test_too_deep),        CASE(test_names_the_path),
+        CASE(test_into_nothing),       CASE(test_keeps_what_is_there), CASE(test_follows_no_link), CASE(test_goes_on_after_a_power_cut),
+        CASE(test_many_files),         CASE(test_large_file),          CASE(test_too_deep),        CASE(test_names_the_path),
+        CASE(test_takes_labels_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
