@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Repositories with the package names of Rocky and AlmaLinux, made and signed here, because their own cannot be reached: the packages hold the files of a
-Debian 12 base (profiles/rpm-source.yaml), put where Enterprise Linux has them. What dnf, rpm, setfiles and the machine do with it is real; the programs in
+Debian 12 base (profiles/rpm-source.yaml), put where Enterprise Linux has them. What dnf, rpm, SELinux and the machine do with it is real; the programs in
 it are Debian's."""
 import os
 import re

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dnf backend against what repositories do wrong: a tiny signed one made here, and what `plan`, `lock` and `build` say of it."""
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -188,6 +189,24 @@ def test_a_damaged_index(tiny):
     index, = tiny.repository.glob("repodata/*primary.xml.*")
     index.write_bytes(index.read_bytes()[:-10])
     tiny.refused("plan", "resolving packages")
+
+
+def test_another_user_than_root(tiny):
+    tiny.top.parent.chmod(0o755)
+    shutil.copytree(images.ROOT / "images/modules", tiny.top / "images/modules")
+    program = tiny.top / "webops-image"
+    shutil.copy2(images.PROGRAM, program)
+    programs = tiny.top / "programs"
+    programs.mkdir()
+    for name in ("webops", "init", "restart.efi", "dnf-resolve"):
+        shutil.copy2(images.ROOT / "build" / name, programs / name)
+    run("chown", "-R", "daemon:daemon", tiny.top)
+    env = images.environment(WEBOPS_CACHE=tiny.top / "cache", WEBOPS_MIRRORS=tiny.top / "mirrors", WEBOPS_KEYS=tiny.top / "keys", WEBOPS_PROGRAMS=programs,
+                             WEBOPS_DATA=tiny.top, HOME=tiny.top, USER="daemon")
+    result = subprocess.run(["setpriv", "--reuid=daemon", "--regid=daemon", "--clear-groups", program, "build", tiny.top / "profiles/tiny.yaml", "-o",
+                             tiny.top / "out"], env=env, cwd=tiny.top, text=True, capture_output=True, timeout=300, check=False)
+    assert result.returncode == 1 and "image tiny: rpm needs root" in result.stderr, result.stderr
+    assert not list((tiny.top / "out").glob("*.raw"))
 
 
 def test_a_repository_that_lost_a_package_half_way(tiny):

@@ -222,6 +222,10 @@ static int download(const struct recipe_image *image, const struct package_dirs 
 static int start_job(const struct layer_request *request, const char *work, uint64_t bytes, struct sandbox *ret_sandbox, struct err *err) {
     const struct package_set *set = request->set;
     const bool has_policy = request->is_base && request->image->selinux;
+    // rpm sets the owner of every directory, also of those that are mounted while scripts run.
+    if (geteuid() != 0)
+        return err_set(err, -EPERM, "image %s: rpm needs root: packages own /proc and /sys, which it may not give away as another user",
+                       request->image->id);
     cleanup_strings struct strings words = {0};
     cleanup_free char *epoch = str_printf("%lld", (long long)request->format.epoch);
     const char *const head[] = {"rpm", epoch, has_policy ? request->image->selinux : "-", request->out_dir, request->packages_dir};
