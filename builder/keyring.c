@@ -29,13 +29,6 @@ void keyring_parse(const char *listing, struct strings *ret_keys) {
     }
 }
 
-static bool has(const struct strings *list, const char *text) {
-    for (unsigned i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], text) == 0)
-            return true;
-    return false;
-}
-
 // gpg wants a directory of its own, even to look at a file.
 static int list_keys(const char *keyring, char **ret_listing, struct err *err) {
     char home[] = "/tmp/webops-gpg-XXXXXX";
@@ -64,7 +57,7 @@ static int check_source(const struct recipe_image *image, const struct recipe_so
     if (!keys.count)
         return err_set(err, -EKEYREJECTED, "image %s: %s holds no key", image->id, source->keyring);
     for (unsigned i = 0; i < keys.count; i++)
-        if (!has(&source->keys, keys.items[i]))
+        if (!strings_has(&source->keys, keys.items[i]))
             return err_set(err, -EKEYREJECTED,
                            "image %s: %s holds the key %s, which images/%s.yaml does not name: it is not that distribution's keyring",
                            image->id, source->keyring, keys.items[i], image->id);

@@ -232,18 +232,11 @@ int vendor_report_check(const struct vendor_report *report, const struct recipe_
     return 0;
 }
 
-static bool has(const struct strings *list, const char *text) {
-    for (unsigned i = 0; i < list->count; i++)
-        if (strcmp(list->items[i], text) == 0)
-            return true;
-    return false;
-}
-
 const char *vendor_kernel_find(const struct vendor_system *system) {
     const char *newest = NULL;
     for (unsigned i = 0; i < system->kernels.count; i++) {
         const char *kernel = system->kernels.items[i];
-        if (has(&system->modules, kernel) && (!newest || strverscmp(kernel, newest) > 0)) // a rescue kernel has none
+        if (strings_has(&system->modules, kernel) && (!newest || strverscmp(kernel, newest) > 0)) // a rescue kernel has none
             newest = kernel;
     }
     return newest;
