@@ -132,6 +132,7 @@ $(O)/$(1)/test/fuzz_%: $(O)/test/$(1)/test/fuzz_%.o $(TEST_SUPPORT) $(call no_ma
 endef
 $(eval $(call unit_room,common,,$(COMMON_LIBS)))
 $(eval $(call unit_room,builder,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
+$(eval $(call unit_room,builder/dnf,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,builder/flash,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,builder/upload,$(BUILDER_SOURCES),$(BUILDER_LIBS)))
 $(eval $(call unit_room,builder/vendor,$(BUILDER_SOURCES),$(BUILDER_LIBS)))

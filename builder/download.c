@@ -63,12 +63,17 @@ static int check_hash(const char *path, const struct recipe_fetch *fetch, struct
     return r;
 }
 
+bool download_is_there(const char *dir, const struct recipe_fetch *fetch) {
+    cleanup_free char *path = str_printf("%s/%s", dir, fetch->sha256);
+    struct err ignored;
+    return file_exists(AT_FDCWD, path) && check_hash(path, fetch, &ignored) >= 0;
+}
+
 int download_ensure(const char *dir, const struct recipe_fetch *fetch, struct err *err) {
     cleanup_free char *path = str_printf("%s/%s", dir, fetch->sha256), *part = str_printf("%s/new-XXXXXX", dir);
     if (strlen(fetch->sha256) != 64 || strspn(fetch->sha256, "0123456789abcdef") != 64)
         return err_set(err, -EINVAL, "%s: sha256 must be 64 lower-case hex digits", fetch->url);
-    struct err ignored;
-    if (file_exists(AT_FDCWD, path) && check_hash(path, fetch, &ignored) >= 0)
+    if (download_is_there(dir, fetch))
         return 0;
     cleanup_fd int fd = mkostemp(part, O_CLOEXEC);
     if (fd < 0)
@@ -80,5 +85,5 @@ int download_ensure(const char *dir, const struct recipe_fetch *fetch, struct er
         r = err_sys(err, -errno, "cannot write %s", path);
     if (r < 0)
         unlink(part);
-    return r;
+    return r < 0 ? r : 1;
 }

@@ -5,5 +5,7 @@
 
 #define DOWNLOAD_MAX_BYTES (UINT64_C(4) << 30)
 
-// Makes sure that <dir>/<sha256> is there and right: a damaged copy is fetched again; what has another hash is refused and not kept.
+// Whether <dir>/<sha256> is there and right.
+bool download_is_there(const char *dir, const struct recipe_fetch *fetch) nonnull(1, 2);
+// Makes sure of it: a damaged copy is fetched again; what has another hash is refused and not kept. Returns 1 when it was fetched, 0 when it was there.
 int download_ensure(const char *dir, const struct recipe_fetch *fetch, struct err *err) must_check nonnull(1, 2, 3);

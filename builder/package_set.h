@@ -9,7 +9,7 @@
 
 struct package {
     char *name, *version, *architecture;
-    char *file; // its name in the package cache
+    char *file; // its own name, by which apt's are in the package cache; dnf's are there by their hash
     char *sha256; // 64 hex digits
     char *uri; // where it was offered
     uint64_t size_bytes; // of the file

@@ -4,7 +4,7 @@
 #include "builder/layer.h"
 #include <stdbool.h>
 
-// Whether the file of this package is in the package cache and right; a damaged one is removed.
+// Whether the file of this package is in the package cache by its name, and right; a damaged one, or another distribution's, is removed.
 bool package_is_cached(int packages_fd, const struct package *package) must_check nonnull(2);
 
 // Bytes of the tree that a set unpacks to, generously.

@@ -157,65 +157,74 @@ static int resolve(const struct recipe_image *image, const struct package_dirs *
     return 0;
 }
 
-// Every package must be signed by a key of the image's keyrings, whatever the repository says of its hash.
-static int check_signatures(const struct recipe_image *image, const char *dir, const struct strings *files, struct err *err) {
+static int run_checksig(const char *dbpath, const char *dir, const struct package_set *set, struct err *err) {
+    cleanup_strings struct strings words = {0};
+    const char *const start[] = {"rpmkeys", dbpath, "--define=_pkgverify_level all", "--define=_pkgverify_flags 0x0", "--checksig"};
+    for (size_t i = 0; i < ARRAY_SIZE(start); i++)
+        strings_add(&words, start[i]);
+    for (size_t i = 0; i < set->count; i++) {
+        cleanup_free char *path = str_printf("%s/%s", dir, set->packages[i].sha256);
+        strings_add(&words, path);
+    }
+    words.items = mem_resize(words.items, words.count + 1, sizeof(*words.items));
+    words.items[words.count] = NULL;
+    const struct run check = {.argv = (const char *const *)words.items};
+    return run_quiet(&check, err);
+}
+
+// rpmkeys names files, which have the names of hashes, among all the good ones: the first bad one is looked for alone.
+static int explain_signature(const char *dbpath, const char *dir, const struct package_set *set, struct err *err) {
+    for (size_t i = 0; i < set->count; i++) {
+        const struct package_set one = {&set->packages[i], 1};
+        if (run_checksig(dbpath, dir, &one, err) < 0)
+            return err_prefix(err, -EBADMSG, "package %s (%s) is not signed by a key of the image", one.packages->name, one.packages->uri);
+    }
+    return err_prefix(err, -EBADMSG, "the packages' signatures cannot be checked");
+}
+
+// Every package must be signed by a key of the image's keyrings, whatever the repository says of its hash; also one that was in the cache already:
+// another image, with other keys, may have brought it there.
+static int check_signatures(const struct recipe_image *image, const char *dir, const struct package_set *set, struct err *err) {
     cleanup_free char *database = str_printf("%s/keys-XXXXXX", dir);
+    if (!set->count)
+        return 0;
     if (!mkdtemp(database))
         return err_sys(err, -errno, "cannot make a directory in %s", dir);
     cleanup_free char *dbpath = str_printf("--dbpath=%s", database);
-    cleanup_free const char **argv = mem_array(files->count + 8, sizeof(*argv));
-    static const char *const start[] = {"rpmkeys", NULL, "--define=_pkgverify_level all", "--define=_pkgverify_flags 0x0", "--checksig"};
     int r = 0;
-    memcpy(argv, start, sizeof(start));
-    argv[1] = dbpath;
-    for (unsigned i = 0; i < files->count; i++)
-        argv[ARRAY_SIZE(start) + i] = files->items[i];
     for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
         const struct run import = {.argv = RUN_ARGV("rpmkeys", dbpath, "--import", image->sources[i].keyring)};
         r = run_quiet(&import, err);
     }
-    const struct run check = {.argv = argv};
-    if (r >= 0)
-        r = run_quiet(&check, err);
+    if (r < 0)
+        r = err_prefix(err, r, "importing the keys of the image");
+    else if (run_checksig(dbpath, dir, set, err) < 0)
+        r = explain_signature(dbpath, dir, set, err);
     struct err ignored;
     (void)!file_remove_tree(AT_FDCWD, database, &ignored);
-    return r < 0 ? err_prefix(err, -EBADMSG, "a package is not signed by a key of the image") : 0;
+    return r;
 }
 
-static int fetch_one(const struct package_dirs *dirs, const struct package *package, struct err *err) {
+// In the cache a package has the name of its hash: distributions have packages of one name with other content.
+static int fetch_one(const struct package_dirs *dirs, const struct package *package, unsigned *fetched, struct err *err) {
     const struct recipe_fetch fetch = {.url = package->uri, .sha256 = package->sha256, .path = package->file};
     int r = download_ensure(dirs->packages, &fetch, err);
-    return r < 0 ? err_prefix(err, r, "package %s", package->name) : 0;
-}
-
-// In the cache a package has the name of its hash until its signature was found good: then it gets its own.
-static int take_in(const struct package_dirs *dirs, const struct package *package, struct err *err) {
-    cleanup_free char *from = str_printf("%s/%s", dirs->packages, package->sha256),
-                      *to = str_printf("%s/%s", dirs->packages, package->file);
-    return rename(from, to) < 0 ? err_sys(err, -errno, "cannot rename %s to %s", from, package->file) : 0;
+    if (r < 0)
+        return err_prefix(err, r, "package %s", package->name);
+    *fetched += (unsigned)r;
+    return 0;
 }
 
 static int download(const struct recipe_image *image, const struct package_dirs *dirs, const struct package_set *set, unsigned *ret_fetched,
                     struct err *err) {
-    cleanup_fd int packages_fd = file_open(AT_FDCWD, dirs->packages, O_RDONLY | O_DIRECTORY, 0, err);
-    cleanup_free size_t *missing = mem_array(set->count, sizeof(*missing));
-    cleanup_strings struct strings files = {0};
     unsigned count = 0;
-    int r = packages_fd < 0 ? packages_fd : 0;
-    for (size_t i = 0; r >= 0 && i < set->count; i++) {
-        if (package_is_cached(packages_fd, &set->packages[i]))
-            continue;
-        missing[count++] = i;
-        r = fetch_one(dirs, &set->packages[i], err);
-        cleanup_free char *path = str_printf("%s/%s", dirs->packages, set->packages[i].sha256);
-        strings_add(&files, path);
-    }
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < set->count; i++)
+        r = fetch_one(dirs, &set->packages[i], &count, err);
     if (ret_fetched)
         *ret_fetched = count;
-    if (r >= 0 && count)
-        r = check_signatures(image, dirs->packages, &files, err);
-    for (unsigned i = 0; r >= 0 && i < count; i++)
-        r = take_in(dirs, &set->packages[missing[i]], err);
+    if (r >= 0)
+        r = check_signatures(image, dirs->packages, set, err);
     return r < 0 ? err_prefix(err, r, "image %s: downloading packages", image->id) : 0;
 }
 
@@ -237,7 +246,7 @@ static int start_job(const struct layer_request *request, const char *work, uint
     }
     strings_add(&words, "--");
     for (size_t i = 0; i < set->count; i++)
-        strings_add(&words, set->packages[i].file);
+        strings_add(&words, set->packages[i].sha256);
     words.items = mem_resize(words.items, words.count + 1, sizeof(*words.items));
     words.items[words.count] = NULL;
     return sandbox_start(work, bytes, (const char *const *)words.items, ret_sandbox, err);

@@ -38,7 +38,8 @@ static int unmask_kernel_hooks(struct err *err) {
     return (rmdir(HOOKS) == 0 && rmdir("root/etc/kernel") == 0) || errno == ENOTEMPTY ? 0 : err_sys(err, -errno, "cannot remove " HOOKS);
 }
 
-// The signatures were checked in the package cache, with the image's keys; the tree has none.
+// The signatures were checked in the package cache, with the image's keys; the tree has none. A file there has the name of its hash, so no other build
+// can have put something else in its place.
 static int transaction(const char *root, const char *packages_dir, char **files, size_t count, struct err *err) {
     const char *const start[] = {"rpm", "--root", root, "--dbpath", DATABASE, "--nosignature", "-i"};
     cleanup_free const char **argv = mem_array(ARRAY_SIZE(start) + count + 1, sizeof(*argv));

@@ -113,11 +113,15 @@ static void test_kept_copy(void **state) {
     (void)state;
     struct err err = {0};
     cleanup_free char *url = address(true, "hello"), *gone = address(true, "gone"), *path = str_printf("%s/" HELLO, f.kept);
+    const struct recipe_fetch wanted = {.url = gone, .sha256 = TEXT(HELLO)};
+    assert_false(download_is_there(f.kept, &wanted));
     put_file(path, "hello", 5);
-    assert_ok(fetch(gone, HELLO, &err));
+    assert_true(download_is_there(f.kept, &wanted));
+    assert_int_equal(fetch(gone, HELLO, &err), 0);
     put_file(path, "hellO", 5);
+    assert_false(download_is_there(f.kept, &wanted));
     assert_int_equal(fetch(gone, HELLO, &err), -EAGAIN);
-    assert_ok(fetch(url, HELLO, &err));
+    assert_int_equal(fetch(url, HELLO, &err), 1);
     expect_kept(HELLO, "hello");
     put_file(path, "", 0); // cut off
     assert_ok(fetch(url, HELLO, &err));
