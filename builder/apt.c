@@ -80,9 +80,11 @@ static int write_config(const struct recipe_image *image, struct apt_root *root,
 static int wanted_stamp(const struct recipe_image *image, const struct package_dirs *dirs, const char *dir, char **ret_stamp,
                         struct err *err) {
     char hex[FINGERPRINT_HEX_BYTES];
-    struct err offline;
+    struct err unknown;
     cleanup_buf struct buf stamp = {0};
-    int r = apt_fingerprint(image, dirs, -1, hex, &offline) >= 0 ? 0 : apt_fingerprint(image, dirs, 0, hex, err);
+    int r = apt_fingerprint(image, dirs, -1, hex, dirs->is_offline ? err : &unknown);
+    if (r < 0 && !dirs->is_offline)
+        r = apt_fingerprint(image, dirs, 0, hex, err);
     buf_printf(&stamp, "%s %s", r < 0 ? "" : hex, dir);
     for (unsigned i = 0; i < image->stand_ins.count; i++)
         buf_printf(&stamp, " %s", image->stand_ins.items[i]);
@@ -105,6 +107,11 @@ static int refresh(const struct recipe_image *image, const struct package_dirs *
     struct err missing;
     if (file_read(AT_FDCWD, path, 65536, &have, NULL, &missing) >= 0 && strcmp(have, stamp) == 0)
         return 0;
+    if (dirs->is_offline)
+        return err_set(
+            err, -EAGAIN,
+            "image %s: apt has no package lists of what the mirrors offered last: an offline build needs one online build before it",
+            image->id);
     cleanup_free char *stand_ins = str_printf("%s/stand-ins", root->dir);
     r = image->stand_ins.count ? make_stand_ins(image, stand_ins, err) : 0;
     if (r >= 0)
@@ -320,6 +327,8 @@ int apt_download(const struct recipe_image *image, const struct package_dirs *di
         *ret_fetched = count;
     if (!count)
         return 0;
+    if (dirs->is_offline)
+        return package_refuse_offline(&set->packages[missing[0]], err);
     cleanup_free char *temporary = str_printf("%s/new-XXXXXX", dirs->packages);
     if (!mkdtemp(temporary))
         return err_sys(err, -errno, "cannot make a directory in %s", dirs->packages);

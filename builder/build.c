@@ -99,7 +99,7 @@ static int prepare(struct build *build, struct err *err) {
     build->packages_dir = str_printf("%s/packages", build->cache.path);
     build->metadata_dir = str_printf("%s/metadata", build->cache.path);
     build->downloads_dir = str_printf("%s/downloads", build->cache.path);
-    build->package_dirs = (struct package_dirs){build->metadata_dir, build->packages_dir};
+    build->package_dirs = (struct package_dirs){build->metadata_dir, build->packages_dir, build->options.offline};
     build->init_path = str_printf("%s/init", build->places.programs_dir);
     build->restart_path = str_printf("%s/restart.efi", build->places.programs_dir);
     find_programs(build);

@@ -15,9 +15,10 @@ struct package {
     uint64_t size_bytes; // of the file
 };
 
-struct package_dirs { // absolute paths in the local cache, both exist
+struct package_dirs { // absolute paths in the local cache, both exist; and whether it must do
     const char *metadata; // release files and package lists
     const char *packages; // .deb and .rpm files
+    bool is_offline; // nobody is asked: what is not in the cache is missing
 };
 
 struct package_set {

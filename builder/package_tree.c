@@ -2,6 +2,7 @@
 #include "builder/package_tree.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include <errno.h>
 #include <string.h>
 
 #define TREE_BYTES_PER_PACKAGE_BYTE 8 // unpacked size of compressed packages
@@ -38,4 +39,9 @@ bool package_is_cached(int packages_fd, const struct package *package) {
         return true;
     unlinkat(packages_fd, package->file, 0);
     return false;
+}
+
+int package_refuse_offline(const struct package *package, struct err *err) {
+    return err_set(err, -EAGAIN, "package %s %s is not in the cache: an offline build needs one online build before it", package->name,
+                   package->version);
 }

@@ -213,3 +213,19 @@ def test_a_repository_that_lost_a_package_half_way(tiny):
     images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
     next(tiny.repository.glob("library*.rpm")).unlink()
     tiny.refused("build", "library", code=75)
+
+
+def test_offline(tiny):
+    images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+    tiny.repository.rename(tiny.top / "away")
+    tiny.recipes(layers="more", more="dnf: [tool]")  # was never resolved
+    images.good(tiny.run("lock", "--offline", tiny.top / "profiles/tiny.yaml"))
+    assert "\ntool\t" in (tiny.top / "profiles/tiny.lock").read_text()
+    (tiny.top / "away").rename(tiny.repository)  # the package could be fetched
+    result = tiny.run("build", "--offline", tiny.top / "profiles/tiny.yaml", "-o", tiny.top / "out")
+    assert result.returncode == 75 and "package core 2:1.0-1.el9 is not in the cache" in result.stderr, result.stderr
+
+
+def test_offline_without_lists(tiny):
+    result = tiny.run("plan", "--offline", tiny.top / "profiles/tiny.yaml")
+    assert result.returncode == 75 and "never fetched" in result.stderr, result.stderr

@@ -65,7 +65,7 @@ static const char *rpm_architecture(const struct recipe_image *image) {
 }
 
 // What dnf-resolve is asked. What lies below is named exactly, so that it is kept as it is.
-static char *ask(const struct recipe_image *image, const char *dir, const struct strings *packages,
+static char *ask(const struct recipe_image *image, bool is_offline, const char *dir, const struct strings *packages,
                  const struct package_set *const *parents, size_t parent_count) {
     json_t *install = json_array(), *below = json_array(), *modules = json_array();
     add_texts(modules, &image->modules);
@@ -77,9 +77,9 @@ static char *ask(const struct recipe_image *image, const char *dir, const struct
             const struct package *p = &parents[i]->packages[j];
             json_array_append_new(below, json_sprintf("%s-%s.%s", p->name, p->version, p->architecture));
         }
-    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "dir", dir, "architecture", rpm_architecture(image), "release",
+    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "dir", dir, "architecture", rpm_architecture(image), "release",
                             image->release, "platform", image->platform, "modules", modules, "sources", source_list(image), "below", below,
-                            "install", install);
+                            "install", install, "is_offline", is_offline);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     return text;
@@ -143,7 +143,7 @@ static int resolve(const struct recipe_image *image, const struct package_dirs *
     if (lock < 0)
         return r < 0 ? r : lock;
     r = file_mkdirs(AT_FDCWD, dir, 0755, err);
-    cleanup_free char *question = ask(image, dir, packages, parents, parent_count);
+    cleanup_free char *question = ask(image, dirs->is_offline, dir, packages, parents, parent_count);
     if (r >= 0)
         r = run_resolve(question, &lines, err);
     if (r >= 0)
@@ -208,6 +208,8 @@ static int check_signatures(const struct recipe_image *image, const char *dir, c
 // In the cache a package has the name of its hash: distributions have packages of one name with other content.
 static int fetch_one(const struct package_dirs *dirs, const struct package *package, unsigned *fetched, struct err *err) {
     const struct recipe_fetch fetch = {.url = package->uri, .sha256 = package->sha256, .path = package->file};
+    if (dirs->is_offline && !download_is_there(dirs->packages, &fetch))
+        return package_refuse_offline(package, err);
     int r = download_ensure(dirs->packages, &fetch, err);
     if (r < 0)
         return err_prefix(err, r, "package %s", package->name);

@@ -47,7 +47,7 @@ static int setup(void **state) {
     f->source = (struct recipe_source){
         .archive = TEXT("debian"), .mirror = f->mirror, .suites = {f->suites, 2}, .components = {f->components, 1}, .keyring = f->keyring};
     f->image = (struct recipe_image){.id = TEXT("tiny"), .architecture = TEXT("amd64"), .sources = &f->source, .source_count = 1};
-    f->dirs = (struct package_dirs){f->metadata, f->metadata};
+    f->dirs = (struct package_dirs){.metadata = f->metadata, .packages = f->metadata};
     offer(f, "one", "release one");
     offer(f, "two", "release two");
     *state = f;

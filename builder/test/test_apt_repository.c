@@ -33,7 +33,7 @@ static int setup(void **state) {
     f->metadata = make_dir(f->scratch, "metadata");
     f->mirror = str_printf("file://%s/mirror/debian", f->scratch->path);
     f->keyring = scratch_file(archive_template.scratch, "good.gpg");
-    f->dirs = (struct package_dirs){f->metadata, f->packages};
+    f->dirs = (struct package_dirs){.metadata = f->metadata, .packages = f->packages};
     f->suites[0] = TEXT("test");
     f->components[0] = TEXT("main");
     f->base[0] = TEXT("kernel");
@@ -228,6 +228,30 @@ static void test_stand_in(void **state) {
     assert_string_equal(first, second);
 }
 
+// The mirror is there, and is not asked.
+static void test_offline(void **state) {
+    struct archive_fixture *f = *state;
+    char hex[FINGERPRINT_HEX_BYTES];
+    cleanup_package_set struct package_set base = {0};
+    struct package_set none = {0};
+    struct err err = {0};
+    f->dirs.is_offline = true;
+    assert_int_equal(apt_resolve(&f->image, &f->dirs, NULL, NULL, 0, &none, &err), -EAGAIN);
+    assert_contains(err.text, "was never fetched");
+    assert_ok(apt_fingerprint(&f->image, &f->dirs, 0, hex, &err));
+    assert_int_equal(apt_resolve(&f->image, &f->dirs, NULL, NULL, 0, &none, &err), -EAGAIN);
+    assert_contains(err.text, "image tiny: apt has no package lists of what the mirrors offered last");
+    f->dirs.is_offline = false;
+    resolve_base(f, &base);
+    f->dirs.is_offline = true;
+    assert_int_equal(apt_download(&f->image, &f->dirs, &base, NULL, &err), -EAGAIN);
+    assert_contains(err.text, "package core 1.0 is not in the cache");
+    f->dirs.is_offline = false;
+    assert_ok(apt_download(&f->image, &f->dirs, &base, NULL, &err));
+    f->dirs.is_offline = true;
+    assert_ok(apt_download(&f->image, &f->dirs, &base, NULL, &err));
+}
+
 // A mirror of a day in the past says until when it was meant to be used.
 static void test_snapshot(void **state) {
     struct archive_fixture *f = *state;
@@ -276,11 +300,14 @@ static void test_not_a_package(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        with_archive(test_resolve_base),    with_archive(test_layer_and_download), with_archive(test_local_repository),
-        with_archive(test_missing_package), with_archive(test_wrong_key),          with_archive(test_unsigned),
-        with_archive(test_conflict_below),  with_archive(test_damaged_archive),    with_archive(test_fingerprint),
-        with_archive(test_unreachable),     with_archive(test_stand_in),           with_archive(test_not_a_package),
-        with_archive(test_snapshot),        with_archive(test_version_that_left),
+        with_archive(test_resolve_base),      with_archive(test_layer_and_download),
+        with_archive(test_local_repository),  with_archive(test_missing_package),
+        with_archive(test_wrong_key),         with_archive(test_unsigned),
+        with_archive(test_conflict_below),    with_archive(test_damaged_archive),
+        with_archive(test_fingerprint),       with_archive(test_unreachable),
+        with_archive(test_stand_in),          with_archive(test_not_a_package),
+        with_archive(test_snapshot),          with_archive(test_offline),
+        with_archive(test_version_that_left),
     };
     return cmocka_run_group_tests_name("apt_repository", tests, begin, archive_end);
 }

@@ -195,6 +195,19 @@ static void test_damaged_in_the_cache(void **state) {
     assert_int_equal(download(f, &f->rocky), 0);
 }
 
+// The packages are where they always were, and nobody looks.
+static void test_offline(void **state) {
+    struct fixture *f = *state;
+    struct err err = {0};
+    f->dirs.is_offline = true;
+    assert_int_equal(dnf_backend.download(&f->rocky.image, &f->dirs, &f->rocky.set, NULL, &err), -EAGAIN);
+    assert_contains(err.text, "image rocky: downloading packages: package one 1-1.el9 is not in the cache");
+    f->dirs.is_offline = false;
+    download(f, &f->rocky);
+    f->dirs.is_offline = true;
+    assert_int_equal(download(f, &f->rocky), 0);
+}
+
 static void download_in_child(void *data) {
     struct err err = {0};
     const struct fixture *f = data;
@@ -237,6 +250,7 @@ int main(int argc, char **argv) {
         with_cache(test_keys_of_another_image),
         with_cache(test_damaged_in_the_cache),
         with_cache(test_builds_at_once),
+        with_cache(test_offline),
     };
     return cmocka_run_group_tests_name("dnf", tests, begin, end);
 }

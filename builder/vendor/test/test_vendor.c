@@ -98,7 +98,7 @@ static int setup(void **state) {
                                      .architecture = (char *)"amd64",
                                      .disk = &f->recipe_disk,
                                      .remove = {remove, 1}};
-    f->dirs = (struct package_dirs){f->packages, f->packages};
+    f->dirs = (struct package_dirs){.metadata = f->packages, .packages = f->packages};
     *state = f;
     return 0;
 }
