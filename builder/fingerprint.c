@@ -60,16 +60,22 @@ static bool is_young(const char *path, long max_age_s) {
     return max_age_s < 0 || (age >= 0 && age < max_age_s);
 }
 
+static char *beside(const char *url, const char *metadata, const char *suffix) {
+    uint8_t digest[SHA256_BYTES];
+    char hex[2 * SHA256_BYTES + 1];
+    sha256_hash(url, strlen(url), digest);
+    hex_format(digest, SHA256_BYTES, hex);
+    return str_printf("%s/%s.%s", metadata, hex, suffix);
+}
+
+char *fingerprint_copy(const char *url, const char *metadata) {
+    return beside(url, metadata, "release");
+}
+
 static void add_release(struct releases *list, const char *url, const char *metadata, long max_age_s) {
     list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
     struct release *release = &list->items[list->count++];
-    *release = (struct release){.url = str_dup(url)};
-    uint8_t digest[SHA256_BYTES];
-    char hex[2 * SHA256_BYTES + 1];
-    sha256_hash(release->url, strlen(release->url), digest);
-    hex_format(digest, SHA256_BYTES, hex);
-    release->file = str_printf("%s/%s.release", metadata, hex);
-    release->asked = str_printf("%s/%s.asked", metadata, hex);
+    *release = (struct release){.url = str_dup(url), .file = fingerprint_copy(url, metadata), .asked = beside(url, metadata, "asked")};
     release->fresh = file_exists(AT_FDCWD, release->file) && is_young(release->asked, max_age_s);
 }
 

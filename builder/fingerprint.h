@@ -6,6 +6,9 @@
 
 #define FINGERPRINT_HEX_BYTES 65
 
+// Where the copy of what is behind an address lies; the caller frees.
+char *fingerprint_copy(const char *url, const char *metadata) nonnull(1, 2);
+
 // SHA-256 (hex) over `text` (the configuration that the addresses come from), the files behind the addresses, and the image's keyrings. Copies are
 // kept in directory `metadata`; what was asked for less than `max_age_s` seconds ago is not asked again, -1 asks nothing at all (offline).
 // -EAGAIN when a mirror cannot be reached.

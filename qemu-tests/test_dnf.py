@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dnf backend against what repositories do wrong: a tiny signed one made here, and what `plan`, `lock` and `build` say of it."""
+import functools
+import http.server
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import images
@@ -55,6 +58,7 @@ sources:
   - archive: tiny
     keyring: {keyring}
     keys: [{key}]
+    signed_metadata: {signed}
 kernel: kernel-tiny
 packages: [core]
 """
@@ -80,18 +84,22 @@ class Tiny:
     def sign(self, home="gnupg"):
         sign(self.top / home, sorted(self.repository.glob("*.rpm")))
 
-    def index(self):
-        run("createrepo_c", "--quiet", self.repository)
+    def index(self, *options):
+        run("createrepo_c", "--quiet", *options, self.repository)
 
-    def recipes(self, layers="", **layer):
+    def sign_index(self, home="gnupg"):
+        index = self.repository / "repodata/repomd.xml"
+        run("gpg", "--batch", "--yes", "--homedir", self.top / home, "--armor", "--detach-sign", index)
+
+    def recipes(self, layers="", mirror=None, signed="false", **layer):
         for directory in ("images", "profiles"):
             (self.top / directory).mkdir(exist_ok=True)
-        (self.top / "images/tiny.yaml").write_text(IMAGE.format(keyring=self.top / "gnupg/key.asc", key=self.key))
+        (self.top / "images/tiny.yaml").write_text(IMAGE.format(keyring=self.top / "gnupg/key.asc", key=self.key, signed=signed))
         (self.top / "profiles/tiny.yaml").write_text(PROFILE.format(layers=layers))
         for name, packages in layer.items():
             (self.top / "overlays" / name).mkdir(parents=True, exist_ok=True)
             (self.top / "overlays" / name / "layer.yaml").write_text(LAYER.format(name=name, packages=packages))
-        (self.top / "mirrors").write_text(f"tiny file://{self.repository}\n")
+        (self.top / "mirrors").write_text(f"tiny {mirror or self.repository.as_uri()}\n")
 
     def run(self, *arguments, **changes):
         env = images.environment(WEBOPS_CACHE=self.top / "cache", WEBOPS_MIRRORS=self.top / "mirrors", **changes)
@@ -229,3 +237,51 @@ def test_offline(tiny):
 def test_offline_without_lists(tiny):
     result = tiny.run("plan", "--offline", tiny.top / "profiles/tiny.yaml")
     assert result.returncode == 75 and "never fetched" in result.stderr, result.stderr
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):  # pylint: disable=arguments-differ
+        pass
+
+
+@pytest.fixture
+def served(tiny):
+    """The repository by plain http."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tiny.repository)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_plain_http(tiny, served):
+    tiny.recipes(mirror=served)
+    tiny.refused("plan", "the mirror of tiny is http://127.0.0.1:", "https", "signed_metadata: true", "images/tiny.yaml")
+    tiny.recipes(mirror=served, signed="true")
+    tiny.refused("plan", "resolving packages")  # it has no signature
+    make_key(tiny.top / "gnupg-other")
+    tiny.sign_index("gnupg-other")
+    tiny.refused("plan", "resolving packages")
+    tiny.sign_index()
+    images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+
+
+def test_a_mirror_that_goes_back(tiny):
+    """The same packages with the same signatures, from the index of an earlier day."""
+    def plan():
+        for stamp in (tiny.top / "cache/metadata").glob("*.asked"):
+            stamp.unlink()  # no minute's grace
+        return images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml")).stderr
+    tiny.index("--revision", "1000")
+    shutil.copytree(tiny.repository / "repodata", tiny.top / "old")
+    assert "older" not in plan()
+    tiny.index("--revision", "2000")
+    assert "older" not in plan()
+    shutil.rmtree(tiny.repository / "repodata")
+    shutil.copytree(tiny.top / "old", tiny.repository / "repodata")
+    # Also when the answer to that index is in the cache and nothing is resolved.
+    for _ in range(2):
+        said = plan()
+        assert f"tiny: {tiny.repository.as_uri()} offers an older repository (revision 1000) than was seen before (2000)" in said, said
+        assert str(tiny.top / "cache/metadata/tiny.revision") in said

@@ -2,6 +2,7 @@
 // Resolving with dnf's own library (dnf-resolve, a program of its own, because that library is Python), downloading by libcurl and hash, and rpmkeys for
 // the signature that every package must have.
 #include "builder/backend.h"
+#include "builder/dnf/repomd.h"
 #include "builder/download.h"
 #include "builder/package_tree.h"
 #include "builder/places.h"
@@ -17,14 +18,31 @@
 
 #define MAX_OUTPUT_BYTES (32u << 20)
 
-static int check_sources(const struct recipe_image *image, struct err *err) {
-    for (unsigned i = 0; i < image->source_count; i++)
-        if (!image->sources[i].mirror)
-            return err_set(
-                err, -ENOENT,
-                "image %s: no mirror is known for %s: give its address as `mirror` in images/%s.yaml, or as a line \"%s ADDRESS\" in %s",
-                image->id, image->sources[i].archive, image->id, image->sources[i].archive, recipe_mirrors_path());
+// The packages are signed, which of them there are is not: on an open way anybody could serve the repository of a past day.
+static bool is_open(const struct recipe_source *source) {
+    return !source->signed_metadata && strncmp(source->mirror, "https://", 8) != 0 && strncmp(source->mirror, "file://", 7) != 0;
+}
+
+static int check_source(const struct recipe_image *image, const struct recipe_source *source, struct err *err) {
+    if (!source->mirror)
+        return err_set(
+            err, -ENOENT,
+            "image %s: no mirror is known for %s: give its address as `mirror` in images/%s.yaml, or as a line \"%s ADDRESS\" in %s",
+            image->id, source->archive, image->id, source->archive, recipe_mirrors_path());
+    if (is_open(source))
+        return err_set(err, -EINVAL,
+                       "image %s: the mirror of %s is %s: anybody on the way could serve old packages, and their signatures would be good; "
+                       "take its https "
+                       "address, or, where the repository has a repomd.xml.asc, say `signed_metadata: true` in images/%s.yaml",
+                       image->id, source->archive, source->mirror, image->id);
     return 0;
+}
+
+static int check_sources(const struct recipe_image *image, struct err *err) {
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < image->source_count; i++)
+        r = check_source(image, &image->sources[i], err);
+    return r;
 }
 
 static int fingerprint(const struct recipe_image *image, const struct package_dirs *dirs, long max_age_s,
@@ -39,7 +57,12 @@ static int fingerprint(const struct recipe_image *image, const struct package_di
         strings_add(&urls, url);
         buf_printf(&text, "%s\n", url);
     }
-    return fingerprint_mirrors(image, buf_str(&text), &urls, dirs->metadata, max_age_s, ret_hex, err);
+    r = fingerprint_mirrors(image, buf_str(&text), &urls, dirs->metadata, max_age_s, ret_hex, err);
+    for (unsigned i = 0; r >= 0 && i < urls.count; i++) {
+        cleanup_free char *copy = fingerprint_copy(urls.items[i], dirs->metadata);
+        r = repomd_watch(&image->sources[i], copy, dirs->metadata, err);
+    }
+    return r;
 }
 
 static void add_texts(json_t *list, const struct strings *texts) {
