@@ -5,6 +5,7 @@
 #include "builder/tool_log.h"
 #include "builder/vendor/report.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -26,29 +27,33 @@ static void add(struct strings *list, const char *option, const char *value) {
         strings_add(list, word);
 }
 
-// An ordinary user has no rights to lose. Root keeps those to read images that belong to somebody else, and to unpack the appliance with its owners. --pdeathsig: it dies with us, and the
-// appliance with it.
-static void add_cage(struct strings *list, bool is_root) {
-    static const char *const cage[] = {"unshare",
-                                       "--net",
-                                       "--",
-                                       "setpriv",
-                                       "--pdeathsig",
-                                       "KILL",
-                                       "--no-new-privs",
-                                       "--inh-caps=-all",
-                                       "--bounding-set=-all,+chown,+dac_read_search,+fowner",
-                                       "--"};
-    static const char *const plain[] = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"};
-    for (size_t i = 0; is_root && i < ARRAY_SIZE(cage); i++)
-        strings_add(list, cage[i]);
-    for (size_t i = 0; !is_root && i < ARRAY_SIZE(plain); i++)
-        strings_add(list, plain[i]);
+// An ordinary user has no rights to lose, and needs a user namespace to lose the network. Root keeps the rights to read images that belong to somebody else, and to unpack the
+// appliance with its owners. --pdeathsig: it dies with us, and the appliance with it.
+static void add_cage(struct strings *list, enum guest_cage cage) {
+    static const char *const words[][12] = {
+        [GUEST_USER] = {"unshare", "--map-current-user", "--net", "--", "setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"},
+        [GUEST_ROOT] = {"unshare", "--net", "--", "setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--inh-caps=-all",
+                        "--bounding-set=-all,+chown,+dac_read_search,+fowner", "--"},
+        [GUEST_OPEN] = {"setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"},
+    };
+    for (const char *const *word = words[cage]; *word; word++)
+        strings_add(list, *word);
 }
 
-char **guest_plan(const struct guest_request *request, const char *program, bool is_root, bool software) {
+static enum guest_cage choose_cage(void) {
+    const struct run probe = {.argv = RUN_ARGV("unshare", "--map-current-user", "--net", "--", "true")};
+    struct err err;
+    if (geteuid() == 0)
+        return GUEST_ROOT;
+    if (run_quiet(&probe, &err) >= 0)
+        return GUEST_USER;
+    log_warn(PROGRAM " keeps the network while it reads a foreign disk: this machine gives users no namespaces (%s)", err.text);
+    return GUEST_OPEN;
+}
+
+char **guest_plan(const struct guest_request *request, const char *program, enum guest_cage cage, bool software) {
     struct strings list = {0};
-    add_cage(&list, is_root);
+    add_cage(&list, cage);
     strings_add(&list, program);
     strings_add(&list, request->verb);
     add(&list, "--format=", request->format);
@@ -94,7 +99,7 @@ static int prepare(const struct guest_request *request, struct guest_run *ret_ru
         return r;
     // Where /dev/kvm is there and does not run guests, libguestfs would wait for its appliance for ever.
     const bool software = qemu_probe(request->dir, &why)->trusted;
-    ret_run->argv = guest_plan(request, program, geteuid() == 0, software);
+    ret_run->argv = guest_plan(request, program, choose_cage(), software);
     ret_run->env = tool_env((const char *const[]){temporary, NULL});
     return 0;
 }

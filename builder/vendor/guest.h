@@ -13,8 +13,14 @@ struct guest_request {
     const char *exclude; // tar: file with path patterns; NULL = none
 };
 
+enum guest_cage { // what is around the program
+    GUEST_USER, // an ordinary user: no network
+    GUEST_ROOT, // no network either, and few rights
+    GUEST_OPEN, // a user who gets no namespaces here: only no new privileges
+};
+
 // The pure part: argv with everything around the program; freed with guest_argv_done().
-char **guest_plan(const struct guest_request *request, const char *program, bool is_root, bool software) nonnull(1, 2);
+char **guest_plan(const struct guest_request *request, const char *program, enum guest_cage cage, bool software) nonnull(1, 2);
 void guest_argv_done(char ***argv);
 
 // Runs "inspect" and returns the report; the caller frees it. Takes from seconds to a minute.

@@ -6,6 +6,7 @@
 #include "builder/test/support.h"
 #include "builder/vendor/foreign.h"
 #include "builder/vendor/guest.h"
+#include <grp.h>
 #include <jansson.h>
 
 static const char report_text[] = "{\"format\": 1, \"bytes\": 1048576, \"table\": \"gpt\", \"partitions\": [{\"device\": \"/dev/sda1\", "
@@ -246,8 +247,9 @@ static void test_kernel_is_of_the_layer_that_brings_it(void **state) {
 static void test_cage(void **state) {
     (void)state;
     const struct guest_request request = {.verb = "tar", .disk = "/d/-x.qcow2", .format = "qcow2", .dir = "/t", .exclude = "/t/exclude"};
-    cleanup(guest_argv_done) char **root = guest_plan(&request, "/p/webops-guestfs", true, true);
-    cleanup(guest_argv_done) char **user = guest_plan(&request, "/p/webops-guestfs", false, false);
+    cleanup(guest_argv_done) char **root = guest_plan(&request, "/p/webops-guestfs", GUEST_ROOT, true);
+    cleanup(guest_argv_done) char **user = guest_plan(&request, "/p/webops-guestfs", GUEST_USER, false);
+    cleanup(guest_argv_done) char **open = guest_plan(&request, "/p/webops-guestfs", GUEST_OPEN, false);
     cleanup_buf struct buf text = {0};
     for (char **word = root; *word; word++)
         buf_printf(&text, "%s ", *word);
@@ -255,8 +257,43 @@ static void test_cage(void **state) {
                         "unshare --net -- setpriv --pdeathsig KILL --no-new-privs --inh-caps=-all "
                         "--bounding-set=-all,+chown,+dac_read_search,+fowner -- /p/webops-guestfs tar --format=qcow2 --software "
                         "--exclude-from=/t/exclude -- /d/-x.qcow2 ");
-    assert_string_equal(user[0], "setpriv");
-    assert_string_equal(user[3], "--no-new-privs");
+    buf_done(&text);
+    for (char **word = user; *word; word++)
+        buf_printf(&text, "%s ", *word);
+    assert_string_equal(buf_str(&text),
+                        "unshare --map-current-user --net -- setpriv --pdeathsig KILL --no-new-privs -- /p/webops-guestfs tar "
+                        "--format=qcow2 --exclude-from=/t/exclude -- /d/-x.qcow2 ");
+    assert_string_equal(open[0], "setpriv");
+    assert_string_equal(open[3], "--no-new-privs");
+}
+
+// The program tells which interfaces it has, also to a user: none but a loopback that is down.
+static void look_as_a_user(void *data) {
+    const struct fixture *f = data;
+    struct err err = {0};
+    char *text = NULL;
+    size_t size;
+    if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0))
+        _exit(2);
+    const struct run namespaces = {.argv = RUN_ARGV("unshare", "--map-current-user", "--net", "--", "true")};
+    if (run_quiet(&namespaces, &err) < 0) // a machine that gives none
+        _exit(0);
+    const struct guest_request request = {.verb = "inspect", .disk = f->disk, .format = "raw", .dir = "/tmp"};
+    if (guest_inspect(&request, &text, &size, &err) < 0) {
+        fprintf(stderr, "%s\n", err.text);
+        _exit(3);
+    }
+    if (strcmp(text, "lo:\n") != 0)
+        fprintf(stderr, "%s", text);
+    _exit(strcmp(text, "lo:\n") != 0);
+}
+
+static void test_a_user_has_no_network(void **state) {
+    struct fixture *f = *state;
+    put_in(f->programs, "webops-guestfs", "#!/bin/sh\ntail -n +3 /proc/net/dev | awk '{print $1}'\n", 0755);
+    assert_int_equal(chmod(f->scratch->path, 0755), 0);
+    assert_int_equal(chmod(f->programs, 0755), 0);
+    assert_int_equal(in_child(look_as_a_user, f), 0);
 }
 
 static void test_inspecting_a_foreign_disk(void **state) {
@@ -292,6 +329,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_layers_want_sources, setup, teardown),
         cmocka_unit_test_setup_teardown(test_kernel_is_of_the_layer_that_brings_it, setup, teardown),
         cmocka_unit_test(test_cage),
+        cmocka_unit_test_setup_teardown(test_a_user_has_no_network, setup, teardown),
         cmocka_unit_test_setup_teardown(test_inspecting_a_foreign_disk, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
