@@ -104,12 +104,6 @@ static void report_hetzner(const struct upload_options *options, const struct he
         printf("snapshot %lld%s\n", (long long)result->image, result->was_there ? " (was there)" : "");
 }
 
-static void wipe_text(char **text) {
-    if (*text)
-        explicit_bzero(*text, strlen(*text));
-    free(*text);
-}
-
 // Takes a secret out of the environment, so that children do not get it and /proc does not show it.
 static char *take_variable(const char *name) {
     char *value = getenv(name), *copy = value && *value ? str_dup(value) : NULL;
@@ -120,7 +114,7 @@ static char *take_variable(const char *name) {
 }
 
 static int upload_hetzner(const struct upload_options *options, struct err *err) {
-    cleanup(wipe_text) char *token = take_variable("HCLOUD_TOKEN");
+    cleanup(api_wipe_text) char *token = take_variable("HCLOUD_TOKEN");
     cleanup_api struct api api = {0};
     struct hetzner_result result = {0};
     const char *endpoint = getenv("HCLOUD_ENDPOINT"), *base = options->url ? options->url : endpoint && *endpoint ? endpoint : HETZNER_URL;

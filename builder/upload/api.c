@@ -13,17 +13,25 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define TRIES 3
-
-static void wipe_text(char **text) {
+void api_wipe_text(char **text) {
     if (*text)
         explicit_bzero(*text, strlen(*text));
     free(*text);
     *text = NULL;
 }
 
+void api_add_printable(struct buf *text, const char *words) {
+    size_t size = strlen(words);
+    while (size > 0 && words[size - 1] == '\n')
+        size--;
+    for (size_t i = 0; i < size; i++) {
+        char letter = words[i] == '\n' ? ' ' : words[i] < ' ' || words[i] > '~' ? '?' : words[i];
+        buf_add(text, &letter, 1);
+    }
+}
+
 void api_done(struct api *api) {
-    wipe_text(&api->authorization);
+    api_wipe_text(&api->authorization);
     free(api->base);
     *api = (struct api){0};
 }
@@ -50,7 +58,7 @@ static int read_token(const char *path, char **ret_token, struct err *err) {
         return err_sys(err, -errno, "token %s", path);
     if (!S_ISREG(st.st_mode) || (st.st_mode & 077))
         return err_set(err, -EPERM, "token %s: others can read it: chmod 600", path);
-    cleanup(wipe_text) char *text = NULL;
+    cleanup(api_wipe_text) char *text = NULL;
     int r = file_read_fd(fd, path, API_MAX_TOKEN_BYTES, &text, &size, err);
     if (r < 0)
         return r;
@@ -99,7 +107,7 @@ int api_open_token(const char *base, const char *scheme, const char *token, cons
 }
 
 int api_open(const char *base, const char *scheme, const char *token_path, const char *fingerprint, struct api *ret_api, struct err *err) {
-    cleanup(wipe_text) char *token = NULL;
+    cleanup(api_wipe_text) char *token = NULL;
     int r = read_token(token_path, &token, err);
     return r < 0 ? r : api_open_token(base, scheme, token, token_path, fingerprint, ret_api, err);
 }
@@ -216,6 +224,19 @@ static void encode(struct exchange *exchange, const struct api_field *fields) {
     exchange->fields = text.size ? buf_take(&text) : NULL;
 }
 
+// What a later attempt does not change; CURLE_OK stands for all else.
+static const struct failure {
+    CURLcode code;
+    int error;
+    const char *advice;
+} failures[] = {
+    {CURLE_PEER_FAILED_VERIFICATION, -EACCES,
+     " (no certificate authority that this computer knows vouches for it: --fingerprint SHA256 says which certificate is the right one)"},
+    {CURLE_URL_MALFORMAT, -EINVAL, ""},
+    {CURLE_WRITE_ERROR, -EFBIG, " (the answer is larger than any that is expected)"},
+    {CURLE_OK, -EAGAIN, ""},
+};
+
 static int fail(const struct exchange *exchange, CURLcode code, struct err *err) {
     char wanted[2 * API_FINGERPRINT_BYTES + 1];
     if (*exchange->other) {
@@ -225,35 +246,21 @@ static int fail(const struct exchange *exchange, CURLcode code, struct err *err)
             "%s: its certificate has the SHA-256 fingerprint %s, and not %s; if it was renewed, take the new one from the server itself",
             exchange->api->base, exchange->other, wanted);
     }
-    return err_set(err, -EAGAIN, "%s: %s", exchange->url, *exchange->why ? exchange->why : curl_easy_strerror(code));
+    const struct failure *failure = failures;
+    while (failure->code != CURLE_OK && failure->code != code)
+        failure++;
+    return err_set(err, failure->error, "%s: %s%s", exchange->url, *exchange->why ? exchange->why : curl_easy_strerror(code),
+                   failure->advice);
 }
 
 static int perform(struct exchange *exchange, struct err *err) {
     *exchange->answer = (struct api_answer){0};
-    exchange->body.size = 0;
     CURLcode code = curl_easy_perform(exchange->easy);
     if (code != CURLE_OK)
         return fail(exchange, code, err);
     curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &exchange->answer->status);
     exchange->answer->json = json_loadb(buf_str(&exchange->body), exchange->body.size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
     return 0;
-}
-
-static bool is_worth_another(const char *method, int r, const struct api_answer *answer) {
-    return strcmp(method, "GET") == 0 &&
-           (r == -EAGAIN || (r >= 0 && (answer->status == 502 || answer->status == 503 || answer->status == 504)));
-}
-
-static int repeat(struct exchange *exchange, const char *method, struct err *err) {
-    curl_easy_setopt(exchange->easy, CURLOPT_CUSTOMREQUEST, method);
-    for (unsigned try = 1;; try++) {
-        int r = perform(exchange, err);
-        if (try == TRIES || !is_worth_another(method, r, exchange->answer))
-            return r;
-        if (r >= 0)
-            api_answer_done(exchange->answer);
-        usleep(500000u << try);
-    }
 }
 
 int api_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, struct api_answer *ret_answer,
@@ -271,7 +278,8 @@ int api_call(const struct api *api, const char *method, const char *path, const 
     }
     if (has_body)
         curl_easy_setopt(exchange.easy, CURLOPT_COPYPOSTFIELDS, exchange.fields ?: "");
-    return repeat(&exchange, method, err);
+    curl_easy_setopt(exchange.easy, CURLOPT_CUSTOMREQUEST, method);
+    return perform(&exchange, err);
 }
 
 int api_call_json(const struct api *api, const char *method, const char *path, const json_t *body, struct api_answer *ret_answer,
@@ -283,7 +291,8 @@ int api_call_json(const struct api *api, const char *method, const char *path, c
     exchange.fields = json_dumps(body, JSON_COMPACT);
     exchange.headers = curl_slist_append(exchange.headers, "Content-Type: application/json");
     curl_easy_setopt(exchange.easy, CURLOPT_COPYPOSTFIELDS, exchange.fields ?: "");
-    return repeat(&exchange, method, err);
+    curl_easy_setopt(exchange.easy, CURLOPT_CUSTOMREQUEST, method);
+    return perform(&exchange, err);
 }
 
 int api_upload(const struct api *api, const char *path, const struct api_field *fields, const struct api_file *file,

@@ -43,8 +43,8 @@ int api_open(const char *base, const char *scheme, const char *token_path, const
 int api_open_token(const char *base, const char *scheme, const char *token, const char *name, const char *fingerprint, struct api *ret_api,
                    struct err *err) must_check nonnull(1, 2, 3, 4, 6, 7);
 void api_done(struct api *api);
-// One request. Fields go into the query of a GET or DELETE and into the body of a POST or PUT, form-encoded. GETs are tried three times when the server
-// cannot be reached or answers 502, 503 or 504. -EAGAIN: no answer; -EACCES: another certificate. Any status of HTTP is success here.
+// One request. Fields go into the query of a GET or DELETE and into the body of a POST or PUT, form-encoded. It is tried once (patience.h is for
+// more). -EAGAIN: no answer; -EACCES: another certificate, or one that nobody vouches for; -EINVAL: no address; -EFBIG: too much. Any status of HTTP is success here.
 int api_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, struct api_answer *ret_answer,
              struct err *err) must_check nonnull(1, 2, 3, 5, 6);
 // The same for a POST or PUT whose body is JSON.
@@ -54,6 +54,11 @@ int api_call_json(const struct api *api, const char *method, const char *path, c
 int api_upload(const struct api *api, const char *path, const struct api_field *fields, const struct api_file *file,
                struct api_answer *ret_answer, struct err *err) must_check nonnull(1, 2, 4, 5, 6);
 void api_answer_done(struct api_answer *answer);
+// Texts of a server go to terminals: what is no printable ASCII becomes '?', the end of a line a blank, and the last ones are left out.
+struct buf;
+void api_add_printable(struct buf *text, const char *words) nonnull(1, 2);
+// Overwrites a secret (NULL = none) and frees it.
+void api_wipe_text(char **text) nonnull(1);
 
 #define cleanup_api cleanup(api_done)
 #define cleanup_api_answer cleanup(api_answer_done)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors, pages, actions, repetitions.
 #include "builder/upload/hetzner_call.h"
+#include "builder/upload/patience.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include <errno.h>
 #include <string.h>
 
-#define TRIES 8 // 0.5 + 1 + 2 + … s between them: a minute
 #define MAX_PAGES 100
 #define PAGE_SIZE "50" // the largest that is taken
 #define POLL_MS 100
@@ -35,33 +35,33 @@ static const struct {
     {"invalid_server_type", 0, -EBUSY, false, ""},
 };
 
-// Texts of a server go to terminals.
-static void add_printable(struct buf *text, const char *words) {
-    for (; *words; words++) {
-        char letter = *words < ' ' || *words > '~' ? '?' : *words;
-        buf_add(text, &letter, 1);
-    }
-}
-
 // error.details.fields: [{"name": "labels", "messages": ["…"]}]
 static void add_fields(struct buf *text, const json_t *error) {
     const json_t *field;
     size_t index;
     json_array_foreach(json_object_get(json_object_get(error, "details"), "fields"), index, field) {
         buf_add_str(text, "; ");
-        add_printable(text, json_string_value(json_object_get(field, "name")) ?: "?");
+        api_add_printable(text, json_string_value(json_object_get(field, "name")) ?: "?");
         buf_add_str(text, ": ");
-        add_printable(text, json_string_value(json_array_get(json_object_get(field, "messages"), 0)) ?: "?");
+        api_add_printable(text, json_string_value(json_array_get(json_object_get(field, "messages"), 0)) ?: "?");
     }
 }
 
-static int refuse(const struct api_answer *answer, const char *method, const char *path, bool *ret_not_now, struct err *err) {
+struct request {
+    const char *method, *path;
+    const struct api_field *fields;
+    const json_t *body; // NULL = none
+    hetzner_look *look; // NULL: nobody can tell whether it was done
+    void *context; // of `look`
+};
+
+static int refuse(const struct request *request, const struct api_answer *answer, bool *ret_not_now, struct err *err) {
     cleanup_buf struct buf text = {0};
     const json_t *error = json_object_get(answer->json, "error");
     const char *code = json_string_value(json_object_get(error, "code")) ?: "",
                *message = json_string_value(json_object_get(error, "message"));
-    buf_printf(&text, "%s %s: %ld ", method, path, answer->status);
-    add_printable(&text, message ? message : answer->reason);
+    buf_printf(&text, "%s %s: %ld ", request->method, request->path, answer->status);
+    api_add_printable(&text, message ? message : answer->reason);
     add_fields(&text, error);
     for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
         if (strcmp(code, refusals[i].code) == 0 || (refusals[i].status && answer->status == refusals[i].status)) {
@@ -72,32 +72,57 @@ static int refuse(const struct api_answer *answer, const char *method, const cha
     return err_set(err, r, "%s", buf_str(&text));
 }
 
-static int call_once(const struct hetzner *hetzner, const char *method, const char *path, const struct api_field *fields,
-                     const json_t *body, json_t **ret_answer, bool *ret_not_now, struct err *err) {
+static int call_once(const struct hetzner *hetzner, const struct request *request, json_t **ret_answer, bool *ret_not_now,
+                     struct err *err) {
     cleanup_api_answer struct api_answer answer = {0};
-    int r =
-        body ? api_call_json(hetzner->api, method, path, body, &answer, err) : api_call(hetzner->api, method, path, fields, &answer, err);
+    int r = request->body ? api_call_json(hetzner->api, request->method, request->path, request->body, &answer, err)
+                          : api_call(hetzner->api, request->method, request->path, request->fields, &answer, err);
     if (r < 0)
         return r;
     if (answer.status < 200 || answer.status > 299)
-        return refuse(&answer, method, path, ret_not_now, err);
+        return refuse(request, &answer, ret_not_now, err);
     if (answer.status != 204 && !json_is_object(answer.json))
-        return err_set(err, -EBADMSG, "%s %s: the answer is none of Hetzner Cloud's", method, path);
+        return err_set(err, -EBADMSG, "%s %s: the answer is none of Hetzner Cloud's", request->method, request->path);
     *ret_answer = json_incref(answer.json);
     return 0;
 }
 
-int hetzner_call(const struct hetzner *hetzner, const char *method, const char *path, const struct api_field *fields, const json_t *body,
-                 json_t **ret_answer, struct err *err) {
-    for (unsigned try = 1;; try++) {
+// What was not done, what does no harm when it is done twice, and what was looked for.
+static bool may_repeat(const struct request *request, int r, bool not_now) {
+    bool is_harmless = request->look || strcmp(request->method, "GET") == 0 || strcmp(request->method, "DELETE") == 0;
+    return not_now || (r == -EAGAIN && is_harmless);
+}
+
+// Whether the work is done all the same. Also after "not now": what is in the way may be the same request, whose answer was lost.
+static int find_done(const struct hetzner *hetzner, const struct request *request, int r, json_t **ret_answer, struct err *err) {
+    struct err why = *err;
+    if (!request->look || (r != -EAGAIN && r != -EEXIST))
+        return r;
+    int looked = request->look(hetzner, request->context, ret_answer, err);
+    if (looked < 0 || *ret_answer)
+        return looked;
+    *err = why;
+    return r;
+}
+
+static int call(const struct hetzner *hetzner, const struct request *request, json_t **ret_answer, struct err *err) {
+    *ret_answer = NULL;
+    for (struct patience patience = {.stop = hetzner->stop};;) {
         bool not_now = false;
-        int r = call_once(hetzner, method, path, fields, body, ret_answer, &not_now, err);
-        if (!not_now || try == TRIES)
+        int r = call_once(hetzner, request, ret_answer, &not_now, err);
+        if (r < 0)
+            r = find_done(hetzner, request, r, ret_answer, err);
+        if (r >= 0 || !may_repeat(request, r, not_now))
             return r;
-        r = stop_sleep(hetzner->stop, 250L << try, err);
+        r = patience_wait(&patience, r, err);
         if (r < 0)
             return r;
     }
+}
+
+int hetzner_call(const struct hetzner *hetzner, const char *method, const char *path, const struct api_field *fields, const json_t *body,
+                 json_t **ret_answer, struct err *err) {
+    return call(hetzner, &(struct request){.method = method, .path = path, .fields = fields, .body = body}, ret_answer, err);
 }
 
 int hetzner_list(const struct hetzner *hetzner, const char *path, const char *name, const struct api_field *fields, json_t **ret_items,
@@ -131,54 +156,24 @@ int hetzner_list(const struct hetzner *hetzner, const char *path, const char *na
 
 int hetzner_make(const struct hetzner *hetzner, const char *path, const json_t *body, hetzner_look *look, void *context,
                  json_t **ret_answer, struct err *err) {
-    for (unsigned try = 1;; try++) {
-        struct err why;
-        json_t *found = NULL;
-        bool not_now;
-        // Also after "not now": what is in the way may be the same request, whose answer was lost.
-        int r = call_once(hetzner, "POST", path, NULL, body, ret_answer, &not_now, &why);
-        if (r != -EAGAIN && r != -EEXIST) {
-            *err = why;
-            return r;
-        }
-        int looked = look(hetzner, context, &found, err);
-        if (looked < 0)
-            return looked;
-        if (found) {
-            *ret_answer = found;
-            return 0;
-        }
-        *err = why;
-        if (r == -EEXIST || try == TRIES)
-            return r;
-        r = stop_sleep(hetzner->stop, 250L << try, err);
-        if (r < 0)
-            return r;
-    }
+    return call(hetzner, &(struct request){"POST", path, NULL, body, look, context}, ret_answer, err);
 }
 
 int hetzner_delete(const struct hetzner *hetzner, const char *path, struct err *err) {
-    for (unsigned try = 1;; try++) {
-        json_t *answer = NULL;
-        struct err ignored;
-        bool not_now;
-        int r = call_once(hetzner, "DELETE", path, NULL, NULL, &answer, &not_now, err);
-        if (r >= 0)
-            r = hetzner_wait(hetzner, answer, err);
-        json_decref(answer);
-        if (r == -ENOENT)
-            return 0;
-        if (r != -EAGAIN || try == TRIES || stop_sleep(hetzner->stop, 250L << try, &ignored) < 0)
-            return r;
-    }
+    json_t *answer = NULL;
+    int r = hetzner_call(hetzner, "DELETE", path, NULL, NULL, &answer, err);
+    if (r >= 0)
+        r = hetzner_wait(hetzner, answer, err);
+    json_decref(answer);
+    return r == -ENOENT ? 0 : r;
 }
 
 static int judge(const json_t *action, struct err *err) {
     cleanup_buf struct buf text = {0};
     const json_t *error = json_object_get(action, "error");
-    add_printable(&text, json_string_value(json_object_get(action, "command")) ?: "action");
+    api_add_printable(&text, json_string_value(json_object_get(action, "command")) ?: "action");
     buf_add_str(&text, ": ");
-    add_printable(&text, json_string_value(json_object_get(error, "message")) ?: "no reason is given");
+    api_add_printable(&text, json_string_value(json_object_get(error, "message")) ?: "no reason is given");
     return err_set(err, -EREMOTEIO, "Hetzner Cloud failed at %s", buf_str(&text));
 }
 

@@ -10,8 +10,8 @@ struct hetzner {
     struct stop *stop;
 };
 
-// One request; `fields` go into the query, `body` (NULL = none) is JSON. Refusals that say "not now" (rate limit, locked, conflict) are repeated for about
-// a minute. -EPERM: token; -EDQUOT: the project's limit; -ENOENT; -EEXIST: a name is taken; -EBUSY: none left of what was asked for; -EAGAIN: no answer, or one that
+// One request; `fields` go into the query, `body` (NULL = none) is JSON. Repeated for about a minute: refusals that say "not now" (rate limit, locked,
+// conflict), and a GET or DELETE without an answer. -EPERM: token; -EDQUOT: the project's limit; -ENOENT; -EEXIST: a name is taken; -EBUSY: none left of what was asked for; -EAGAIN: no answer, or one that
 // leaves open whether the work was done; -EREMOTEIO: anything else. The caller has *ret_answer, which is NULL where there is nothing to say.
 int hetzner_call(const struct hetzner *hetzner, const char *method, const char *path, const struct api_field *fields, const json_t *body,
                  json_t **ret_answer, struct err *err) must_check nonnull(1, 2, 3, 6, 7);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Envelope, errors, tasks.
 #include "builder/upload/proxmox_task.h"
+#include "builder/upload/patience.h"
 #include "common/buf.h"
 #include <errno.h>
 #include <string.h>
@@ -9,16 +10,8 @@
 #define POLL_MS 500
 #define LOG_LINES 3
 
-// Texts of a server go to terminals.
-static void add_printable(struct buf *text, const char *words) {
-    size_t size = strlen(words);
-    while (size > 0 && words[size - 1] == '\n')
-        size--;
-    for (size_t i = 0; i < size; i++) {
-        char letter = words[i] == '\n' ? ' ' : words[i] < ' ' || words[i] > '~' ? '?' : words[i];
-        buf_add(text, &letter, 1);
-    }
-}
+// What stands between us and the node (pveproxy, and what is in front of it) answers 502 and more where the node does not.
+#define FIRST_STATUS_OF_NOBODY 502
 
 static int refuse(const struct api_answer *answer, const char *method, const char *path, struct err *err) {
     cleanup_buf struct buf text = {0};
@@ -26,16 +19,17 @@ static int refuse(const struct api_answer *answer, const char *method, const cha
     const json_t *value, *errors = json_object_get(answer->json, "errors");
     const char *message = json_string_value(json_object_get(answer->json, "message"));
     buf_printf(&text, "%s %s: %ld ", method, path, answer->status);
-    add_printable(&text, message ? message : answer->reason);
+    api_add_printable(&text, message ? message : answer->reason);
     json_object_foreach((json_t *)errors, key, value) {
         buf_add_str(&text, "; ");
-        add_printable(&text, key);
+        api_add_printable(&text, key);
         buf_add_str(&text, ": ");
-        add_printable(&text, json_string_value(value) ?: "?");
+        api_add_printable(&text, json_string_value(value) ?: "?");
     }
     if (answer->status == 401 || answer->status == 403)
         return err_set(err, -EPERM, "%s (token, or its permissions)", buf_str(&text));
-    return err_set(err, strstr(buf_str(&text), "already exist") ? -EEXIST : -EREMOTEIO, "%s", buf_str(&text));
+    bool may_repeat = strcmp(method, "GET") == 0 && answer->status >= FIRST_STATUS_OF_NOBODY;
+    return err_set(err, may_repeat ? -EAGAIN : strstr(buf_str(&text), "already exist") ? -EEXIST : -EREMOTEIO, "%s", buf_str(&text));
 }
 
 static int take_data(struct api_answer *answer, const char *method, const char *path, json_t **ret_data, struct err *err) {
@@ -48,11 +42,23 @@ static int take_data(struct api_answer *answer, const char *method, const char *
     return 0;
 }
 
-int proxmox_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, json_t **ret_data,
-                 struct err *err) {
+static int call_once(const struct api *api, const char *method, const char *path, const struct api_field *fields, json_t **ret_data,
+                     struct err *err) {
     cleanup_api_answer struct api_answer answer = {0};
     int r = api_call(api, method, path, fields, &answer, err);
     return r < 0 ? r : take_data(&answer, method, path, ret_data, err);
+}
+
+int proxmox_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, json_t **ret_data,
+                 struct err *err) {
+    for (struct patience patience = {0};;) {
+        int r = call_once(api, method, path, fields, ret_data, err);
+        if (r != -EAGAIN || strcmp(method, "GET") != 0)
+            return r;
+        r = patience_wait(&patience, r, err);
+        if (r < 0)
+            return r;
+    }
 }
 
 int proxmox_send(const struct api *api, const char *path, const struct api_field *fields, const struct api_file *file, json_t **ret_data,
@@ -85,7 +91,7 @@ static void add_log(const struct api *api, const char *node, const char *upid, s
     size_t count = json_array_size(data);
     for (size_t i = count > LOG_LINES ? count - LOG_LINES : 0; i < count; i++) {
         buf_add_str(text, " | ");
-        add_printable(text, json_string_value(json_object_get(json_array_get(data, i), "t")) ?: "");
+        api_add_printable(text, json_string_value(json_object_get(json_array_get(data, i), "t")) ?: "");
     }
     json_decref(data);
 }
@@ -94,7 +100,7 @@ static int judge(const struct api *api, const char *node, const char *upid, cons
     cleanup_buf struct buf text = {0};
     if (strcmp(status, "OK") == 0 || strncmp(status, "WARNINGS", 8) == 0)
         return 0;
-    add_printable(&text, status);
+    api_add_printable(&text, status);
     add_log(api, node, upid, &text);
     return err_set(err, -EREMOTEIO, "the task failed: %s", buf_str(&text));
 }

@@ -3,7 +3,7 @@
 #pragma once
 #include "builder/upload/api.h"
 
-// The answer's "data". -EPERM for 401 and 403, -EEXIST where it says that something exists already, -EREMOTEIO else; the text has what the server said of
+// The answer's "data". A GET without an answer is repeated for about a minute (-EAGAIN); anything else is asked for once. -EPERM for 401 and 403, -EEXIST where it says that something exists already, -EREMOTEIO else; the text has what the server said of
 // each parameter. *ret_data may be a JSON null.
 int proxmox_call(const struct api *api, const char *method, const char *path, const struct api_field *fields, json_t **ret_data,
                  struct err *err) must_check nonnull(1, 2, 3, 5, 6);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is given for a server: address, token file, fingerprint. Requests themselves are in qemu-tests/test_upload_proxmox.py.
 #include "builder/test/support.h"
-#include "builder/upload/api.h"
+#include "builder/upload/test/api_server.h"
 
 #define FINGERPRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define COLONS "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF"
@@ -55,7 +55,7 @@ static void servers(void **state) {
 // Nobody listens: said with the address, and to be tried again later.
 static void nobody_answers(void **state) {
     struct scratch *scratch = *state;
-    static const char *const methods[] = {"POST", "DELETE"};
+    static const char *const methods[] = {"GET", "POST", "DELETE"};
     cleanup_free char *path = scratch_file(scratch, "token");
     struct err err = {0};
     cleanup_api struct api api = {0};
@@ -70,9 +70,46 @@ static void nobody_answers(void **state) {
     }
 }
 
+// As a new Proxmox VE node has it: trying again would change nothing, and the token goes nowhere.
+static void own_certificate(void **state) {
+    static const struct exchange_row script[] = {{NULL, 0, NULL}};
+    struct api_server server;
+    struct err err = {0};
+    cleanup_api_answer struct api_answer answer = {0};
+    (void)state;
+    api_server_start(&server, script);
+    server.api.is_pinned = false;
+    assert_int_equal(api_call(&server.api, "GET", "/version", NULL, &answer, &err), -EACCES);
+    assert_contains(err.text, server.api.base);
+    assert_contains(err.text, "certificate");
+    assert_contains(err.text, "--fingerprint");
+    api_server_stop(&server);
+}
+
+static void answers_are_bounded(void **state) {
+    cleanup_free char *large = mem_array(API_MAX_ANSWER_BYTES + 2, 1);
+    const struct exchange_row script[] = {{"GET /x", 200, memset(large, 'x', API_MAX_ANSWER_BYTES + 1)}, {NULL, 0, NULL}};
+    struct api_server server;
+    struct err err = {0};
+    cleanup_api_answer struct api_answer answer = {0};
+    (void)state;
+    api_server_start(&server, script);
+    assert_int_equal(api_call(&server.api, "GET", "/x", NULL, &answer, &err), -EFBIG);
+    api_server_stop(&server);
+}
+
+static void texts_for_terminals(void **state) {
+    cleanup_buf struct buf text = {0};
+    (void)state;
+    api_add_printable(&text, "");
+    api_add_printable(&text, "one\ntwo\033[31m\xc3\xa4\n\n");
+    assert_string_equal(buf_str(&text), "one two?[31m??");
+}
+
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {WITH_SCRATCH(servers), WITH_SCRATCH(nobody_answers)};
+    const struct CMUnitTest tests[] = {WITH_SCRATCH(servers), WITH_SCRATCH(nobody_answers), cmocka_unit_test(own_certificate),
+                                       cmocka_unit_test(answers_are_bounded), cmocka_unit_test(texts_for_terminals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

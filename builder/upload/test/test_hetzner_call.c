@@ -2,6 +2,7 @@
 // Errors, pages, actions, and what is repeated: every request in its order.
 #include "builder/upload/hetzner_call.h"
 #include "builder/upload/test/api_server.h"
+#include <signal.h>
 
 #define ERROR(code, message) "{\"error\": {\"code\": \"" code "\", \"message\": \"" message "\", \"details\": null}}"
 #define PAGE(items, next) "{\"things\": [" items "], \"meta\": {\"pagination\": {\"next_page\": " next "}}}"
@@ -29,7 +30,7 @@ static void refusals(void **state) {
     } rows[] = {
         {200, "{\"a\": 1}", 0, ""},
         {204, NULL, 0, ""},
-        {401, ERROR("unauthorized", "unable to authenticate"), -EPERM, "DELETE /x: 401 unable to authenticate (the token"},
+        {401, ERROR("unauthorized", "unable to authenticate"), -EPERM, "POST /x: 401 unable to authenticate (the token"},
         {403, ERROR("token_readonly", "only reading"), -EPERM, "needs permission to write"},
         {403, ERROR("forbidden", "no"), -EPERM, "403 no"},
         {403, ERROR("resource_limit_exceeded", "server limit exceeded"), -EDQUOT, "the project's limit"},
@@ -43,20 +44,20 @@ static void refusals(void **state) {
          "[\"too long\"]}]}}}",
          -EREMOTEIO, "422 bad; labels: too long"},
         {418, "no JSON", -EREMOTEIO, "418 Reason"},
-        {418, ERROR("odd", "\\u001b[31mred\\n"), -EREMOTEIO, "418 ?[31mred?"}, // nothing that a terminal obeys
+        {418, ERROR("odd", "\\u001b[31mred\\nand\\u0007\\n"), -EREMOTEIO, "418 ?[31mred and?"}, // nothing that a terminal obeys
         {500, ERROR("server_error", "oops"), -EAGAIN, "500 oops"},
         {200, "<html>", -EBADMSG, "the answer is none of Hetzner Cloud's"},
         {200, "[]", -EBADMSG, "the answer is none of Hetzner Cloud's"},
         {0, NULL, -EAGAIN, "/x: "},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        const struct exchange_row script[] = {{"DELETE /x", rows[i].status, rows[i].body}, {NULL, 0, NULL}};
+        const struct exchange_row script[] = {{"POST /x", rows[i].status, rows[i].body}, {NULL, 0, NULL}};
         struct api_server server;
         struct err err = {0};
         json_t *answer = NULL;
         api_server_start(&server, script);
         const struct hetzner hetzner = {&server.api, *state};
-        int r = hetzner_call(&hetzner, "DELETE", "/x", NULL, NULL, &answer, &err);
+        int r = hetzner_call(&hetzner, "POST", "/x", NULL, NULL, &answer, &err);
         api_server_stop(&server);
         if (r != rows[i].code || !strstr(err.text, rows[i].says) || strstr(err.text, "canary"))
             fail_msg("row %zu: %d, %s", i, r, err.text);
@@ -160,6 +161,51 @@ static int look(const struct hetzner *hetzner, void *context, json_t **ret_answe
     return 0;
 }
 
+// An outage of seconds, in which connections are refused at once, is borne by all that may be asked twice.
+static void outages(void **state) {
+#define LOST(request)                                                                                                                      \
+    {request, 0, NULL}, {request, 0, NULL}, {request, 0, NULL}, {                                                                          \
+        request, 502, NULL                                                                                                                 \
+    }
+    static const struct exchange_row get[] = {LOST("GET /x"), {"GET /x", 200, "{\"b\": 2}"}, {NULL, 0, NULL}},
+                                     removal[] = {LOST("DELETE /x"), {"DELETE /x", 204, NULL}, {NULL, 0, NULL}},
+                                     post[] = {{"POST /x", 0, NULL}, {NULL, 0, NULL}};
+    static const struct {
+        const char *method;
+        const struct exchange_row *script;
+        int code;
+    } rows[] = {{"GET", get, 0}, {"DELETE", removal, 0}, {"POST", post, -EAGAIN}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct api_server server;
+        struct err err = {0};
+        json_t *answer = NULL;
+        api_server_start(&server, rows[i].script);
+        const struct hetzner hetzner = {&server.api, *state};
+        int r = hetzner_call(&hetzner, rows[i].method, "/x", NULL, NULL, &answer, &err);
+        if (r != rows[i].code)
+            fail_msg("%s: %d, %s", rows[i].method, r, err.text);
+        api_server_stop(&server);
+        json_decref(answer);
+    }
+}
+
+// Who asks us to end does not wait for the minute.
+static void outage_and_signal(void *data) {
+    static const struct exchange_row script[] = {{"GET /x", 0, NULL}, {NULL, 0, NULL}};
+    struct api_server server;
+    struct err err = {0};
+    json_t *answer = NULL;
+    api_server_start(&server, script);
+    const struct hetzner hetzner = {&server.api, data};
+    raise(SIGTERM);
+    assert_int_equal(hetzner_call(&hetzner, "GET", "/x", NULL, NULL, &answer, &err), -EINTR);
+    api_server_stop(&server);
+}
+
+static void outages_end_by_signals(void **state) {
+    assert_int_equal(in_child(outage_and_signal, *state), 0);
+}
+
 // What must not be done twice is looked for before it is asked for again.
 static void making(void **state) {
     static const struct exchange_row lost = {"POST /x {}", 0, NULL}, failed = {"POST /x {}", 502, NULL},
@@ -204,7 +250,7 @@ static void making(void **state) {
 #define WITH_STOP(test) cmocka_unit_test_setup_teardown(test, stop_setup, stop_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {WITH_STOP(refusals), WITH_STOP(not_now),  WITH_STOP(pages),
-                                       WITH_STOP(actions),  WITH_STOP(deleting), WITH_STOP(making)};
+    const struct CMUnitTest tests[] = {WITH_STOP(refusals), WITH_STOP(not_now), WITH_STOP(pages),   WITH_STOP(actions),
+                                       WITH_STOP(deleting), WITH_STOP(making),  WITH_STOP(outages), WITH_STOP(outages_end_by_signals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
