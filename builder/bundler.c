@@ -6,6 +6,7 @@
 #include "builder/gpt.h"
 #include "builder/slotimage.h"
 #include "builder/uki.h"
+#include "builder/tempdir.h"
 #include "common/bundle.h"
 #include "common/chunkindex.h"
 #include "common/digest.h"
@@ -52,17 +53,15 @@ static void job_done(struct job *job) {
 
 // The UKI, out of the ESP into a file without a name.
 static int open_uki(struct job *job, const char *image, uint64_t esp_offset, struct err *err) {
-    const char *base = getenv("TMPDIR");
-    cleanup_free char *dir = str_printf("%s/webops-bundle-XXXXXX", base && *base ? base : "/var/tmp");
-    if (!mkdtemp(dir))
-        return err_sys(err, -errno, "cannot make a directory for temporary files (%s)", dir);
+    cleanup_tempdir char *dir = NULL;
+    int r = tempdir_make("bundle", &dir, err);
+    if (r < 0)
+        return r;
     cleanup_free char *path = str_printf("%s/uki.efi", dir);
-    int r = esp_read_file(image, esp_offset, "/EFI/webops/a.efi", path, err);
+    r = esp_read_file(image, esp_offset, "/EFI/webops/a.efi", path, err);
     if (r >= 0)
         r = job->uki_fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
-    struct err ignored;
-    int removed = file_remove_tree(AT_FDCWD, dir, &ignored);
-    return r < 0 || removed >= 0 ? (r < 0 ? r : 0) : (*err = ignored, removed);
+    return r < 0 ? r : 0;
 }
 
 static int hash_range(int fd, const char *name, struct manifest_part *part, struct err *err) {

@@ -2,6 +2,7 @@
 // Everything is made in a hidden directory beside the wanted one, which then gets its name. Three certificates per node, because three
 // accounts hold their keys: etcd twice (members know each other by a common name that clients do not have), PostgreSQL with Patroni once.
 #include "builder/clusterkeys.h"
+#include "builder/tempdir.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -218,20 +219,18 @@ int cluster_make(const char *dir, const struct cluster_request *request, struct 
         clean[length - 1] = 0;
     const char *slash = strrchr(clean, '/');
     cleanup_free char *parent = slash ? str_printf("%.*s", (int)(slash == clean ? 1 : slash - clean), clean) : str_dup(".");
-    cleanup_free char *work = str_printf("%s/.webops-cluster-XXXXXX", parent);
+    cleanup_free char *base = str_printf("%s/.webops-cluster", parent);
+    cleanup_tempdir char *work = NULL;
     r = file_mkdirs(AT_FDCWD, parent, 0755, err);
     if (r < 0)
         return r;
-    if (!mkdtemp(work)) // 0700
-        return err_sys(err, -errno, "cannot make a directory in %s", parent);
-    r = fill(request, work, err);
+    r = tempdir_make_beside(base, &work, err);
+    if (r >= 0)
+        r = fill(request, work, err);
     if (r >= 0 && rename(work, clean) < 0) // an empty directory is replaced
         r = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR
                 ? err_set(err, -EEXIST, "%s exists already; secrets are never overwritten", clean)
                 : err_sys(err, -errno, "cannot give %s its name", clean);
-    struct err ignored;
-    if (r < 0 && file_remove_tree(AT_FDCWD, work, &ignored) < 0)
-        log_warn("%s", ignored.text);
     return r;
 }
 

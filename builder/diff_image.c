@@ -2,6 +2,7 @@
 // Reads images through inspect, and the files of layers through unsquashfs, which tells all it knows of them in one pass (pseudo files).
 #include "builder/diff_image.h"
 #include "builder/release.h"
+#include "builder/tempdir.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
@@ -213,15 +214,10 @@ static bool has_layer(const struct diff_image *image, const struct slot_layer *l
 }
 
 int diff_image_add_files(struct diff_image *image, const struct diff_image *other, struct err *err) {
-    const char *parent = getenv("TMPDIR");
-    cleanup_free char *dir = str_printf("%s/webops-diff-XXXXXX", parent && *parent ? parent : "/var/tmp");
-    struct err ignored;
-    int r = 0;
-    if (!mkdtemp(dir))
-        return err_sys(err, -errno, "creating %s", dir);
+    cleanup_tempdir char *dir = NULL;
+    int r = tempdir_make("diff", &dir, err);
     for (unsigned i = 0; r >= 0 && i < image->slot->header.layer_count; i++)
         if (!has_layer(other, &image->slot->header.layers[i]))
             r = add_layer_files(image, &image->slot->header.layers[i], dir, err);
-    (void)!file_remove_tree(AT_FDCWD, dir, &ignored);
     return r;
 }

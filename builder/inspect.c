@@ -7,6 +7,7 @@
 #include "builder/grub.h"
 #include "builder/qcow2.h"
 #include "builder/slotimage.h"
+#include "builder/tempdir.h"
 #include "builder/uki.h"
 #include "builder/verity.h"
 #include "common/buf.h"
@@ -44,13 +45,10 @@ struct source {
 };
 
 static void source_done(struct source *source) {
-    struct err ignored = {0};
     if (source->fd >= 0)
         close(source->fd);
-    if (source->temp_dir && file_remove_tree(AT_FDCWD, source->temp_dir, &ignored) < 0)
-        fprintf(stderr, "%s\n", ignored.text);
+    tempdir_done(&source->temp_dir);
     free(source->path);
-    free(source->temp_dir);
 }
 
 void inspect_done(struct inspect *inspect) {
@@ -61,12 +59,7 @@ void inspect_done(struct inspect *inspect) {
 }
 
 static int make_temp_dir(struct source *source, struct err *err) {
-    const char *parent = getenv("TMPDIR");
-    cleanup_free char *dir = str_printf("%s/webops-inspect-XXXXXX", parent && *parent ? parent : "/var/tmp");
-    if (!mkdtemp(dir))
-        return err_sys(err, -errno, "creating %s", dir);
-    source->temp_dir = take_ptr(dir);
-    return 0;
+    return source->temp_dir ? 0 : tempdir_make("inspect", &source->temp_dir, err);
 }
 
 // A qcow2 that names other files would show us their contents, and one that claims to be huge would fill the disk.
@@ -84,7 +77,7 @@ static int check_qcow2(const char *path, struct err *err) {
 
 static int unpack_qcow2(const char *path, struct source *source, struct err *err) {
     int r = check_qcow2(path, err);
-    if (r == 0 && !source->temp_dir)
+    if (r == 0)
         r = make_temp_dir(source, err);
     if (r < 0)
         return r;
@@ -256,7 +249,7 @@ static void load_packages(const struct source *source, const struct inspect_slot
 
 static int inspect_disk(struct source *source, struct inspect *inspect, struct err *err) {
     int r = gpt_read(source->fd, source->path, inspect->partitions, INSPECT_MAX_PARTITIONS, &inspect->partition_count, err);
-    if (r == 0 && !source->temp_dir)
+    if (r == 0)
         r = make_temp_dir(source, err);
     if (r < 0)
         return r == -ENOENT ? -EMEDIUMTYPE : r;

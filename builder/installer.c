@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lays the medium out and has xorriso write it. Nothing is copied before that: every file is named where it lies.
 #include "builder/installer.h"
+#include "builder/flash/image.h"
 #include "builder/output.h"
+#include "builder/tempdir.h"
 #include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -69,15 +71,36 @@ static bool has_output(const struct build *build, const char *name) {
     return false;
 }
 
-// The compressed image is one of the build's own outputs, or made here.
-static int graft_image(struct grafts *grafts, const struct installer *installer, struct err *err) {
-    cleanup_free char *raw = build_path(installer->build, ".raw"), *zst = build_path(installer->build, ".raw.zst"),
-                      *bmap = build_path(installer->build, ".bmap"), *own = inside(installer, "image.raw.zst");
-    bool is_there = has_output(installer->build, "zst");
-    int r = is_there ? 0 : output_zst(raw, own, 3, err);
-    graft(grafts, "webops/image.raw.zst", is_there ? zst : own);
+// A machine holds what it installs against the map, and only when its disk's beginning is gone; and what else is in the image is for everybody to read.
+static int check_image(const char *raw, const char *bmap, struct err *err) {
+    cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
+    int r = flash_image_open(&(struct flash_origin){.image = raw, .map = bmap}, &image, err);
+    if (r >= 0)
+        r = bmap_verify(&image.bmap, image.source.fd, raw, err);
+    if (r != -EBADMSG)
+        return r;
+    struct err why = *err;
+    return err_set(err, r,
+                   "%s; it was changed after it was built, perhaps by putting a configuration on it. Remove it: the same command makes it "
+                   "anew; a configuration goes onto the medium with --config",
+                   why.text);
+}
+
+// The compressed image, where it is none of the build's own outputs.
+static int compress_image(const struct installer *installer, struct err *err) {
+    cleanup_free char *raw = build_path(installer->build, ".raw"), *bmap = build_path(installer->build, ".bmap"),
+                      *own = inside(installer, "image.raw.zst");
+    if (has_output(installer->build, "zst"))
+        return 0;
+    int r = check_image(raw, bmap, err);
+    return r < 0 ? r : output_zst(raw, own, 3, err);
+}
+
+static void graft_image(struct grafts *grafts, const struct installer *installer) {
+    cleanup_free char *zst = build_path(installer->build, ".raw.zst"), *bmap = build_path(installer->build, ".bmap"),
+                      *own = inside(installer, "image.raw.zst");
+    graft(grafts, "webops/image.raw.zst", has_output(installer->build, "zst") ? zst : own);
     graft(grafts, "webops/image.bmap", bmap);
-    return r;
 }
 
 // config.env, secrets/ or the envelope, as seed_save() has left them.
@@ -155,10 +178,9 @@ static int make_iso(const struct installer *installer, const char *seed_dir, con
         r = installer_save_grub_config(installer, script, err);
     if (r >= 0)
         r = installer_save_efi(installer, efi, err);
-    if (r >= 0)
-        r = graft_image(&grafts, installer, err);
     if (r < 0)
         return r;
+    graft_image(&grafts, installer);
     graft_made(&grafts, installer, "boot/grub/eltorito.img", "eltorito.img");
     graft_made(&grafts, installer, "boot/grub/grub.cfg", "grub.cfg");
     graft_node(&grafts, installer, "boot/vmlinuz", build_kernel_node(build), LAYER_KERNEL);
@@ -197,8 +219,8 @@ static int make_files(const struct installer *installer, struct err *err) {
     cleanup_free char *seed_dir = installer->seed->config ? inside(installer, "seed") : NULL;
     cleanup_free char *iso = inside(installer, ".iso"), *kernel = inside(installer, ".vmlinuz"), *initrd = inside(installer, ".initrd"),
                       *cmdline = inside(installer, ".cmdline"), *line = str_printf("%s\n", installer->cmdline);
-    int r = 0;
-    if (seed_dir) {
+    int r = compress_image(installer, err); // takes longest, so before there are secrets
+    if (r >= 0 && seed_dir) {
         struct seed seed = *installer->seed;
         seed.path = seed_dir;
         r = seed_save(&seed, err);
@@ -227,17 +249,15 @@ static int load_texts(struct installer *installer, struct err *err) {
 }
 
 int installer_save(const struct build *build, const struct seed *seed, struct err *err) {
-    cleanup_free char *dir = installer_path(build, ".XXXXXX");
-    struct err ignored;
-    // A private directory: what is written into it may hold secrets from its first byte.
-    if (!mkdtemp(dir))
-        return err_sys(err, -errno, "making a private directory in %s", build->options.out_dir);
+    cleanup_free char *base = installer_path(build, "");
+    cleanup_tempdir char *dir = NULL; // what is written into it may hold secrets from its first byte
+    int r = tempdir_make_beside(base, &dir, err);
     struct installer installer = {.build = build, .seed = seed, .dir = dir};
-    int r = load_texts(&installer, err);
+    if (r >= 0)
+        r = load_texts(&installer, err);
     if (r >= 0)
         r = make_files(&installer, err);
     free(installer.label);
     free(installer.cmdline);
-    (void)!file_remove_tree(AT_FDCWD, dir, &ignored);
     return r < 0 ? err_prefix(err, r, "making the installation medium") : 0;
 }

@@ -2,6 +2,7 @@
 // Makes all keys of a directory in a hidden one beside it, which then gets its name: there is never half a set.
 #include "builder/keygen.h"
 #include "builder/efisig.h"
+#include "builder/tempdir.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -121,22 +122,20 @@ int keygen_make(const char *dir, const struct keygen_request *request, struct er
     for (size_t length = strlen(clean); length > 1 && clean[length - 1] == '/'; length--)
         clean[length - 1] = 0;
     cleanup_free char *parent = parent_of(clean);
-    cleanup_free char *work = str_printf("%s/.webops-keys-XXXXXX", parent);
+    cleanup_free char *base = str_printf("%s/.webops-keys", parent);
+    cleanup_tempdir char *work = NULL;
     int r = file_mkdirs(AT_FDCWD, parent, 0755, err);
     if (r < 0)
         return r;
     if (!is_free(clean))
         return err_set(err, -EEXIST, "%s exists already; keys are never overwritten", clean);
-    if (!mkdtemp(work)) // 0700
-        return err_sys(err, -errno, "cannot make a directory in %s", parent);
-    r = fill(request, work, err);
+    r = tempdir_make_beside(base, &work, err);
+    if (r >= 0)
+        r = fill(request, work, err);
     if (r >= 0 && rename(work, clean) < 0)
         r = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR
                 ? err_set(err, -EEXIST, "%s exists already; keys are never overwritten", clean)
                 : err_sys(err, -errno, "cannot give %s its name", clean);
-    struct err ignored;
-    if (r < 0 && file_remove_tree(AT_FDCWD, work, &ignored) < 0)
-        log_warn("%s", ignored.text);
     return r;
 }
 

@@ -4,6 +4,7 @@
 #include "builder/image_stacks.h"
 #include "builder/qcow2.h"
 #include "builder/seed.h"
+#include "builder/tempdir.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -58,18 +59,14 @@ const char *machine_disk_format(const char *path, struct err *err) {
 }
 
 static int make_dir(struct machine *machine, struct err *err) {
-    const char *temporary = getenv("TMPDIR");
-    cleanup_free char *dir = str_printf("%s/webops-run.XXXXXX", temporary && *temporary ? temporary : "/tmp");
     const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - SOCKET_NAME_BYTES;
-    if (strlen(dir) > most)
+    int r = tempdir_make("run", &machine->dir, err);
+    if (r >= 0 && strlen(machine->dir) > most)
         return err_set(err, -ENAMETOOLONG,
                        "private directory %s: the names of sockets in it would be too long (it has %zu bytes, at most %zu "
                        "will do); set TMPDIR to a shorter one",
-                       dir, strlen(dir), most);
-    if (!mkdtemp(dir))
-        return err_sys(err, -errno, "private directory %s", dir);
-    machine->dir = take_ptr(dir);
-    return 0;
+                       machine->dir, strlen(machine->dir), most);
+    return r;
 }
 
 // Shrinking is left to qemu-img, which knows what SIZE means, and refused here: a disk without the image's end does not boot.
@@ -183,11 +180,8 @@ int machine_prepare(const struct machine_request *request, struct machine *machi
 }
 
 void machine_done(struct machine *machine) {
-    struct err err = {0};
-    if (machine->dir && file_remove_tree(AT_FDCWD, machine->dir, &err) < 0)
-        log_warn("%s", err.text);
-    char *const strings[] = {machine->dir,    machine->overlay, machine->vars,      machine->seed,
-                             machine->serial, machine->qmp,     machine->accel_note};
+    tempdir_done(&machine->dir);
+    char *const strings[] = {machine->overlay, machine->vars, machine->seed, machine->serial, machine->qmp, machine->accel_note};
     for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
         free(strings[i]);
     *machine = (struct machine){0};

@@ -7,6 +7,7 @@
 #include "common/meter.h"
 #include <jansson.h>
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -72,8 +73,12 @@ struct progress *progress_new(unsigned stages, bool json) {
     pthread_cond_init(&progress->wake, NULL);
     if (progress->style == PROGRESS_TERMINAL) {
         log_set_before_line(clear_line);
+        sigset_t all, kept;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &kept); // inherited by the thread: signals are for who started it
         if (pthread_create(&progress->ticker, NULL, tick, progress) != 0)
             progress->style = PROGRESS_LINES;
+        pthread_sigmask(SIG_SETMASK, &kept, NULL);
     }
     return progress;
 }

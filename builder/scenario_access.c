@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A key pair by ssh-keygen and the smallest configuration that lets its owner in.
 #include "builder/scenario_access.h"
+#include "builder/tempdir.h"
 #include "common/buf.h"
 #include "common/config.h"
 #include "common/file.h"
@@ -35,19 +36,14 @@ static int make_key(const struct scenario_access *access, struct err *err) {
 }
 
 static int make_own(struct scenario_access *access, struct err *err) {
-    const char *temporary = getenv("TMPDIR");
-    char *dir = str_printf("%s/webops-test.XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(dir)) {
-        int r = err_sys(err, -errno, "private directory %s", dir);
-        free(dir);
+    int r = tempdir_make("test", &access->dir, err);
+    if (r < 0)
         return r;
-    }
-    access->dir = dir;
-    access->config = str_printf("%s/config.env", dir);
-    access->secrets = str_printf("%s/secrets", dir);
-    access->key = str_printf("%s/id_ed25519", dir);
+    access->config = str_printf("%s/config.env", access->dir);
+    access->secrets = str_printf("%s/secrets", access->dir);
+    access->key = str_printf("%s/id_ed25519", access->dir);
     access->user = str_dup(USER);
-    int r = file_publish(AT_FDCWD, access->config, own_config, strlen(own_config), 0600, err);
+    r = file_publish(AT_FDCWD, access->config, own_config, strlen(own_config), 0600, err);
     if (r == 0)
         r = file_mkdirs(AT_FDCWD, access->secrets, 0700, err);
     return r < 0 ? r : make_key(access, err);
@@ -80,10 +76,8 @@ int scenario_access_prepare(const char *config, const char *secrets, const char 
 }
 
 void scenario_access_done(struct scenario_access *access) {
-    struct err err = {0};
-    if (access->dir && file_remove_tree(AT_FDCWD, access->dir, &err) < 0)
-        log_warn("%s", err.text);
-    char *const strings[] = {access->dir, access->config, access->secrets, access->key, access->user};
+    tempdir_done(&access->dir);
+    char *const strings[] = {access->config, access->secrets, access->key, access->user};
     for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
         free(strings[i]);
     *access = (struct scenario_access){0};

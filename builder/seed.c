@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Checks config.env and secrets on the workstation and packs them into a NoCloud seed: first as a directory, then as what was asked for.
 #include "builder/seed.h"
+#include "builder/tempdir.h"
 #include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/envelope.h"
@@ -59,16 +60,13 @@ const char *seed_conflict(const struct seed *seed) {
 
 // A copy beside its final name, removed unless it was renamed.
 struct stage {
+    char *private; // holds both
     char *dir; // 0700: user-data, meta-data, secrets/
     char *image; // 0600
 };
 
 static void stage_done(struct stage *stage) {
-    struct err ignored;
-    if (stage->dir)
-        (void)!file_remove_tree(AT_FDCWD, stage->dir, &ignored);
-    if (stage->image)
-        unlink(stage->image);
+    tempdir_done(&stage->private);
     free(stage->dir);
     free(stage->image);
     *stage = (struct stage){0};
@@ -218,14 +216,13 @@ static const struct {
 } forms[] = {{".iso", save_iso}, {".img", save_vfat}};
 
 static int stage_make(const struct seed *seed, const char *base, struct stage *ret_stage, struct err *err) {
-    ret_stage->dir = str_printf("%s.XXXXXX", base);
-    if (!mkdtemp(ret_stage->dir)) {
-        int code = -errno;
-        free(take_ptr(ret_stage->dir));
-        return err_sys(err, code, "making a private directory beside %s", base);
-    }
-    ret_stage->image = str_printf("%s.image", ret_stage->dir);
-    return fill(seed, ret_stage->dir, err);
+    int r = tempdir_make_beside(base, &ret_stage->private, err);
+    if (r < 0)
+        return r;
+    ret_stage->dir = str_printf("%s/files", ret_stage->private);
+    ret_stage->image = str_printf("%s/image", ret_stage->private);
+    r = file_mkdirs(AT_FDCWD, ret_stage->dir, 0700, err);
+    return r < 0 ? r : fill(seed, ret_stage->dir, err);
 }
 
 int seed_save(const struct seed *seed, struct err *err) {

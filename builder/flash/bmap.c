@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PIECE_BYTES ((size_t)1 << 16)
 #define NO_CHECKSUM "0000000000000000000000000000000000000000000000000000000000000000"
 
 void bmap_done(struct bmap *bmap) {
@@ -121,6 +122,48 @@ static void add_number(struct digest *digest, uint64_t number) {
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (uint8_t)(number >> (8 * i));
     digest_add(digest, bytes, sizeof(bytes));
+}
+
+static int differs(const char *name, uint64_t offset, struct err *err) {
+    return err_set(err, -EBADMSG, "%s: at offset %" PRIu64 " it is not what its block map says", name, offset);
+}
+
+static int verify_zeros(int fd, const char *name, uint64_t from, uint64_t to, struct err *err) {
+    cleanup_free char *piece = mem_array(PIECE_BYTES, 1);
+    while (from < to) {
+        off_t data = lseek(fd, (off_t)from, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            return 0;
+        if (data < 0)
+            return err_sys(err, -errno, "looking for data in %s", name);
+        from = (uint64_t)data;
+        size_t size = to <= from ? 0 : to - from < PIECE_BYTES ? (size_t)(to - from) : PIECE_BYTES;
+        int r = size ? pread_all(fd, name, piece, size, from, err) : 0;
+        if (r < 0)
+            return r;
+        for (size_t i = 0; i < size; i++)
+            if (piece[i])
+                return differs(name, from + i, err);
+        from += size;
+    }
+    return 0;
+}
+
+int bmap_verify(const struct bmap *bmap, int fd, const char *name, struct err *err) {
+    uint64_t at = 0;
+    for (size_t i = 0; i < bmap->count; i++) {
+        const struct bmap_range *range = &bmap->ranges[i];
+        uint8_t found[DIGEST_BYTES];
+        int r = verify_zeros(fd, name, at, range->offset, err);
+        if (r >= 0)
+            r = digest_range(fd, name, range->offset, range->size, found, err);
+        if (r < 0)
+            return r;
+        if (memcmp(found, range->sha256, sizeof(found)) != 0)
+            return differs(name, range->offset, err);
+        at = range->offset + range->size;
+    }
+    return verify_zeros(fd, name, at, bmap->image_bytes, err);
 }
 
 void bmap_identity(const struct bmap *bmap, uint8_t ret_sha256[DIGEST_BYTES]) {

@@ -35,6 +35,8 @@ void bmap_format(const struct bmap *bmap, struct buf *ret_xml) nonnull(1, 2);
 int bmap_parse(const char *xml, size_t size, const char *name, struct bmap *ret_bmap, struct err *err) must_check nonnull(1, 3, 4, 5);
 // SHA-256 over sizes, places and hashes: two images with the same are the same.
 void bmap_identity(const struct bmap *bmap, uint8_t ret_sha256[DIGEST_BYTES]) nonnull(1);
+// Holds a raw image against its map, all of it: what the map leaves out must read as zeros. -EBADMSG says where it differs.
+int bmap_verify(const struct bmap *bmap, int fd, const char *name, struct err *err) must_check nonnull(1, 3, 4);
 void bmap_done(struct bmap *bmap);
 
 #define cleanup_bmap cleanup(bmap_done)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An installation medium of a build that is made of synthetic parts, read back by xorriso, mtools, sfdisk and cpio.
 #include "builder/installer.h"
+#include "builder/output.h"
 #include "builder/test/support.h"
 
 #define SLOT_BOOT "0123456789abcdef0123456789abcdef:2:" HASH
@@ -58,8 +59,8 @@ static int set_up(void **state) {
     build->installer_uki = add_node(place, "uki", "uki.efi", 110000);
     add_text(place, build->slot, "boot", SLOT_BOOT);
     add_text(place, build->installer_uki, "cmdline", CMDLINE);
-    put_random(raw, 1 << 20, 7);
-    put_text(bmap, "<bmap/>");
+    put_random(raw, 2 << 20, 7);
+    assert_ok(output_bmap(raw, bmap, &err));
     *state = place;
     return 0;
 }
@@ -225,6 +226,44 @@ static void failure_leaves_nothing(void **state) {
     assert_null(strstr(list, "installer"));
 }
 
+// As after `mcopy -i p-1.0.raw@@2M secrets …`: the build's files are still of the right size.
+static void changed_images_are_refused(void **state) {
+    struct place *place = *state;
+    struct err err = {0};
+    const struct seed none = {0};
+    cleanup_free char *raw = scratch_file(place->scratch, "p-1.0.raw");
+    flip_bit(raw, 1500000);
+    assert_int_equal(installer_save(&place->build, &none, &err), -EBADMSG);
+    assert_contains(err.text, raw);
+    assert_contains(err.text, "changed after it was built");
+    assert_contains(err.text, "Remove it: the same command makes it anew");
+    cleanup_free char *list = tool(RUN_ARGV("ls", "-A", place->scratch->path));
+    assert_null(strstr(list, "installer"));
+    flip_bit(raw, 1500000);
+    assert_ok(installer_save(&place->build, &none, &err));
+}
+
+// A zstd that looks around before it works.
+static void secrets_come_after_the_compression(void **state) {
+    struct place *place = *state;
+    struct err err = {0};
+    cleanup_free char *config = scratch_file(place->scratch, "config.env"), *bin = scratch_file(place->scratch, "bin"),
+                      *zstd = scratch_file(place->scratch, "bin/zstd"), *seen = scratch_file(place->scratch, "seen"),
+                      *path = str_printf("%s:%s", bin, getenv("PATH")), *kept = str_dup(getenv("PATH")),
+                      *script = str_printf("#!/bin/sh\nfind '%s'/p-1.0-installer.* >'%s'\nexec /usr/bin/zstd \"$@\"\n",
+                                           place->scratch->path, seen);
+    assert_int_equal(mkdir(bin, 0700), 0);
+    assert_ok(file_publish(AT_FDCWD, zstd, script, strlen(script), 0755, &err));
+    put_text(config, "INSTALL_DISK=smallest\n");
+    const struct seed seed = {.config = config};
+    setenv("PATH", path, 1);
+    assert_ok(installer_save(&place->build, &seed, &err));
+    setenv("PATH", kept, 1);
+    cleanup_free char *list = tool(RUN_ARGV("cat", seen));
+    assert_contains(list, "p-1.0-installer.");
+    assert_null(strstr(list, "user-data"));
+}
+
 static void label_of_a_slot(void **state) {
     (void)state;
     cleanup_free char *label = build_medium_label(SLOT_BOOT);
@@ -234,8 +273,14 @@ static void label_of_a_slot(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(medium_holds_everything), TEST(both_firmwares_find_their_program), TEST(same_inputs_same_bytes), TEST(network_files),
-        TEST(failure_leaves_nothing),  cmocka_unit_test(label_of_a_slot),
+        TEST(medium_holds_everything),
+        TEST(both_firmwares_find_their_program),
+        TEST(same_inputs_same_bytes),
+        TEST(network_files),
+        TEST(failure_leaves_nothing),
+        TEST(changed_images_are_refused),
+        TEST(secrets_come_after_the_compression),
+        cmocka_unit_test(label_of_a_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

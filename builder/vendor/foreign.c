@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "builder/vendor/foreign.h"
+#include "builder/tempdir.h"
 #include "builder/vendor/disk.h"
 #include "builder/vendor/guest.h"
 #include "common/file.h"
@@ -24,8 +25,7 @@ static int look(const char *path, const char *dir, struct foreign *foreign, stru
 }
 
 int foreign_load(const char *path, struct foreign *ret_foreign, struct err *err) {
-    const char *parent = getenv("TMPDIR");
-    cleanup_free char *dir = str_printf("%s/webops-inspect-XXXXXX", parent && *parent ? parent : "/var/tmp");
+    cleanup_tempdir char *dir = NULL;
     cleanup_free char *absolute = realpath(path, NULL);
     struct foreign foreign = {0};
     struct stat st;
@@ -33,11 +33,9 @@ int foreign_load(const char *path, struct foreign *ret_foreign, struct err *err)
         return err_sys(err, -errno, "%s", path);
     if (vendor_disk_format(absolute, &foreign.format, err) < 0)
         return -EMEDIUMTYPE;
-    if (!mkdtemp(dir))
-        return err_sys(err, -errno, "creating %s", dir);
-    int r = look(absolute, dir, &foreign, err);
-    struct err ignored;
-    (void)!file_remove_tree(AT_FDCWD, dir, &ignored);
+    int r = tempdir_make("inspect", &dir, err);
+    if (r >= 0)
+        r = look(absolute, dir, &foreign, err);
     if (r < 0)
         return r;
     foreign.file_bytes = (uint64_t)st.st_blocks * 512;

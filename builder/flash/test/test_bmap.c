@@ -165,6 +165,36 @@ static void odd_images(void **state) {
     assert_contains(err.text, odd);
 }
 
+// Also what its holes hid when the map was made, and a copy without holes is the same image.
+static void images_are_held_against_maps(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    static const struct {
+        uint64_t offset;
+        const char *says; // NULL = as it was
+    } rows[] = {{0, "at offset 0 "},
+                {3 * MIB + 299999, "at offset 3145728 "},
+                {5 * MIB + 7, "at offset 5242887 "},
+                {16 * MIB - 2, "at offset 16773120 "},
+                {16 * MIB, NULL}};
+    cleanup_free char *path = make_image(scratch), *copy = scratch_file(scratch, "copy.raw");
+    cleanup_bmap struct bmap bmap = {0};
+    scan(path, &bmap);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        free(tool(RUN_ARGV("cp", rows[i].says ? "--sparse=always" : "--sparse=never", path, copy)));
+        if (rows[i].says)
+            flip_bit(copy, rows[i].offset);
+        cleanup_fd int fd = open(copy, O_RDONLY | O_CLOEXEC);
+        err.text[0] = 0;
+        int r = bmap_verify(&bmap, fd, copy, &err);
+        if (r != (rows[i].says ? -EBADMSG : 0) || !strstr(err.text, rows[i].says ?: ""))
+            fail_msg("row %zu: %d, %s", i, r, err.text);
+    }
+    cleanup_fd int fd = open(copy, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(truncate(copy, 3 * MIB), 0);
+    assert_int_equal(bmap_verify(&bmap, fd, copy, &err), -ENODATA);
+}
+
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
 
 int main(void) {
@@ -174,6 +204,7 @@ int main(void) {
         cmocka_unit_test(odd_maps_are_refused),
         cmocka_unit_test(damage_is_seen),
         WITH_SCRATCH(odd_images),
+        WITH_SCRATCH(images_are_held_against_maps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
