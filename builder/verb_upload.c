@@ -30,13 +30,14 @@ static void print_json(json_t *event) {
 
 static void report_proxmox(const struct upload_options *options, const struct proxmox_result *result) {
     if (options->json) {
-        print_json(json_pack("{s:s, s:s, s:b, s:I}", "event", "uploaded", "volume", result->volume, "was_there", result->was_there, "vmid",
-                             (json_int_t)result->vmid));
+        print_json(json_pack("{s:s, s:s, s:b, s:I, s:b}", "event", "uploaded", "volume", result->volume, "was_there", result->was_there,
+                             "vmid", (json_int_t)result->vmid, "vm_was_there", result->vm_was_there));
         return;
     }
     printf("%s%s\n", result->volume, result->was_there ? " (was there)" : "");
     if (result->vmid)
-        printf("%s %ld\n", options->proxmox.makes_template ? "template" : "virtual machine", result->vmid);
+        printf("%s %ld%s\n", options->proxmox.makes_template ? "template" : "virtual machine", result->vmid,
+               result->vm_was_there ? " (was there)" : "");
 }
 
 static int upload_proxmox(const struct upload_options *options, struct err *err) {

@@ -219,7 +219,7 @@ def test_refusals_make_nothing(project, tmp_path):
     before = requests(project, "GET")
     refused(says=["its certificate has the SHA-256 fingerprint", project.fingerprint.replace(":", "").lower()])
     del project.arguments[-2:]
-    refused(says=["certificate"], code=75)
+    refused(says=["certificate", "--fingerprint"])
     assert requests(project, "GET") == before  # the token went nowhere
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`webops-image upload proxmox` against the double in doubles/proxmox.py, which is itself checked with proxmoxer, the client of others."""
 import json
+import re
+import shutil
+import signal
 import subprocess
 import sys
 import types
@@ -64,14 +67,16 @@ def test_image_and_machine(node, image):
     (stored,) = (node.dir / "import").iterdir()
     assert volume == f"local:import/{stored.name}" and stored.name.startswith(image.raw.stem + "-") and machine == "virtual machine 100"
     subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", image.raw, stored], check=True, stdout=subprocess.DEVNULL)
-    assert machines(node)["100"] == {"vmid": "100", "name": "web1", "ostype": "l26", "memory": "2048", "cores": "2", "scsihw": "virtio-scsi-single",
+    made = machines(node)["100"]
+    assert re.fullmatch("webops-image upload sha256:[0-9a-f]{64}", made.pop("description"))
+    assert made == {"vmid": "100", "name": "web1", "ostype": "l26", "memory": "2048", "cores": "2", "scsihw": "virtio-scsi-single",
                                      "scsi0": f"local-lvm:0,import-from={volume},discard=on", "net0": "virtio,bridge=vmbr0", "serial0": "socket",
                                      "boot": "order=scsi0", "template": False}
     # The same again: nothing is sent, and a template of it.
     before = stored.stat().st_mtime_ns
     told = good(upload(node, image.raw, "--vm", "--vmid", "200", "--template", "--uefi", "--json"))
     events = [json.loads(line) for line in told.stdout.splitlines()]
-    assert events[-1] == {"event": "uploaded", "volume": volume, "was_there": True, "vmid": 200} and stored.stat().st_mtime_ns == before
+    assert events[-1] == {"event": "uploaded", "volume": volume, "was_there": True, "vmid": 200, "vm_was_there": False} and stored.stat().st_mtime_ns == before
     assert requests(node).count("/upload") == 1
     assert machines(node)["200"]["template"] is True and machines(node)["200"]["efidisk0"] == "local-lvm:1,efitype=4m,pre-enrolled-keys=0"
 
@@ -138,23 +143,95 @@ def test_another_certificate(node, image, tmp_path):
     assert not (node.dir / "log").exists()  # the token went nowhere
     del node.arguments[-2:]
     told = upload(node, image.raw)
-    assert told.returncode == 75 and "certificate" in told.stderr and not (node.dir / "log").exists(), told
+    assert told.returncode == 1 and "certificate" in told.stderr and "--fingerprint" in told.stderr and not (node.dir / "log").exists(), told
 
 
 @pytest.mark.parametrize("what, code, says", [
     ("GET /version 503", 0, ""), ("GET /version drop", 0, ""), ("POST /upload 502", 1, "/upload: 502 a fault that was asked for"), ("POST /upload cut", 75, "/upload: "),
     ("POST /upload drop", 75, "/upload: "), ("POST /upload task no space left on device", 1, "the task failed: no space left on device | starting file import"),
     ("POST /qemu$ 500", 1, "/qemu: 500 a fault"), ("POST /qemu$ task command 'qemu-img convert' failed", 1, "the task failed: command 'qemu-img convert' failed"),
-    ("POST /upload done-then-drop", 75, "/upload: "), ("GET /tasks/.*/status 504", 0, "")])
+    ("POST /upload done-then-drop", 75, "/upload: "), ("POST /qemu$ done-then-drop", 75, "/qemu: "), ("GET /tasks/.*/status 504", 0, "")])
 def test_faults_and_the_next_run(node, image, what, code, says):
     fault(node, what)
     told = upload(node, image.raw, "--vm", "--vmid", "300")
     assert told.returncode == code and says in told.stderr and TOKEN not in told.stdout + told.stderr, told
     if code:
-        assert "300" not in machines(node)
+        assert "name" not in machines(node).get("300", {})  # none, or one that is being made
         good(upload(node, image.raw, "--vm", "--vmid", "300"))
     assert len(list((node.dir / "import").iterdir())) == 1 and list(machines(node)) == ["300"]
     assert not list(node.dir.glob(".*.part")) or "cut" in what
+
+
+def test_lost_answers_make_no_second_machine(node, image):
+    """Without an id: the machine is known by what it is made of. So is a template, and whether a machine is to run is no part of that."""
+    fault(node, "POST /qemu$ done-then-drop")
+    told = upload(node, image.raw, "--vm", "--name", "web1")
+    assert told.returncode == 75, told
+    assert "virtual machine 100 (was there)" in good(upload(node, image.raw, "--vm", "--name", "web1")).stdout
+    assert "start" not in machines(node)["100"]
+    for _ in range(2):
+        assert "virtual machine 100 (was there)" in good(upload(node, image.raw, "--vm", "--name", "web1", "--start")).stdout
+    assert list(machines(node)) == ["100"] and machines(node)["100"]["start"] == "1"
+    # Another machine is another one.
+    assert "virtual machine 101\n" in good(upload(node, image.raw, "--vm", "--name", "web2")).stdout
+    assert "virtual machine 102\n" in good(upload(node, image.raw, "--vm", "--name", "web1", "--memory", "4096")).stdout
+    assert "virtual machine 103\n" in good(upload(node, image.raw, "--vm", "--name", "web1", "--vmid", "103")).stdout
+    fault(node, "POST /template done-then-drop")
+    assert upload(node, image.raw, "--vm", "--name", "web1", "--template").returncode == 75
+    assert "template 104 (was there)" in good(upload(node, image.raw, "--vm", "--name", "web1", "--template")).stdout
+    assert [vmid for vmid, machine in machines(node).items() if machine["template"]] == ["104"]
+
+
+def test_lost_answer_and_an_envelope(node, image, tmp_path):
+    """The secrets' envelope is another one each time, and the machine the same."""
+    access, pem = Access(), tmp_path / "machine.pem"
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:3072", "-nodes", "-days", "2", "-subj", "/CN=machines", "-keyout", tmp_path / "secrets.key", "-out", pem], check=True,
+                       stderr=subprocess.DEVNULL)
+        command = ["--vm", "--config", access.config("HOSTNAME=web1\n"), "--secrets", access.secrets, "--encrypt-to", pem]
+        fault(node, "POST /qemu$ done-then-drop")
+        assert upload(node, image.raw, *command).returncode == 75
+        assert "virtual machine 100 (was there)" in good(upload(node, image.raw, *command)).stdout
+        assert "virtual machine 101\n" in good(upload(node, image.raw, "--vm", "--config", access.config("HOSTNAME=web2\n"), *command[3:])).stdout
+    finally:
+        access.close()
+
+
+def test_configuration_on_the_image(node, image, tmp_path):
+    """As docs/configure-a-machine.md tells it: the block map stays as it was, and the image is another one all the same."""
+    names = []
+    for host in ("one", "two"):
+        copy, config = tmp_path / image.raw.name, tmp_path / "config.env"
+        subprocess.run(["cp", "--sparse=always", image.raw, copy], check=True)
+        shutil.copy(image.file(".bmap"), tmp_path)
+        config.write_text(f"HOSTNAME={host}\n")
+        subprocess.run(["mcopy", "-o", "-i", f"{copy}@@2M", config, "::/config.env"], check=True)
+        told = good(upload(node, copy))
+        assert "was there" not in told.stdout
+        names.append(told.stdout.strip().removeprefix("local:import/"))
+        subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", copy, node.dir / "import" / names[-1]], check=True, stdout=subprocess.DEVNULL)
+    assert len(set(names)) == 2
+
+
+@pytest.mark.parametrize("stage, number", [("converting", signal.SIGINT), ("uploading", signal.SIGTERM), ("virtual machine", signal.SIGINT)])
+def test_asked_to_end(node, image, tmp_path, stage, number):
+    """Nothing is left of what was made on the way; of the secrets nothing from the moment when they were sent."""
+    access, temporary = Access(), tmp_path / "tmp"
+    temporary.mkdir()
+    try:
+        config = access.config("HOSTNAME=web1\nOPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret\n")
+        command = [PROGRAM, "upload", "proxmox", image.raw, *node.arguments, "--json", "--vm", "--config", config, "--secrets", access.secrets]
+        with subprocess.Popen(command, env=environment(TMPDIR=temporary), stdout=subprocess.PIPE, text=True) as process:
+            assert any(json.loads(line).get("stage") == stage for line in process.stdout)
+            left = [path.name for path in temporary.rglob("*")]
+            process.send_signal(number)
+            process.stdout.read()
+        assert process.returncode == -number and any(name.startswith("webops-upload-") for name in left) and not any("seed" in name for name in left), left
+        assert not list(temporary.iterdir())
+        good(upload(node, image.raw, "--vm", "--config", config, "--secrets", access.secrets))
+        assert list(machines(node)) == ["100"]
+    finally:
+        access.close()
 
 
 def test_token_is_in_no_argument_or_environment(node, image):

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The calls in their order. Each asks first what is there, so that a second run repeats nothing.
 #include "builder/upload/proxmox.h"
-#include "builder/flash/image.h"
+#include "builder/flash/flash.h"
 #include "builder/output.h"
+#include "builder/release.h"
+#include "builder/tempdir.h"
 #include "builder/upload/proxmox_task.h"
 #include "common/buf.h"
 #include "common/digest.h"
@@ -31,13 +33,12 @@ struct upload { // what the steps hand on
     char *image, *title, *name; // name: as the storage shall see it
     char *seed_volume;
     bool is_qcow2;
+    bool is_running, is_template; // the machine, as it was found
 };
 
 static void upload_done(struct upload *upload) {
-    struct err ignored;
-    if (upload->dir)
-        (void)!file_remove_tree(AT_FDCWD, upload->dir, &ignored);
-    char *const strings[] = {upload->node, upload->dir, upload->image, upload->title, upload->name, upload->seed_volume};
+    tempdir_done(&upload->dir);
+    char *const strings[] = {upload->node, upload->image, upload->title, upload->name, upload->seed_volume};
     for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
         free(strings[i]);
 }
@@ -56,34 +57,43 @@ static char *title_of(const char *path) {
     return title;
 }
 
-// The same image has the same name wherever it is uploaded from, so that the storage tells whether it is there.
-static int identify(struct upload *upload, struct err *err) {
-    uint8_t identity[DIGEST_BYTES];
-    char hex[2 * DIGEST_BYTES + 1], magic[4] = "";
-    struct flash_image image = {.source = {.fd = -1}};
+// Whether it can be imported. *ret_qcow2: it goes as it is.
+static int check_format(const char *path, bool *ret_qcow2, struct err *err) {
+    cleanup_flash_source struct flash_source source = {.fd = -1};
+    char magic[4] = "";
     struct stat st;
-    if (stat(upload->request->image, &st) < 0)
-        return err_sys(err, -errno, "image %s", upload->request->image);
-    cleanup_fd int fd = S_ISREG(st.st_mode) ? open(upload->request->image, O_RDONLY | O_CLOEXEC) : -1;
-    upload->is_qcow2 = fd >= 0 && read(fd, magic, sizeof(magic)) == sizeof(magic) && memcmp(magic, "QFI\xfb", 4) == 0;
-    if (upload->is_qcow2) {
-        int r = digest_file(AT_FDCWD, upload->request->image, hex, NULL, err);
-        upload->image = str_dup(upload->request->image);
-        upload->title = title_of(upload->image);
-        upload->name = r < 0 ? NULL : str_printf("%s-%.*s.qcow2", upload->title, IDENTITY_DIGITS, hex);
-        return r;
+    int fd = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
+    if (fd < 0)
+        return fd;
+    *ret_qcow2 = pread(fd, magic, sizeof(magic), 0) == sizeof(magic) && memcmp(magic, "QFI\xfb", sizeof(magic)) == 0;
+    if (*ret_qcow2) {
+        close(fd);
+        return 0;
     }
-    int r = flash_image_open(&(struct flash_origin){.image = upload->request->image}, &image, err);
+    int r = flash_source_open(fd, NULL, path, &source, err);
     if (r < 0)
         return r;
-    bmap_identity(&image.bmap, identity);
-    hex_format(identity, sizeof(identity), hex);
-    upload->image = str_dup(image.path);
+    if (!source.is_seekable)
+        return err_set(err, -EINVAL, "%s: a raw or qcow2 image is expected: zstd -d", path);
+    if (fstat(source.fd, &st) < 0 || (uint64_t)st.st_size < FLASH_HEAD_BYTES + FLASH_TAIL_BYTES)
+        return err_set(err, -EINVAL, "%s is no disk image: it is too small", path);
+    return 0;
+}
+
+// The same bytes have the same name wherever they come from, so that the storage tells whether they are there. The block map beside an image does not
+// tell: it stays as it is when a configuration is put on the image.
+static int identify(struct upload *upload, struct err *err) {
+    char hex[2 * DIGEST_BYTES + 1];
+    int r = release_find_image(upload->request->image, &upload->image, err);
+    if (r >= 0)
+        r = check_format(upload->image, &upload->is_qcow2, err);
+    if (r >= 0)
+        r = digest_file(AT_FDCWD, upload->image, hex, NULL, err);
+    if (r < 0)
+        return r;
     upload->title = title_of(upload->image);
     upload->name = str_printf("%s-%.*s.qcow2", upload->title, IDENTITY_DIGITS, hex);
-    bool is_raw = image.source.is_seekable;
-    flash_image_done(&image);
-    return is_raw ? 0 : err_set(err, -EINVAL, "%s: a raw or qcow2 image is expected: zstd -d", upload->image);
+    return 0;
 }
 
 static int check_release(const struct upload *upload, struct err *err) {
@@ -210,35 +220,22 @@ static int send_image(struct upload *upload, struct err *err) {
 }
 
 static int check(struct upload *upload, struct err *err) {
-    const char *parent = getenv("TMPDIR");
-    cleanup_free char *dir = str_printf("%s/webops-upload-XXXXXX", parent && *parent ? parent : "/var/tmp");
-    int r = identify(upload, err);
-    if (r >= 0)
-        r = check_release(upload, err);
+    int r = check_release(upload, err);
     if (r >= 0)
         r = find_node(upload, err);
     if (r >= 0)
         r = check_storage(upload, err);
     if (r >= 0)
         r = find_volume(upload, "import", upload->name, &upload->result->volume, err);
-    if (r >= 0 && !mkdtemp(dir))
-        return err_sys(err, -errno, "creating %s", dir);
-    if (r >= 0)
-        upload->dir = take_ptr(dir);
-    return r;
+    return r < 0 ? r : tempdir_make("upload", &upload->dir, err);
 }
 
-static int send_seed(struct upload *upload, struct err *err) {
+static int send_seed_file(struct upload *upload, const char *path, struct err *err) {
     char sha256[2 * DIGEST_BYTES + 1];
-    cleanup_free char *path = str_printf("%s/seed.iso", upload->dir), *name = NULL;
-    struct seed seed = upload->request->seed;
-    seed.path = path;
-    int r = seed_save(&seed, err);
-    if (r >= 0)
-        r = digest_file(AT_FDCWD, path, sha256, NULL, err);
+    int r = digest_file(AT_FDCWD, path, sha256, NULL, err);
     if (r < 0)
         return r;
-    name = str_printf("%s-seed-%.*s.iso", upload->title, IDENTITY_DIGITS, sha256);
+    cleanup_free char *name = str_printf("%s-seed-%.*s.iso", upload->title, IDENTITY_DIGITS, sha256);
     r = find_volume(upload, "iso", name, &upload->seed_volume, err);
     if (r < 0 || upload->seed_volume)
         return r;
@@ -248,32 +245,156 @@ static int send_seed(struct upload *upload, struct err *err) {
     return r;
 }
 
+// It holds secrets, and is not kept here for longer than it takes to send it.
+static int send_seed(struct upload *upload, struct err *err) {
+    cleanup_free char *path = str_printf("%s/seed.iso", upload->dir);
+    struct seed seed = upload->request->seed;
+    seed.path = path;
+    int r = seed_save(&seed, err);
+    if (r >= 0)
+        r = send_seed_file(upload, path, err);
+    unlink(path);
+    return r;
+}
+
+static long number_of(const json_t *value) { // 100, "100"
+    const char *text = json_string_value(value);
+    return text ? strtol(text, NULL, 10) : (long)json_integer_value(value);
+}
+
 static int choose_vmid(struct upload *upload, struct err *err) {
     json_t *data = NULL;
     upload->result->vmid = upload->request->vmid;
     if (upload->result->vmid)
         return 0;
     int r = get(upload, "/cluster/nextid", NULL, &data, err);
-    const char *text = json_string_value(data); // "100"
-    upload->result->vmid = text ? strtol(text, NULL, 10) : (long)json_integer_value(data);
+    upload->result->vmid = number_of(data);
     json_decref(data);
     return r >= 0 && upload->result->vmid < 100 ? err_set(err, -EBADMSG, "the cluster names no free VM id") : r;
 }
 
+// While a machine is being made it bears neither name nor description. Whose task it is does not matter, nor how it ends.
+static int wait_for_others(const struct upload *upload, struct err *err) {
+    cleanup_free char *path = str_printf("/nodes/%s/tasks", upload->node);
+    const struct api_field fields[] = {{"source", "active"}, {"typefilter", "qmcreate"}, {NULL, NULL}};
+    json_t *data = NULL, *item;
+    size_t index;
+    int r = get(upload, path, fields, &data, err);
+    json_array_foreach(data, index, item) {
+        struct err ignored;
+        const char *status = json_string_value(json_object_get(item, "status"));
+        if (r >= 0 && status && strcmp(status, "RUNNING") == 0)
+            (void)!proxmox_wait(upload->api, upload->node, json_string_value(json_object_get(item, "upid")), &ignored);
+    }
+    json_decref(data);
+    return r;
+}
+
+// 1: its description has the marker; 0: it has another one, or none.
+static int is_ours(const struct upload *upload, long vmid, const char *marker, struct err *err) {
+    cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/config", upload->node, vmid);
+    json_t *data = NULL;
+    int r = get(upload, path, NULL, &data, err);
+    const char *description = json_string_value(json_object_get(data, "description"));
+    if (r >= 0)
+        r = description && strstr(description, marker) ? 1 : 0;
+    json_decref(data);
+    return r;
+}
+
+// The machine that an earlier run of the same command made, whatever became of the answer.
+static int find_machine(struct upload *upload, const char *name, const char *marker, struct err *err) {
+    cleanup_free char *path = str_printf("/nodes/%s/qemu", upload->node);
+    json_t *data = NULL, *item;
+    size_t index;
+    int r = wait_for_others(upload, err);
+    if (r >= 0)
+        r = get(upload, path, NULL, &data, err);
+    json_array_foreach(data, index, item) {
+        long vmid = number_of(json_object_get(item, "vmid"));
+        const char *its_name = json_string_value(json_object_get(item, "name")),
+                   *status = json_string_value(json_object_get(item, "status"));
+        bool may_be = its_name && strcmp(its_name, name) == 0 && (!upload->request->vmid || upload->request->vmid == vmid);
+        if (r < 0 || upload->result->vmid || !may_be)
+            continue;
+        r = is_ours(upload, vmid, marker, err);
+        if (r <= 0)
+            continue;
+        upload->result->vmid = vmid;
+        upload->result->vm_was_there = true;
+        upload->is_running = status && strcmp(status, "running") == 0;
+        upload->is_template = number_of(json_object_get(item, "template")) != 0;
+    }
+    json_decref(data);
+    return r < 0 ? r : 0;
+}
+
+static int post(const struct upload *upload, const char *path, const struct api_field *fields, struct err *err) {
+    json_t *data = NULL;
+    int r = proxmox_call(upload->api, "POST", path, fields, &data, err);
+    if (r >= 0 && !json_is_null(data))
+        r = proxmox_wait(upload->api, upload->node, json_string_value(data), err);
+    json_decref(data);
+    return r;
+}
+
+enum { FIELD_VMID, FIELD_START, FIELD_DESCRIPTION, FIELD_SEED }; // of what a machine is made
+
+// All that the machine is made of, in a hash: what is set in `fields`, and what is in the envelope's place, which is another one each time.
+static int make_marker(const struct upload *upload, const struct api_field *fields, char **ret_marker, struct err *err) {
+    const struct seed *seed = &upload->request->seed;
+    const char *const sealed[] = {seed->config, seed->encrypt_to};
+    cleanup_buf struct buf text = {0};
+    uint8_t hash[DIGEST_BYTES];
+    char hex[2 * DIGEST_BYTES + 1];
+    for (size_t i = 0; seed->encrypt_to && i < ARRAY_SIZE(sealed); i++) {
+        int r = digest_file(AT_FDCWD, sealed[i], hex, NULL, err);
+        if (r < 0)
+            return r;
+        buf_printf(&text, "%s\n", hex);
+    }
+    for (size_t i = 0; fields[i].name; i++)
+        if (fields[i].value && (i != FIELD_SEED || !seed->encrypt_to))
+            buf_printf(&text, "%s=%s\n", fields[i].name, fields[i].value);
+    if (upload->request->makes_template) // a machine is never made a template of, because it was found
+        buf_add_str(&text, "template\n");
+    digest_bytes(text.data, text.size, hash);
+    hex_format(hash, sizeof(hash), hex);
+    *ret_marker = str_printf("webops-image upload sha256:%s", hex);
+    return 0;
+}
+
+// `fields` describes the machine; id, marker and start are added.
+static int find_or_make(struct upload *upload, struct api_field *fields, const char *name, struct err *err) {
+    cleanup_free char *path = str_printf("/nodes/%s/qemu", upload->node), *marker = NULL, *vmid = NULL;
+    int r = make_marker(upload, fields, &marker, err);
+    if (r >= 0)
+        r = find_machine(upload, name, marker, err);
+    if (r >= 0 && !upload->result->vmid)
+        r = choose_vmid(upload, err);
+    if (r < 0 || upload->result->vm_was_there)
+        return r;
+    vmid = str_printf("%ld", upload->result->vmid);
+    fields[FIELD_VMID].value = vmid;
+    fields[FIELD_DESCRIPTION].value = marker;
+    fields[FIELD_START].value = upload->request->starts ? "1" : NULL;
+    return post(upload, path, fields, err);
+}
+
 static int create(struct upload *upload, struct err *err) {
     const struct proxmox_request *request = upload->request;
-    int r = choose_vmid(upload, err);
-    if (r < 0)
-        return r;
-    cleanup_free char *path = str_printf("/nodes/%s/qemu", upload->node), *vmid = str_printf("%ld", upload->result->vmid),
-                      *memory = str_printf("%ld", request->memory_mib), *cores = str_printf("%ld", request->cores),
+    const char *name = request->name ? request->name : upload->title;
+    cleanup_free char *memory = str_printf("%ld", request->memory_mib), *cores = str_printf("%ld", request->cores),
                       *disk = str_printf("%s:0,import-from=%s,discard=on", request->vm_storage, upload->result->volume),
                       *efi = str_printf("%s:1,efitype=4m,pre-enrolled-keys=0", request->vm_storage),
                       *network = str_printf("virtio,bridge=%s", request->bridge),
                       *cdrom = upload->seed_volume ? str_printf("%s,media=cdrom", upload->seed_volume) : NULL;
-    const struct api_field fields[] = {
-        {"vmid", vmid},
-        {"name", request->name ? request->name : upload->title},
+    struct api_field fields[] = {
+        [FIELD_VMID] = {"vmid", NULL},
+        [FIELD_START] = {"start", NULL},
+        [FIELD_DESCRIPTION] = {"description", NULL},
+        [FIELD_SEED] = {"ide2", cdrom},
+        {"name", name},
         {"ostype", "l26"},
         {"memory", memory},
         {"cores", cores},
@@ -282,40 +403,34 @@ static int create(struct upload *upload, struct err *err) {
         {"net0", network},
         {"serial0", "socket"},
         {"boot", "order=scsi0"},
-        {"ide2", cdrom},
         {"bios", request->uefi ? "ovmf" : NULL},
         {"machine", request->uefi ? "q35" : NULL},
         {"efidisk0", request->uefi ? efi : NULL},
-        {"start", request->starts ? "1" : NULL},
         {NULL, NULL},
     };
-    json_t *data = NULL;
-    r = proxmox_call(upload->api, "POST", path, fields, &data, err);
-    if (r >= 0)
-        r = proxmox_wait(upload->api, upload->node, json_string_value(data), err);
-    json_decref(data);
-    return r;
+    int r = find_or_make(upload, fields, name, err);
+    if (r < 0 || !upload->result->vm_was_there || !request->starts || upload->is_running)
+        return r;
+    cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/status/start", upload->node, upload->result->vmid);
+    return post(upload, path, NULL, err);
 }
 
 static int make_template(struct upload *upload, struct err *err) {
     cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/template", upload->node, upload->result->vmid);
-    json_t *data = NULL;
-    int r = proxmox_call(upload->api, "POST", path, NULL, &data, err);
-    if (r >= 0 && json_is_string(data))
-        r = proxmox_wait(upload->api, upload->node, json_string_value(data), err);
-    json_decref(data);
-    return r;
+    return upload->is_template ? 0 : post(upload, path, NULL, err);
 }
 
 unsigned proxmox_stages(const struct proxmox_request *request) {
-    return 3u + (request->makes_vm ? 1 : 0) + (request->makes_vm && request->seed.config ? 1 : 0) + (request->makes_template ? 1 : 0);
+    return 4u + (request->makes_vm ? 1 : 0) + (request->makes_vm && request->seed.config ? 1 : 0) + (request->makes_template ? 1 : 0);
 }
 
 int proxmox_upload(const struct api *api, const struct proxmox_request *request, struct progress *progress,
                    struct proxmox_result *ret_result, struct err *err) {
     *ret_result = (struct proxmox_result){0};
     cleanup(upload_done) struct upload upload = {.api = api, .request = request, .progress = progress, .result = ret_result};
-    int r = step(&upload, "asking", check, "done", err);
+    int r = step(&upload, "reading the image", identify, "done", err);
+    if (r >= 0)
+        r = step(&upload, "asking", check, "done", err);
     ret_result->was_there = r >= 0 && ret_result->volume;
     if (r >= 0 && !ret_result->was_there)
         r = step(&upload, "converting", convert, "done", err);
@@ -324,8 +439,8 @@ int proxmox_upload(const struct api *api, const struct proxmox_request *request,
     if (r >= 0 && request->makes_vm && request->seed.config)
         r = step(&upload, "configuration", send_seed, "done", err);
     if (r >= 0 && request->makes_vm)
-        r = step(&upload, "virtual machine", create, "made", err);
+        r = step(&upload, "virtual machine", create, "done", err);
     if (r >= 0 && request->makes_template)
-        r = step(&upload, "template", make_template, "made", err);
+        r = step(&upload, "template", make_template, "done", err);
     return r;
 }

@@ -23,9 +23,11 @@ struct proxmox_result {
     char *volume; // "local:import/web-1.0-0123456789ab.qcow2"
     bool was_there; // by an earlier upload of the same bytes
     long vmid; // 0 = none was made
+    bool vm_was_there; // made by an earlier run of the same request
 };
 
-// Uploads what is not there yet, then makes the virtual machine. Running it again after whatever failure goes on. -ENOTSUP: the release cannot import
+// Uploads what is not there yet, then makes the virtual machine. Running it again after whatever failure goes on, and with the machine that the same request
+// made: its description has a hash of all it is made of (but for its id and whether it is started). -ENOTSUP: the release cannot import
 // images; the text says what to do there. -EEXIST: the VM id is taken.
 int proxmox_upload(const struct api *api, const struct proxmox_request *request, struct progress *progress,
                    struct proxmox_result *ret_result, struct err *err) must_check nonnull(1, 2, 3, 4, 5);

@@ -4,7 +4,8 @@
 
 Usage: proxmox.py DIRECTORY CERTIFICATE KEY. Prints its port; ends with its standard input. It is as strict as the real one where that is known
 (pve-http-server's reader of uploads, parameters that no schema has), stricter elsewhere: whatever it does not know is an error. Nothing is
-emulated of what a node does with a disk: an import checks that the image is there and whole, and keeps the parameters.
+emulated of what a node does with a disk: an import checks that the image is there and whole, and keeps the parameters. A machine has neither name nor
+description until the task that makes it is over, whoever asks about that.
 
 DIRECTORY: token (what is let in), version; uploads land in import/ and iso/, machines in vms.json, every request in log. A file `fault` holds
 one fault for the next request that matches: "METHOD REGEX WHAT", WHAT being a status, "drop" (before the answer), "cut" (in the body), "done-then-drop"
@@ -29,7 +30,7 @@ MACHINE = {  # parameter: what its value must look like
     "vmid": r"[1-9][0-9]{2,8}", "name": r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?", "ostype": r"l26", "memory": r"[0-9]+", "cores": r"[1-9][0-9]*",
     "scsihw": r"virtio-scsi-(pci|single)", "scsi0": r"[\w-]+:0,import-from=[\w-]+:import/[\w.-]+,discard=on", "net0": r"virtio,bridge=vmbr[0-9]+", "serial0": r"socket",
     "boot": r"order=scsi0", "ide2": r"[\w-]+:iso/[\w.-]+,media=cdrom", "bios": r"seabios|ovmf", "machine": r"q35",
-    "efidisk0": r"[\w-]+:1,efitype=4m,pre-enrolled-keys=0", "start": r"[01]",
+    "efidisk0": r"[\w-]+:1,efitype=4m,pre-enrolled-keys=0", "start": r"[01]", "description": r"[ -~\n]{1,8192}",
 }
 
 
@@ -59,9 +60,13 @@ class Node:
             return words[2]
         return None
 
-    def start_task(self, kind, failure=None, log=()):
+    def keep(self, machines):
+        (self.dir / "vms.json").write_text(json.dumps(machines))
+
+    def start_task(self, kind, failure=None, log=(), finish=lambda: None):
+        """`finish` is done when the task stops, which it does at the second question."""
         upid = f"UPID:{NODE}:{len(self.tasks) + 1:08X}:00000001:{int(time.time()):08X}:{kind}:x:root@pam:"
-        self.tasks[upid] = {"asked": 0, "exitstatus": failure or "OK", "log": [*log, failure or "TASK OK"]}
+        self.tasks[upid] = {"asked": 0, "exitstatus": failure or "OK", "log": [*log, failure or "TASK OK"], "kind": kind, "finish": finish}
         return upid
 
 
@@ -162,12 +167,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(400, "Parameter verification failed.", {"upid": "unable to parse worker upid"})
         task["asked"] += 1
         stopped = task["asked"] > 1
+        if task["asked"] == 2:
+            task["finish"]()
         return {"upid": upid, "node": NODE, "status": "stopped" if stopped else "running", **({"exitstatus": task["exitstatus"]} if stopped else {})}
 
     def task_log(self, upid, query):
         if set(query) - {"limit", "start"}:
             raise Refused(400, "Parameter verification failed.")
         return [{"n": number, "t": line} for number, line in enumerate(self.node.tasks[upid]["log"], 1)]
+
+    def tasks(self, query):
+        if query != {"source": ["active"], "typefilter": ["qmcreate"]}:
+            raise Refused(400, "Parameter verification failed.", {"source": "this double lists active tasks that make machines"})
+        return [{"upid": upid, "node": NODE, "type": task["kind"], "user": "root@pam", "status": "RUNNING" if task["asked"] < 2 else task["exitstatus"]}
+                for upid, task in self.node.tasks.items() if task["kind"] == "qmcreate"]
+
+    def machine(self, vmid):
+        machines = self.node.machines()
+        if vmid not in machines:
+            raise Refused(500, f"Configuration file 'nodes/{NODE}/qemu-server/{vmid}.conf' does not exist")
+        return machines, machines[vmid]
+
+    def list_machines(self):
+        return [{"vmid": int(vmid), "name": machine.get("name", f"VM {vmid}"), "status": "running" if machine.get("start") == "1" else "stopped", "cpus": 2,
+                 **({"template": 1} if machine.get("template") else {}), **({"lock": machine["lock"]} if "lock" in machine else {})}
+                for vmid, machine in self.node.machines().items()]
+
+    def config(self, vmid):
+        _, machine = self.machine(vmid)
+        return {**{name: value for name, value in machine.items() if name not in ("vmid", "start", "template")}, "digest": "0" * 40}
 
     def next_id(self):
         taken = self.node.machines()
@@ -264,25 +292,43 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if given["vmid"] in machines:
             raise Refused(500, f"unable to create VM {given['vmid']} - VM {given['vmid']} already exists on node '{NODE}'")
         failure = self.node.fault("POST", self.path, ("task ",))
-        if not failure:
-            machines[given["vmid"]] = {**given, "template": False}
-            (self.node.dir / "vms.json").write_text(json.dumps(machines))
-        return self.node.start_task("qmcreate", failure and failure[5:], ["importing disk", "transferred 50%"])
+        self.node.keep({**machines, given["vmid"]: {"vmid": given["vmid"], "lock": "create"}})
+
+        def finish():
+            present = self.node.machines()
+            del present[given["vmid"]]
+            self.node.keep(present if failure else {**present, given["vmid"]: {**given, "template": False}})
+
+        return self.node.start_task("qmcreate", failure and failure[5:], ["importing disk", "transferred 50%"], finish)
+
+    def change(self, vmid, **values):
+        machines, machine = self.machine(vmid)
+        if self.form():
+            raise Refused(400, "Parameter verification failed.")
+        if "lock" in machine:
+            raise Refused(500, f"VM is locked ({machine['lock']})")
+        if machine["template"]:
+            raise Refused(500, "you can't convert a template to a template" if "template" in values else "you can't start a vm if it's a template")
+        if machine.get("start") == "1":
+            raise Refused(500, f"VM {vmid} already running")
+        machine.update(values)
+        self.node.keep(machines)
+        return self.node.start_task("qmtemplate" if "template" in values else "qmstart")
 
     def template(self, vmid):
-        machines = self.node.machines()
-        if self.form() or vmid not in machines:
-            raise Refused(500, f"Configuration file 'nodes/{NODE}/qemu-server/{vmid}.conf' does not exist")
-        machines[vmid]["template"] = True
-        (self.node.dir / "vms.json").write_text(json.dumps(machines))
-        return self.node.start_task("qmtemplate")
+        return self.change(vmid, template=True)
+
+    def start(self, vmid):
+        return self.change(vmid, start="1")
 
 
 ROUTES = [
     ("GET", r"/version", Handler.version), ("GET", r"/nodes", Handler.nodes), ("GET", rf"/nodes/{NODE}/storage/([\w-]+)/status", Handler.storage),
     ("GET", rf"/nodes/{NODE}/storage/([\w-]+)/content", Handler.content), ("POST", rf"/nodes/{NODE}/storage/([\w-]+)/upload", Handler.upload),
     ("GET", rf"/nodes/{NODE}/tasks/([^/]+)/status", Handler.task_status), ("GET", rf"/nodes/{NODE}/tasks/([^/]+)/log", Handler.task_log),
-    ("GET", r"/cluster/nextid", Handler.next_id), ("POST", rf"/nodes/{NODE}/qemu", Handler.create), ("POST", rf"/nodes/{NODE}/qemu/(\d+)/template", Handler.template),
+    ("GET", r"/cluster/nextid", Handler.next_id), ("GET", rf"/nodes/{NODE}/tasks", Handler.tasks), ("GET", rf"/nodes/{NODE}/qemu", Handler.list_machines),
+    ("GET", rf"/nodes/{NODE}/qemu/(\d+)/config", Handler.config), ("POST", rf"/nodes/{NODE}/qemu", Handler.create),
+    ("POST", rf"/nodes/{NODE}/qemu/(\d+)/template", Handler.template), ("POST", rf"/nodes/{NODE}/qemu/(\d+)/status/start", Handler.start),
 ]
 
 
