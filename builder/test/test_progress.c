@@ -9,9 +9,11 @@
 #include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -149,7 +151,36 @@ static void test_json(void **state) {
     assert_int_equal(count, ARRAY_SIZE(rows));
 }
 
+// Who reads signals where it is safe (builder/upload/stop.h) blocks them after the bar was drawn: its thread must not be the one that dies of them.
+static void bar_and_signal(void) {
+    int terminal, line;
+    sigset_t set;
+    assert_int_equal(openpty(&terminal, &line, NULL, NULL, NULL), 0);
+    dup2(line, STDERR_FILENO);
+    cleanup_progress struct progress *progress = progress_new(1, false);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    kill(getpid(), SIGTERM);
+    assert_int_equal(sigtimedwait(&set, NULL, &(struct timespec){.tv_sec = 10}), SIGTERM);
+}
+
+static void test_signals(void **state) {
+    int status = 0;
+    (void)state;
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        bar_and_signal();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_json), cmocka_unit_test(test_terminal)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_json), cmocka_unit_test(test_terminal),
+                                       cmocka_unit_test(test_signals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,13 +6,13 @@
 #include "builder/release.h"
 #include "builder/tempdir.h"
 #include "builder/upload/proxmox_task.h"
+#include "builder/upload/proxmox_vm.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
 #include "common/slot.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define IDENTITY_DIGITS 12
@@ -33,7 +33,7 @@ struct upload { // what the steps hand on
     char *image, *title, *name; // name: as the storage shall see it
     char *seed_volume;
     bool is_qcow2;
-    bool is_running, is_template; // the machine, as it was found
+    struct proxmox_vm vm;
 };
 
 static void upload_done(struct upload *upload) {
@@ -257,167 +257,19 @@ static int send_seed(struct upload *upload, struct err *err) {
     return r;
 }
 
-static long number_of(const json_t *value) { // 100, "100"
-    const char *text = json_string_value(value);
-    return text ? strtol(text, NULL, 10) : (long)json_integer_value(value);
-}
-
-static int choose_vmid(struct upload *upload, struct err *err) {
-    json_t *data = NULL;
-    upload->result->vmid = upload->request->vmid;
-    if (upload->result->vmid)
-        return 0;
-    int r = get(upload, "/cluster/nextid", NULL, &data, err);
-    upload->result->vmid = number_of(data);
-    json_decref(data);
-    return r >= 0 && upload->result->vmid < 100 ? err_set(err, -EBADMSG, "the cluster names no free VM id") : r;
-}
-
-// While a machine is being made it bears neither name nor description. Whose task it is does not matter, nor how it ends.
-static int wait_for_others(const struct upload *upload, struct err *err) {
-    cleanup_free char *path = str_printf("/nodes/%s/tasks", upload->node);
-    const struct api_field fields[] = {{"source", "active"}, {"typefilter", "qmcreate"}, {NULL, NULL}};
-    json_t *data = NULL, *item;
-    size_t index;
-    int r = get(upload, path, fields, &data, err);
-    json_array_foreach(data, index, item) {
-        struct err ignored;
-        const char *status = json_string_value(json_object_get(item, "status"));
-        if (r >= 0 && status && strcmp(status, "RUNNING") == 0)
-            (void)!proxmox_wait(upload->api, upload->node, json_string_value(json_object_get(item, "upid")), &ignored);
-    }
-    json_decref(data);
+static int make_vm(struct upload *upload, struct err *err) {
+    upload->vm.node = upload->node;
+    upload->vm.title = upload->title;
+    upload->vm.volume = upload->result->volume;
+    upload->vm.seed_volume = upload->seed_volume;
+    int r = proxmox_vm_make(&upload->vm, err);
+    upload->result->vmid = upload->vm.vmid;
+    upload->result->vm_was_there = upload->vm.was_there;
     return r;
-}
-
-// 1: its description has the marker; 0: it has another one, or none.
-static int is_ours(const struct upload *upload, long vmid, const char *marker, struct err *err) {
-    cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/config", upload->node, vmid);
-    json_t *data = NULL;
-    int r = get(upload, path, NULL, &data, err);
-    const char *description = json_string_value(json_object_get(data, "description"));
-    if (r >= 0)
-        r = description && strstr(description, marker) ? 1 : 0;
-    json_decref(data);
-    return r;
-}
-
-// The machine that an earlier run of the same command made, whatever became of the answer.
-static int find_machine(struct upload *upload, const char *name, const char *marker, struct err *err) {
-    cleanup_free char *path = str_printf("/nodes/%s/qemu", upload->node);
-    json_t *data = NULL, *item;
-    size_t index;
-    int r = wait_for_others(upload, err);
-    if (r >= 0)
-        r = get(upload, path, NULL, &data, err);
-    json_array_foreach(data, index, item) {
-        long vmid = number_of(json_object_get(item, "vmid"));
-        const char *its_name = json_string_value(json_object_get(item, "name")),
-                   *status = json_string_value(json_object_get(item, "status"));
-        bool may_be = its_name && strcmp(its_name, name) == 0 && (!upload->request->vmid || upload->request->vmid == vmid);
-        if (r < 0 || upload->result->vmid || !may_be)
-            continue;
-        r = is_ours(upload, vmid, marker, err);
-        if (r <= 0)
-            continue;
-        upload->result->vmid = vmid;
-        upload->result->vm_was_there = true;
-        upload->is_running = status && strcmp(status, "running") == 0;
-        upload->is_template = number_of(json_object_get(item, "template")) != 0;
-    }
-    json_decref(data);
-    return r < 0 ? r : 0;
-}
-
-static int post(const struct upload *upload, const char *path, const struct api_field *fields, struct err *err) {
-    json_t *data = NULL;
-    int r = proxmox_call(upload->api, "POST", path, fields, &data, err);
-    if (r >= 0 && !json_is_null(data))
-        r = proxmox_wait(upload->api, upload->node, json_string_value(data), err);
-    json_decref(data);
-    return r;
-}
-
-enum { FIELD_VMID, FIELD_START, FIELD_DESCRIPTION, FIELD_SEED }; // of what a machine is made
-
-// All that the machine is made of, in a hash: what is set in `fields`, and what is in the envelope's place, which is another one each time.
-static int make_marker(const struct upload *upload, const struct api_field *fields, char **ret_marker, struct err *err) {
-    const struct seed *seed = &upload->request->seed;
-    const char *const sealed[] = {seed->config, seed->encrypt_to};
-    cleanup_buf struct buf text = {0};
-    uint8_t hash[DIGEST_BYTES];
-    char hex[2 * DIGEST_BYTES + 1];
-    for (size_t i = 0; seed->encrypt_to && i < ARRAY_SIZE(sealed); i++) {
-        int r = digest_file(AT_FDCWD, sealed[i], hex, NULL, err);
-        if (r < 0)
-            return r;
-        buf_printf(&text, "%s\n", hex);
-    }
-    for (size_t i = 0; fields[i].name; i++)
-        if (fields[i].value && (i != FIELD_SEED || !seed->encrypt_to))
-            buf_printf(&text, "%s=%s\n", fields[i].name, fields[i].value);
-    if (upload->request->makes_template) // a machine is never made a template of, because it was found
-        buf_add_str(&text, "template\n");
-    digest_bytes(text.data, text.size, hash);
-    hex_format(hash, sizeof(hash), hex);
-    *ret_marker = str_printf("webops-image upload sha256:%s", hex);
-    return 0;
-}
-
-// `fields` describes the machine; id, marker and start are added.
-static int find_or_make(struct upload *upload, struct api_field *fields, const char *name, struct err *err) {
-    cleanup_free char *path = str_printf("/nodes/%s/qemu", upload->node), *marker = NULL, *vmid = NULL;
-    int r = make_marker(upload, fields, &marker, err);
-    if (r >= 0)
-        r = find_machine(upload, name, marker, err);
-    if (r >= 0 && !upload->result->vmid)
-        r = choose_vmid(upload, err);
-    if (r < 0 || upload->result->vm_was_there)
-        return r;
-    vmid = str_printf("%ld", upload->result->vmid);
-    fields[FIELD_VMID].value = vmid;
-    fields[FIELD_DESCRIPTION].value = marker;
-    fields[FIELD_START].value = upload->request->starts ? "1" : NULL;
-    return post(upload, path, fields, err);
-}
-
-static int create(struct upload *upload, struct err *err) {
-    const struct proxmox_request *request = upload->request;
-    const char *name = request->name ? request->name : upload->title;
-    cleanup_free char *memory = str_printf("%ld", request->memory_mib), *cores = str_printf("%ld", request->cores),
-                      *disk = str_printf("%s:0,import-from=%s,discard=on", request->vm_storage, upload->result->volume),
-                      *efi = str_printf("%s:1,efitype=4m,pre-enrolled-keys=0", request->vm_storage),
-                      *network = str_printf("virtio,bridge=%s", request->bridge),
-                      *cdrom = upload->seed_volume ? str_printf("%s,media=cdrom", upload->seed_volume) : NULL;
-    struct api_field fields[] = {
-        [FIELD_VMID] = {"vmid", NULL},
-        [FIELD_START] = {"start", NULL},
-        [FIELD_DESCRIPTION] = {"description", NULL},
-        [FIELD_SEED] = {"ide2", cdrom},
-        {"name", name},
-        {"ostype", "l26"},
-        {"memory", memory},
-        {"cores", cores},
-        {"scsihw", "virtio-scsi-single"},
-        {"scsi0", disk},
-        {"net0", network},
-        {"serial0", "socket"},
-        {"boot", "order=scsi0"},
-        {"bios", request->uefi ? "ovmf" : NULL},
-        {"machine", request->uefi ? "q35" : NULL},
-        {"efidisk0", request->uefi ? efi : NULL},
-        {NULL, NULL},
-    };
-    int r = find_or_make(upload, fields, name, err);
-    if (r < 0 || !upload->result->vm_was_there || !request->starts || upload->is_running)
-        return r;
-    cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/status/start", upload->node, upload->result->vmid);
-    return post(upload, path, NULL, err);
 }
 
 static int make_template(struct upload *upload, struct err *err) {
-    cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/template", upload->node, upload->result->vmid);
-    return upload->is_template ? 0 : post(upload, path, NULL, err);
+    return proxmox_vm_make_template(&upload->vm, err);
 }
 
 unsigned proxmox_stages(const struct proxmox_request *request) {
@@ -427,7 +279,8 @@ unsigned proxmox_stages(const struct proxmox_request *request) {
 int proxmox_upload(const struct api *api, const struct proxmox_request *request, struct progress *progress,
                    struct proxmox_result *ret_result, struct err *err) {
     *ret_result = (struct proxmox_result){0};
-    cleanup(upload_done) struct upload upload = {.api = api, .request = request, .progress = progress, .result = ret_result};
+    cleanup(upload_done) struct upload upload = {
+        .api = api, .request = request, .progress = progress, .result = ret_result, .vm = {.api = api, .request = request}};
     int r = step(&upload, "reading the image", identify, "done", err);
     if (r >= 0)
         r = step(&upload, "asking", check, "done", err);
@@ -439,7 +292,7 @@ int proxmox_upload(const struct api *api, const struct proxmox_request *request,
     if (r >= 0 && request->makes_vm && request->seed.config)
         r = step(&upload, "configuration", send_seed, "done", err);
     if (r >= 0 && request->makes_vm)
-        r = step(&upload, "virtual machine", create, "done", err);
+        r = step(&upload, "virtual machine", make_vm, "done", err);
     if (r >= 0 && request->makes_template)
         r = step(&upload, "template", make_template, "done", err);
     return r;
