@@ -129,7 +129,8 @@ def test_refusals_name_their_reason(node, image):
     refused(says=["Proxmox VE 8.3.5 takes no images over its API", "qm importdisk"])
     (node.dir / "version").write_text("9.0.3")
     good(upload(node, image.raw, "--vm", "--vmid", "150"))
-    refused("--vm", "--vmid", "150", says=["VM 150 already exists"])
+    assert "virtual machine 150 (was there)" in good(upload(node, image.raw, "--vm", "--vmid", "150")).stdout
+    refused("--vm", "--vmid", "150", "--name", "other", says=["VM 150 already exists"])
     refused("--vm", "--vmid", "151", "--vm-storage", "local", says=["storage 'local' does not support content-type 'images'"])
     refused("--vm", "--vmid", "151", "--name", "two words", says=["400 Parameter verification failed.; name: value does not match"])
     assert list(machines(node)) == ["150"]
