@@ -91,7 +91,8 @@ static void done(struct sandbox *s) {
     *s = (struct sandbox){.pid = -1, .out_fd = -1, .log_fd = -1};
 }
 
-static int start(struct sandbox *s, const char *work, uint64_t memory_bytes, const char *const *argv, int write_fd, struct err *err) {
+static int start(struct sandbox *s, const char *work, uint64_t memory_bytes, const char *const *argv, int read_fd, int write_fd,
+                 struct err *err) {
     char self[4096];
     ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (size < 0)
@@ -101,11 +102,13 @@ static int start(struct sandbox *s, const char *work, uint64_t memory_bytes, con
     cleanup_free char *memory = str_printf("%llu", in_memory ? (unsigned long long)memory_bytes : 0ULL);
     cleanup_free const char **all = outer_argv(self, work, memory, argv);
     cleanup_tool_env char **env = tool_env((const char *const[]){NULL});
-    struct run run = {.argv = all, .env = (const char *const *)env, .out = write_fd, .error = s->log_fd};
+    struct run run = {.argv = all, .env = (const char *const *)env, .in = read_fd, .out = write_fd, .error = s->log_fd};
     return run_start(&run, &s->pid, err);
 }
 
-int sandbox_start(const char *work, uint64_t memory_bytes, const char *const *argv, struct sandbox *ret_sandbox, struct err *err) {
+// read_fd: 0 = nothing to read.
+static int start_reading(int read_fd, const char *work, uint64_t memory_bytes, const char *const *argv, struct sandbox *ret_sandbox,
+                         struct err *err) {
     int pipes[2];
     int r = geteuid() != 0 ? check_unprivileged(err) : 0;
     if (r < 0)
@@ -121,7 +124,7 @@ int sandbox_start(const char *work, uint64_t memory_bytes, const char *const *ar
     s.out_fd = pipes[0];
     cleanup_fd int write_fd = pipes[1];
     (void)fcntl(s.out_fd, F_SETPIPE_SZ, 1 << 20);
-    r = start(&s, work, memory_bytes, argv, write_fd, err);
+    r = start(&s, work, memory_bytes, argv, read_fd, write_fd, err);
     if (r < 0)
         done(&s);
     else
@@ -129,7 +132,26 @@ int sandbox_start(const char *work, uint64_t memory_bytes, const char *const *ar
     return r;
 }
 
-int sandbox_wait(struct sandbox *s, struct err *err) {
+int sandbox_start(const char *work, uint64_t memory_bytes, const char *const *argv, struct sandbox *ret_sandbox, struct err *err) {
+    return start_reading(0, work, memory_bytes, argv, ret_sandbox, err);
+}
+
+int sandbox_start_behind(struct sandbox *source, const char *work, uint64_t memory_bytes, const char *const *argv,
+                         struct sandbox *ret_sandbox, struct err *err) {
+    int r = start_reading(source->out_fd, work, memory_bytes, argv, ret_sandbox, err);
+    if (r < 0) {
+        sandbox_abort(source);
+        return r;
+    }
+    close(source->out_fd); // the reader alone has it: when it ends, the source notices
+    source->out_fd = -1;
+    ret_sandbox->source = mem_array(1, sizeof(*source));
+    *ret_sandbox->source = *source;
+    *source = (struct sandbox){.pid = -1, .out_fd = -1, .log_fd = -1};
+    return 0;
+}
+
+static int wait_one(struct sandbox *s, struct err *err) {
     struct run run = {.argv = RUN_ARGV(s->what ? s->what : "package installation")};
     int r = run_wait(&run, s->pid, err);
     s->pid = -1;
@@ -139,7 +161,31 @@ int sandbox_wait(struct sandbox *s, struct err *err) {
     return r;
 }
 
+// Whoever wrote when nobody read any more: says so, or ended by SIGPIPE, which unshare(1) passes on as a shell does.
+static bool is_broken_pipe(const struct err *err) {
+    return strstr(err->text, strerror(EPIPE)) || strstr(err->text, "exit status 141");
+}
+
+// Each of the two sees the other one's failure as a stream that breaks off: who only tells that is not the reason.
+static int wait_source(struct sandbox *source, int r, struct err *err) {
+    struct err reason = {0};
+    int before = wait_one(source, &reason);
+    if (before >= 0 || (r < 0 && is_broken_pipe(&reason)))
+        return r;
+    *err = reason;
+    return before;
+}
+
+int sandbox_wait(struct sandbox *s, struct err *err) {
+    cleanup_free struct sandbox *source = take_ptr(s->source);
+    int r = wait_one(s, err);
+    return source ? wait_source(source, r, err) : r;
+}
+
 void sandbox_abort(struct sandbox *s) {
+    cleanup_free struct sandbox *source = take_ptr(s->source);
+    if (source)
+        sandbox_abort(source);
     if (s->pid > 0) {
         kill(s->pid, SIGKILL); // unshare --kill-child takes the namespace's init along, and that everything in it
         while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)

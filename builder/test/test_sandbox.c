@@ -81,6 +81,54 @@ static void test_bad_job(void **state) {
     }
 }
 
+// One job reads what another one writes. Whose failure it was is told, whichever of the two ended first.
+static void test_chain(void **state) {
+    struct scratch *scratch = *state;
+    static const struct {
+        const char *source, *reader, *words;
+    } cases[] = {
+        {"echo from the source", "tr a-z A-Z", NULL},
+        {"head -c 100000 /dev/zero; echo 'E: the disk has a bad sector' >&2; exit 1", "cat >/dev/null; echo 'E: ends early' >&2; exit 2",
+         "the disk has a bad sector"},
+        {"head -c 100000 /dev/zero; echo 'E: the disk has a bad sector' >&2; exit 1", "cat >/dev/null", "the disk has a bad sector"},
+        {"cat /dev/zero", "echo 'E: cannot unpack' >&2; exit 2", "cannot unpack"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err = {0};
+        struct sandbox source, sandbox;
+        if (!start(scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", cases[i].source), &source))
+            return;
+        assert_ok(sandbox_start_behind(&source, scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", cases[i].reader), &sandbox, &err));
+        cleanup_free char *text = read_out(&sandbox);
+        int r = sandbox_wait(&sandbox, &err);
+        if (!cases[i].words) {
+            assert_ok(r);
+            assert_string_equal(text, "FROM THE SOURCE\n");
+            continue;
+        }
+        assert_int_equal(r, -EIO);
+        assert_contains(err.text, cases[i].words);
+    }
+}
+
+static void test_abort_ends_both(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    struct sandbox source, sandbox;
+    struct stat first, second;
+    if (!start(scratch->path, 0, RUN_ARGV("base", "1", "sh", "-c", "while :; do date +%N > beat; sleep 0.02; done"), &source))
+        return;
+    assert_ok(sandbox_start_behind(&source, scratch->path, 0, RUN_ARGV("base", "1", "cat"), &sandbox, &err));
+    for (int i = 0; i < 200 && !file_exists(scratch->fd, "beat"); i++)
+        usleep(20000);
+    sandbox_abort(&sandbox);
+    usleep(200000);
+    assert_int_equal(fstatat(scratch->fd, "beat", &first, 0), 0);
+    usleep(200000);
+    assert_int_equal(fstatat(scratch->fd, "beat", &second, 0), 0);
+    assert_true(first.st_mtim.tv_sec == second.st_mtim.tv_sec && first.st_mtim.tv_nsec == second.st_mtim.tv_nsec);
+}
+
 // A child that ran away from its parent dies with the namespace.
 static void test_abort(void **state) {
     struct scratch *scratch = *state;
@@ -145,6 +193,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_memory, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_failure, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_bad_job, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_chain, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_abort_ends_both, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_abort, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_killed_builder, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_remove_work, scratch_setup, scratch_teardown),
