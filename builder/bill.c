@@ -105,14 +105,17 @@ static void add_encoded(struct buf *buf, const char *text) {
 
 static char *package_url(const struct bill *bill, const struct bill_package *package) {
     cleanup_buf struct buf url = {0};
-    buf_add_str(&url, "pkg:deb/");
+    const char *colon = bill->is_rpm ? strchr(package->version, ':') : NULL; // an epoch is a qualifier there
+    buf_add_str(&url, bill->is_rpm ? "pkg:rpm/" : "pkg:deb/");
     add_encoded(&url, bill->distribution);
     buf_add_str(&url, "/");
     add_encoded(&url, package->name);
     buf_add_str(&url, "@");
-    add_encoded(&url, package->version);
+    add_encoded(&url, colon ? colon + 1 : package->version);
     buf_add_str(&url, "?arch=");
     add_encoded(&url, package->architecture);
+    if (colon)
+        buf_printf(&url, "&epoch=%.*s", (int)(colon - package->version), package->version);
     return buf_take(&url);
 }
 

@@ -4,6 +4,7 @@
 #include "builder/identity.h"
 #include "common/buf.h"
 #include "common/err.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 struct bill_layer {
@@ -19,6 +20,7 @@ struct bill_package {
 struct bill {
     struct identity identity;
     const char *distribution; // namespace of package URLs: "debian"
+    bool is_rpm; // the packages are rpm's
     uint64_t source_date_epoch;
     const struct bill_layer *layers;
     unsigned layer_count;

@@ -157,6 +157,7 @@ static int make_bill(struct outputs *outputs, struct err *err) {
     }
     struct bill bill = {.identity = {build->recipe.profile->name, build->recipe.profile->version},
                         .distribution = build->recipe.image->family,
+                        .is_rpm = strcmp(recipe_image_manager(build->recipe.image), "dnf") == 0,
                         .source_date_epoch = (uint64_t)build->epoch,
                         .layers = layers,
                         .layer_count = build->layer_count};

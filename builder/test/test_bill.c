@@ -103,6 +103,19 @@ static void spdx_document(void **state) {
     json_decref(document);
 }
 
+static void rpm_packages_have_urls_of_their_own(void **state) {
+    struct fixture *f = *state;
+    cleanup_buf struct buf text = {0};
+    struct err err = {0};
+    assert_ok(bill_load(&f->bill, &err));
+    f->bill.is_rpm = true;
+    f->bill.distribution = "rocky";
+    free(f->bill.packages[0].version);
+    f->bill.packages[0].version = str_dup("2:5.1-3.el9");
+    assert_ok(bill_format_spdx(&f->bill, &text, &err));
+    assert_contains(buf_str(&text), "\"pkg:rpm/rocky/libstdc%2B%2B6@5.1-3.el9?arch=amd64&epoch=2\"");
+}
+
 // Every identifier is unique and every relationship names two that exist.
 static void spdx_references_resolve(void **state) {
     struct fixture *f = *state;
@@ -157,6 +170,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(list_is_sorted_by_layer_and_name, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(spdx_document, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(rpm_packages_have_urls_of_their_own, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(spdx_references_resolve, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(bad_lists, fixture_setup, fixture_teardown),
     };
