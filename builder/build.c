@@ -126,6 +126,15 @@ static const struct strings *wanted_packages(const struct build *build, unsigned
     return layer ? recipe_layer_packages(layer, build->recipe.image) : &build->recipe.image->packages;
 }
 
+// Which packages of a disk a base has: all that it has with dpkg, without those that rpm removes.
+static void disk_inputs(const struct recipe_image *image, struct inputs *inputs) {
+    inputs_add(inputs, "manager", image->manager);
+    inputs_add(inputs, "kernel", image->kernel ? "package" : "own");
+    for (unsigned i = 0; i < image->remove.count; i++)
+        if (image->remove.items[i][0] != '/')
+            inputs_add(inputs, "remove", image->remove.items[i]);
+}
+
 // A resolution depends on the recipe's lists, on what lies below, and on what the archive offers now; it is kept in the cache.
 static void resolve_inputs(const struct build *build, unsigned index, const char *fingerprint, struct inputs *inputs) {
     const struct strings *packages = wanted_packages(build, index);
@@ -135,6 +144,8 @@ static void resolve_inputs(const struct build *build, unsigned index, const char
         inputs_add(inputs, "module", build->recipe.image->modules.items[i]);
     for (unsigned i = 0; i < packages->count; i++)
         inputs_add(inputs, "package", packages->items[i]);
+    if (index == 0 && build->recipe.image->disk)
+        disk_inputs(build->recipe.image, inputs);
     for (unsigned i = 0; index == 0 && i < build->recipe.image->stand_ins.count; i++)
         inputs_add(inputs, "stand-in", build->recipe.image->stand_ins.items[i]);
     for (unsigned i = 0; i < index; i++) {

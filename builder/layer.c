@@ -18,7 +18,7 @@ static int check_installed(const struct layer_request *request, struct layer_out
     size_t size;
     const char *text = normalise_dpkg_status(output->normalise, &size);
     // A vendor may have removed packages, and left what dpkg knows of them.
-    const bool is_exact = request->is_base && !request->image->disk;
+    const bool is_exact = request->is_base && (!request->image->disk || strcmp(request->image->manager, "dnf") == 0);
     return is_exact ? package_set_verify_status(&request->set, 1, text, size, err)
                     : package_set_verify_installed(request->set, text, size, err);
 }

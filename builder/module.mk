@@ -5,6 +5,6 @@ BUILDER_LIBS = -lcyaml -lyaml -lexpat -lzstd -larchive -lcurl -lcryptsetup -lfdi
 FLASH_SOURCES = $(wildcard builder/flash/*.c) builder/image_report.c builder/progress.c builder/release.c builder/seed.c builder/tempdir.c builder/tool_log.c
 FLASH_LIBS = -lexpat -lzstd -ljansson -lssl -lcrypto -lresolv
 # Reads disk images of others; the only program that is linked with libguestfs.
-GUESTFS_SOURCES = $(wildcard builder/guestfs/*.c)
-GUESTFS_COMMON_SOURCES = common/buf.c common/err.c common/file.c common/log.c common/opt.c
+GUESTFS_SOURCES = $(wildcard builder/guestfs/*.c) builder/dnf/rpm_database.c
+GUESTFS_COMMON_SOURCES = common/buf.c common/err.c common/file.c common/log.c common/opt.c common/run.c
 GUESTFS_LIBS = -lguestfs -ljansson

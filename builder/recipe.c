@@ -151,10 +151,10 @@ static int load_image(struct recipe *recipe, const struct recipe_paths *paths, s
     return r < 0 ? r : add_mirrors(recipe->image, err);
 }
 
-// The common list of what no machine wants of a cloud image: one pattern a line, # begins a comment.
-static int load_removals(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {
+// A list of what no machine wants of a cloud image: one pattern a line, or a package where these can be removed; # begins a comment.
+static int load_removals(struct recipe *recipe, const struct recipe_paths *paths, const char *relative, bool packages, struct err *err) {
     cleanup_free char *path = NULL, *text = NULL;
-    int r = find_part(recipe, paths, "images/vendor/remove.list", &path, err);
+    int r = find_part(recipe, paths, relative, &path, err);
     if (r >= 0)
         r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, NULL, err);
     unsigned number = 1;
@@ -163,10 +163,10 @@ static int load_removals(struct recipe *recipe, const struct recipe_paths *paths
         if (*next)
             *next++ = 0;
         line[strcspn(line, "# \t\r")] = 0;
-        if (*line == '/')
+        if (*line == '/' || (packages && recipe_is_rpm_name(line)))
             strings_add(&recipe->image->remove, line);
         else if (*line)
-            r = err_set(err, -EINVAL, "%s:%u: an absolute path is expected", path, number);
+            r = err_set(err, -EINVAL, "%s:%u: an absolute path%s is expected", path, number, packages ? " or the name of a package" : "");
     }
     return r;
 }
@@ -205,12 +205,13 @@ static void add_system_layer(struct recipe *recipe) {
     *layer = (struct recipe_layer){.name = str_dup(RECIPE_SYSTEM_LAYER),
                                    .version = str_dup(recipe->profile->version),
                                    .summary = str_dup("what the image definition adds to the vendor's packages"),
-                                   .packages.apt = image->packages,
                                    .has_kernel = kernel != NULL};
+    struct strings *packages = strcmp(image->manager, "dnf") == 0 ? &layer->packages.dnf : &layer->packages.apt;
+    *packages = image->packages;
     if (kernel)
-        strings_add(&layer->packages.apt, kernel);
+        strings_add(packages, kernel);
     image->packages = (struct strings){0};
-    if (!layer->packages.apt.count) {
+    if (!packages->count) {
         recipe_layer_free(layer);
         return;
     }
@@ -226,7 +227,9 @@ static void add_system_layer(struct recipe *recipe) {
 static int take_vendor(struct recipe *recipe, const struct recipe_paths *paths, struct err *err) {
     int r = find_disk(recipe, err);
     if (r >= 0)
-        r = load_removals(recipe, paths, err);
+        r = load_removals(recipe, paths, "images/vendor/remove.list", false, err);
+    if (r >= 0 && strcmp(recipe->image->manager, "dnf") == 0)
+        r = load_removals(recipe, paths, "images/vendor/remove.dnf.list", true, err);
     if (r < 0)
         return r;
     add_system_layer(recipe);

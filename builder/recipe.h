@@ -32,9 +32,9 @@ struct recipe_disk { // of backend "vendor": an official cloud image
 struct recipe_image {
     char *id, *name, *family, *backend, *architecture; // family: "debian", also in package URLs; backend: "apt", "dnf" or "vendor"
     struct recipe_disk *disk; // vendor only: what the base is made of
-    char *manager; // vendor only: "apt", which installs what comes on top of the disk's packages
-    struct strings
-        remove; // vendor only: path patterns that are left out, with what lies below; recipe_load() adds images/vendor/remove.list
+    char *manager; // vendor only: "apt" or "dnf", which installs what comes on top of the disk's packages
+    struct strings remove; // vendor only: path patterns that are left out, with what lies below, and for dnf names of packages, which have
+        // no / in front; recipe_load() adds images/vendor/remove.list, and for dnf remove.dnf.list
     char *release, *platform; // dnf: "9", "platform:el9"
     struct strings modules; // dnf: module streams, "name:stream"
     char *selinux; // policy whose labels the files get ("targeted"); NULL = none
@@ -156,6 +156,9 @@ void recipe_layer_done(struct recipe_layer *layer) nonnull(1); // only what is n
 void recipe_profile_free(struct recipe_profile *profile);
 // Bytes with an optional K, M, G or T (powers of 1024); false for anything else, zero or an overflow.
 bool recipe_parse_size(const char *text, uint64_t *ret_bytes);
+
+// Whether the text may be the name of an rpm package.
+bool recipe_is_rpm_name(const char *text) nonnull(1);
 
 // The stacks of these layers, with their templates checked; fills in each layer's stack_json and templates. Layers have a `dir`.
 int recipe_load_stacks(struct recipe_layer *const *layers, unsigned count, struct stack_set *ret_set, struct err *err) must_check

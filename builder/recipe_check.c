@@ -100,6 +100,11 @@ static int check_url(const struct recipe_place *place, const char *key, const ch
     return recipe_complain(place, key, "an http, https or file address is expected");
 }
 
+bool recipe_is_rpm_name(const char *text) {
+    size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._");
+    return length && !text[length] && length < 128 && *text != '-' && *text != '.';
+}
+
 static bool is_sha256(const char *text) {
     return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
@@ -116,9 +121,18 @@ static int check_disk(const struct recipe_disk *disk, const struct recipe_place 
     return disk->url ? check_url(place, "url", disk->url) : 0;
 }
 
+// Of paths, or with rpm of packages: dpkg's are left out by path and stay listed.
+static int check_removals(const struct recipe_image *image, const struct recipe_place *place) {
+    const bool may_be_package = strcmp(image->manager, "dnf") == 0;
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < image->remove.count; i++)
+        r = may_be_package && recipe_is_rpm_name(image->remove.items[i]) ? 0 : check_path(place, "remove", image->remove.items[i]);
+    return r;
+}
+
 // What an image of packages must have, and a vendor's disk may have.
 static int check_vendor(const struct recipe_image *image, const struct recipe_place *place) {
-    static const char *const managers[] = {"apt", NULL};
+    static const char *const managers[] = {"apt", "dnf", NULL};
     const bool is_vendor = strcmp(image->backend, "vendor") == 0;
     int r = 0;
     if (!is_vendor && (image->disk || image->manager || image->remove.count))
@@ -131,15 +145,12 @@ static int check_vendor(const struct recipe_image *image, const struct recipe_pl
         return image->packages.count ? 0 : recipe_complain(place, "packages", "at least one package is needed");
     r = check_disk(image->disk, place);
     if (r >= 0 && !image->manager)
-        r = recipe_complain(place, "backend", "vendor needs `manager`: apt");
+        r = recipe_complain(place, "backend", "vendor needs `manager`: apt or dnf");
     if (r >= 0)
-        r = check_choice(place, "manager", image->manager, managers,
-                         "apt (of other vendors' images `webops-image inspect` tells, but no base is made)");
+        r = check_choice(place, "manager", image->manager, managers, "apt, dnf");
     if (r >= 0 && image->stand_ins.count)
         r = recipe_complain(place, "stand_ins", "a vendor's image has its packages already");
-    for (unsigned i = 0; r >= 0 && i < image->remove.count; i++)
-        r = check_path(place, "remove", image->remove.items[i]);
-    return r;
+    return r < 0 ? r : check_removals(image, place);
 }
 
 static int check_links(const struct recipe_link *links, unsigned count, const struct recipe_place *place) {
@@ -182,7 +193,7 @@ static int check_sources(const struct recipe_image *image, const struct recipe_p
         if (r >= 0)
             r = check_keys(source, place);
     }
-    if (r >= 0 && !is_apt && (!image->release || !image->platform))
+    if (r >= 0 && !is_apt && image->source_count && (!image->release || !image->platform))
         r = recipe_complain(place, "backend", "dnf needs release (9) and platform (platform:el9), too");
     return r;
 }
@@ -210,12 +221,12 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         r = check_choice(place, "compression", image->compression, compressions, "zstd, gzip");
     if (r >= 0 && image->selinux)
         r = check_name(place, "selinux", image->selinux);
-    if (r >= 0 && image->selinux && strcmp(image->backend, "dnf") != 0)
-        r = recipe_complain(place, "selinux", "is for `backend: dnf` only: no other labels files");
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++)
         r = check_words(place, lists[i].key, lists[i].words);
     if (r >= 0)
         r = check_vendor(image, place);
+    if (r >= 0 && image->selinux && strcmp(recipe_image_manager(image), "dnf") != 0)
+        r = recipe_complain(place, "selinux", "is for images of rpm packages only: no others bring labels of files");
     if (r >= 0)
         r = check_links(image->links, image->link_count, place);
     return r < 0 ? r : check_sources(image, place);

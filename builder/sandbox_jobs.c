@@ -176,7 +176,7 @@ static int job_layer(int argc, char **argv, struct err *err) {
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv, struct err *err);
-} jobs[] = {{"base", job_base}, {"layer", job_layer}, {"rpm", sandbox_job_rpm}};
+} jobs[] = {{"base", job_base}, {"layer", job_layer}, {"rpm", sandbox_job_rpm}, {"disk", sandbox_job_disk}};
 
 static int prepare(const char *work, const char *memory, struct err *err) {
     umask(022);

@@ -18,3 +18,5 @@ int sandbox_stream(const char *tree, struct err *err) must_check nonnull(1, 2);
 // rpm <epoch> <SELinux policy or -> <directory> <package cache> <squashfs…> -- <file…>: rpm's transaction of these files, into an empty tree without
 // layers. What the policy says of files goes to the directory before anything is streamed.
 int sandbox_job_rpm(int argc, char **argv, struct err *err) must_check nonnull(2, 3);
+// disk <epoch> <SELinux policy or -> <directory> <rpm database> <package…>: a vendor's tree, a tar stream on standard input, without these packages.
+int sandbox_job_disk(int argc, char **argv, struct err *err) must_check nonnull(2, 3);

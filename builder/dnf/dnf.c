@@ -2,7 +2,9 @@
 // Resolving with dnf's own library (dnf-resolve, a program of its own, because that library is Python), downloading by libcurl and hash, and rpmkeys for
 // the signature that every package must have.
 #include "builder/backend.h"
+#include "builder/dnf/dnf.h"
 #include "builder/dnf/repomd.h"
+#include "builder/dnf/rpm_database.h"
 #include "builder/download.h"
 #include "builder/package_tree.h"
 #include "builder/places.h"
@@ -87,22 +89,22 @@ static const char *rpm_architecture(const struct recipe_image *image) {
                                                        : image->architecture;
 }
 
-// What dnf-resolve is asked. What lies below is named exactly, so that it is kept as it is.
-static char *ask(const struct recipe_image *image, bool is_offline, const char *dir, const struct strings *packages,
+// What dnf-resolve is asked. What lies below is named exactly, so that it is kept as it is; what a disk has, by its database.
+static char *ask(const struct recipe_image *image, bool is_offline, const char *dir, const struct strings *packages, bool has_disk,
                  const struct package_set *const *parents, size_t parent_count) {
     json_t *install = json_array(), *below = json_array(), *modules = json_array();
     add_texts(modules, &image->modules);
     if (parent_count == 0)
         add_texts(install, &image->packages);
     add_texts(install, packages);
-    for (size_t i = 0; i < parent_count; i++)
+    for (size_t i = has_disk ? 1 : 0; i < parent_count; i++)
         for (size_t j = 0; j < parents[i]->count; j++) {
             const struct package *p = &parents[i]->packages[j];
             json_array_append_new(below, json_sprintf("%s-%s.%s", p->name, p->version, p->architecture));
         }
-    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "dir", dir, "architecture", rpm_architecture(image), "release",
+    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b}", "dir", dir, "architecture", rpm_architecture(image), "release",
                             image->release, "platform", image->platform, "modules", modules, "sources", source_list(image), "below", below,
-                            "install", install, "is_offline", is_offline);
+                            "install", install, "is_offline", is_offline, "has_disk", has_disk);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     return text;
@@ -134,10 +136,10 @@ static int run_resolve(const char *question, char **ret_lines, struct err *err) 
     return run_capture(&run, MAX_OUTPUT_BYTES, ret_lines, NULL, err);
 }
 
-// Of everything that is installed then, what is not below; and all that is below must be there as it was.
-static int subtract(struct package_set *all, const struct package_set *const *parents, size_t count, struct err *err) {
+// Of everything that is installed then, what is not below; and all that is below must be there as it was. Of a disk's packages dnf-resolve saw to that.
+static int subtract(struct package_set *all, bool has_disk, const struct package_set *const *parents, size_t count, struct err *err) {
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = has_disk ? 1 : 0; i < count; i++)
         for (size_t j = 0; j < parents[i]->count; j++) {
             const struct package *below = &parents[i]->packages[j], *now = package_set_find(all, below->name);
             if (!now || strcmp(now->version, below->version) != 0)
@@ -146,7 +148,7 @@ static int subtract(struct package_set *all, const struct package_set *const *pa
         }
     for (size_t i = 0; i < all->count; i++) {
         bool is_below = false;
-        for (size_t j = 0; j < count; j++)
+        for (size_t j = has_disk ? 1 : 0; j < count; j++)
             is_below = is_below || package_set_find(parents[j], all->packages[i].name);
         if (is_below)
             package_done(&all->packages[i]);
@@ -157,8 +159,18 @@ static int subtract(struct package_set *all, const struct package_set *const *pa
     return 0;
 }
 
-static int resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
-                   const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
+// The disk's database, where dnf-resolve expects it.
+static int put_database(const char *dir, const struct dnf_disk *disk, struct err *err) {
+    cleanup_free char *database = str_printf("%s/rpm", dir);
+    int r = file_remove_tree(AT_FDCWD, database, err);
+    if (r >= 0)
+        r = file_mkdirs(AT_FDCWD, database, 0755, err);
+    return r < 0 ? r : rpm_database_without(disk->database, disk->removed, database, err);
+}
+
+static int resolve_with(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
+                        const struct dnf_disk *disk, const struct package_set *const *parents, size_t parent_count,
+                        struct package_set *ret_set, struct err *err) {
     cleanup_free char *dir = str_printf("%s/dnf-%s", dirs->metadata, image->id), *lines = NULL;
     cleanup_package_set struct package_set set = {0};
     int r = check_sources(image, err);
@@ -166,18 +178,31 @@ static int resolve(const struct recipe_image *image, const struct package_dirs *
     if (lock < 0)
         return r < 0 ? r : lock;
     r = file_mkdirs(AT_FDCWD, dir, 0755, err);
-    cleanup_free char *question = ask(image, dirs->is_offline, dir, packages, parents, parent_count);
+    if (r >= 0 && disk)
+        r = put_database(dir, disk, err);
+    cleanup_free char *question = ask(image, dirs->is_offline, dir, packages, disk != NULL, parents, parent_count);
     if (r >= 0)
         r = run_resolve(question, &lines, err);
     if (r >= 0)
         r = package_set_parse(lines, strlen(lines), &set, err);
     if (r >= 0)
-        r = subtract(&set, parents, parent_count, err);
+        r = subtract(&set, disk != NULL, parents, parent_count, err);
     if (r < 0)
         return err_prefix(err, r, "image %s: resolving packages", image->id);
     *ret_set = set;
     set = (struct package_set){0};
     return 0;
+}
+
+static int resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
+                   const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
+    return resolve_with(image, dirs, packages, NULL, parents, parent_count, ret_set, err);
+}
+
+int dnf_resolve_over(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
+                     const struct dnf_disk *disk, const struct package_set *const *parents, size_t parent_count,
+                     struct package_set *ret_set, struct err *err) {
+    return resolve_with(image, dirs, packages, disk, parents, parent_count, ret_set, err);
 }
 
 static int run_checksig(const char *dbpath, const char *dir, const struct package_set *set, struct err *err) {

@@ -2,6 +2,7 @@
 // webops-guestfs: tells what is on a disk image (a report as JSON), or streams the tree of the one Linux system on it as tar. A program of its own,
 // because libguestfs brings some fifty libraries, and because what it answers comes from a foreign disk: webops-image starts it without network and
 // without rights, and checks what it says. Internal; webops-image(1) is for people.
+#include "builder/dnf/rpm_database.h"
 #include "builder/guestfs/guest.h"
 #include "builder/guestfs/report.h"
 #include "common/buf.h"
@@ -14,11 +15,13 @@
 #include <unistd.h>
 
 #define MAX_STATUS_BYTES (32 << 20)
+#define TEMPORARY "webops-guestfs-XXXXXX"
 #define MAX_PATTERNS_BYTES (1 << 20)
 
 struct wishes {
     struct guest_options guest;
-    const char *status; // where the dpkg status goes
+    const char *status; // where the dpkg status or the list of rpm goes
+    const char *database; // where the rpm database goes
     const char *exclude; // file of path patterns
 };
 
@@ -30,8 +33,8 @@ static int print(json_t *report, struct err *err) {
     return r < 0 ? r : file_write_all(STDOUT_FILENO, "standard output", "\n", 1, err);
 }
 
-static int save_status(guestfs_h *guest, const char *path, struct err *err) {
-    static const char status[] = "/var/lib/dpkg/status";
+static int save_dpkg(guestfs_h *guest, const char *path, struct err *err) {
+    static const char status[] = DPKG_STATUS;
     int64_t size = guestfs_filesize(guest, status);
     if (size < 0)
         return guest_failed(guest, err, "%s", status);
@@ -40,23 +43,52 @@ static int save_status(guestfs_h *guest, const char *path, struct err *err) {
     return guestfs_download(guest, status, path) < 0 ? guest_failed(guest, err, "copying %s", status) : 0;
 }
 
-static bool has_dpkg(const json_t *report) {
-    const json_t *systems = json_object_get(report, "systems"), *first = json_array_get(systems, 0);
-    const char *format = json_string_value(json_object_get(first, "packages_are"));
-    return json_array_size(systems) == 1 && json_object_get(first, "packages") && format && strcmp(format, "deb") == 0;
+static int copy_file(const char *dir, const char *name, const char *to, struct err *err) {
+    cleanup_free char *path = str_printf("%s/%s", dir, name);
+    cleanup_fd int in = file_open(AT_FDCWD, path, O_RDONLY, 0, err);
+    if (in < 0)
+        return err_prefix(err, in, "the packages could not be listed; is rpm installed?");
+    cleanup_fd int out = file_open(AT_FDCWD, to, O_WRONLY | O_CREAT | O_TRUNC, 0644, err);
+    return out < 0 ? out : file_copy_fd(in, out, to, NULL, err);
 }
 
-static int do_inspect(const struct wishes *wishes, struct err *err) {
+static int save_rpm(const struct wishes *wishes, const char *dir, struct err *err) {
+    int r = wishes->status ? copy_file(dir, REPORT_PACKAGES, wishes->status, err) : 0;
+    return r >= 0 && wishes->database ? copy_file(dir, RPM_DATABASE_FILE, wishes->database, err) : r;
+}
+
+static int save(guestfs_h *guest, const struct wishes *wishes, const json_t *report, const char *dir, struct err *err) {
+    const json_t *systems = json_object_get(report, "systems"), *first = json_array_get(systems, 0);
+    const char *format = json_string_value(json_object_get(first, "packages_are"));
+    if (json_array_size(systems) != 1 || !json_object_get(first, "packages") || !format)
+        return 0;
+    if (strcmp(format, "rpm") == 0)
+        return save_rpm(wishes, dir, err);
+    return wishes->status && strcmp(format, "deb") == 0 ? save_dpkg(guest, wishes->status, err) : 0;
+}
+
+static int inspect_in(const char *dir, const struct wishes *wishes, struct err *err) {
     cleanup_guest guestfs_h *guest = NULL;
     json_t *report = NULL;
     int r = guest_open(&wishes->guest, &guest, err);
     if (r >= 0)
-        r = report_make(guest, &report, err);
-    if (r >= 0 && wishes->status && has_dpkg(report))
-        r = save_status(guest, wishes->status, err);
+        r = report_make(guest, dir, &report, err);
+    if (r >= 0)
+        r = save(guest, wishes, report, dir, err);
     if (r >= 0)
         r = print(report, err);
     json_decref(report);
+    return r;
+}
+
+static int do_inspect(const struct wishes *wishes, struct err *err) {
+    const char *parent = getenv("LIBGUESTFS_TMPDIR");
+    cleanup_free char *dir = str_printf("%s/" TEMPORARY, parent && *parent ? parent : "/var/tmp");
+    if (!mkdtemp(dir))
+        return err_sys(err, -errno, "creating %s", dir);
+    int r = inspect_in(dir, wishes, err);
+    struct err ignored;
+    (void)!file_remove_tree(AT_FDCWD, dir, &ignored);
     return r;
 }
 
@@ -114,7 +146,8 @@ static int run_with(const struct verb *self, int argc, char **argv, int (*act)(c
     const struct opt options[] = {
         {"format", 0, OPT_TEXT, &wishes.guest.format, "FORMAT", "raw (the default) or qcow2."},
         {"software", 0, OPT_FLAG, &wishes.guest.software, NULL, "Use no hardware virtualisation."},
-        {"status", 0, OPT_TEXT, &wishes.status, "FILE", "inspect: copy the dpkg status there, if there is one."},
+        {"status", 0, OPT_TEXT, &wishes.status, "FILE", "inspect: put the dpkg status there, or the list of rpm packages in its format."},
+        {"database", 0, OPT_TEXT, &wishes.database, "FILE", "inspect: put the rpm database there, if there is one."},
         {"exclude-from", 0, OPT_TEXT, &wishes.exclude, "FILE", "tar: leave out what matches one of its lines, and what lies below."},
         {0},
     };

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks libguestfs and writes the answers down. Texts from the disk are cut to printable ASCII: they go to terminals and into names.
 #include "builder/guestfs/report.h"
+#include "builder/dnf/rpm_database.h"
+#include "builder/guestfs/rpm.h"
 #include "common/buf.h"
+#include "common/file.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -122,19 +126,103 @@ static int packages_json(guestfs_h *guest, const char *root, json_t *list, struc
     return 0;
 }
 
-static int add_details(guestfs_h *guest, const char *root, json_t *system, struct err *err) {
+static int rpm_packages_json(guestfs_h *guest, const char *dir, json_t *list, struct err *err) {
+    cleanup_free char *text = NULL, *path = str_printf("%s/" REPORT_PACKAGES, dir);
+    size_t size = 0;
+    int r = rpm_take(guest, dir, err);
+    if (r >= 0)
+        r = rpm_database_list(NULL, dir, &text, &size, err);
+    if (r < 0)
+        return r;
+    rpm_add_packages(text, list);
+    return file_publish(AT_FDCWD, path, text, size, 0644, err);
+}
+
+// Of the trees of modules those that have their kernel beside them, as distributions with rpm do.
+static json_t *module_kernels_json(guestfs_h *guest, const json_t *modules) {
+    json_t *list = json_array();
+    size_t i;
+    json_t *release;
+    json_array_foreach(modules, i, release) {
+        cleanup_free char *path = str_printf("/lib/modules/%s/vmlinuz", json_string_value(release));
+        if (guestfs_is_file(guest, path) == 1)
+            json_array_append(list, release);
+    }
+    return list;
+}
+
+// A distribution that libguestfs does not know says itself what it is (os-release(5)).
+static void add_os_release(guestfs_h *guest, json_t *system) {
+    static const struct {
+        const char *variable, *key;
+    } texts[] = {{"ID=", "distribution"}, {"PRETTY_NAME=", "name"}, {"VERSION_ID=", "version"}};
+    static const char *const paths[] = {"/etc/os-release", "/usr/lib/os-release"};
+    cleanup_guest_list char **lines = guestfs_head_n(guest, 100, paths[0]);
+    if (!lines)
+        lines = guestfs_head_n(guest, 100, paths[1]);
+    for (size_t i = 0; lines && lines[i]; i++)
+        for (size_t j = 0; j < ARRAY_SIZE(texts); j++) {
+            const size_t size = strlen(texts[j].variable);
+            if (strncmp(lines[i], texts[j].variable, size) != 0)
+                continue;
+            const char *value = lines[i] + size + strspn(lines[i] + size, "\"'");
+            cleanup_free char *text = str_printf("%.*s", (int)strcspn(value, "\"'"), value);
+            json_object_set_new(system, texts[j].key, text_json(text));
+        }
+}
+
+static bool is_text(const json_t *system, const char *key, const char *text) {
+    return strcmp(json_string_value(json_object_get(system, key)), text) == 0;
+}
+
+// Of all that is mounted: what the tree will take at most.
+static json_int_t used_bytes(guestfs_h *guest) {
+    cleanup_guest_list char **mounts = guestfs_mountpoints(guest); // device, path, …
+    json_int_t bytes = 0;
+    for (size_t i = 0; mounts && mounts[i] && mounts[i + 1]; i += 2) {
+        struct guestfs_statvfs *info = guestfs_statvfs(guest, mounts[i + 1]);
+        if (info)
+            bytes += (json_int_t)(info->blocks - info->bfree) * (json_int_t)info->frsize;
+        guestfs_free_statvfs(info);
+    }
+    return bytes;
+}
+
+// Which database is there counts, whatever the distribution is called; "" when the one that it should have is missing.
+static void correct_kind(guestfs_h *guest, json_t *system) {
+    const char *kind = guestfs_is_file(guest, DPKG_STATUS) == 1 ? "deb" : rpm_is_there(guest) ? "rpm" : NULL;
+    if (!kind && (is_text(system, "packages_are", "deb") || is_text(system, "packages_are", "rpm")))
+        kind = "";
+    if (kind)
+        json_object_set_new(system, "packages_are", json_string(kind));
+}
+
+static int add_packages(guestfs_h *guest, const char *root, const char *dir, json_t *system, struct err *err) {
     json_t *packages = json_array();
     json_object_set_new(system, "packages", packages);
+    correct_kind(guest, system);
+    if (is_text(system, "packages_are", ""))
+        return 0;
+    int r = is_text(system, "packages_are", "rpm") ? rpm_packages_json(guest, dir, packages, err) : -ENOENT;
+    return r == -ENOENT ? packages_json(guest, root, packages, err) : r; // also where this machine has no rpm
+}
+
+static int add_details(guestfs_h *guest, const char *root, const char *dir, json_t *system, struct err *err) {
     int r = guest_mount(guest, root, err);
     if (r < 0)
         return r;
+    json_t *modules = names_json(guest, "/lib/modules", "");
     json_object_set_new(system, "mounts", mounts_json(guest, root));
     json_object_set_new(system, "kernels", names_json(guest, "/boot", "vmlinuz-"));
-    json_object_set_new(system, "modules", names_json(guest, "/lib/modules", ""));
-    return packages_json(guest, root, packages, err);
+    json_object_set_new(system, "modules", modules);
+    json_object_set_new(system, "module_kernels", module_kernels_json(guest, modules));
+    json_object_set_new(system, "used_bytes", json_integer(used_bytes(guest)));
+    if (is_text(system, "distribution", "") || is_text(system, "distribution", "unknown"))
+        add_os_release(guest, system);
+    return add_packages(guest, root, dir, system, err);
 }
 
-static int systems_json(guestfs_h *guest, json_t *list, struct err *err) {
+static int systems_json(guestfs_h *guest, const char *dir, json_t *list, struct err *err) {
     cleanup_guest_list char **roots = guestfs_inspect_os(guest);
     if (!roots)
         return guest_failed(guest, err, "looking for operating systems");
@@ -142,14 +230,14 @@ static int systems_json(guestfs_h *guest, json_t *list, struct err *err) {
         json_array_append_new(list, system_json(guest, roots[i]));
     const bool is_linux =
         roots[0] && !roots[1] && strcmp(json_string_value(json_object_get(json_array_get(list, 0), "type")), "linux") == 0;
-    return is_linux ? add_details(guest, roots[0], json_array_get(list, 0), err) : 0;
+    return is_linux ? add_details(guest, roots[0], dir, json_array_get(list, 0), err) : 0;
 }
 
-int report_make(guestfs_h *guest, json_t **ret_report, struct err *err) {
+int report_make(guestfs_h *guest, const char *dir, json_t **ret_report, struct err *err) {
     static const char disk[] = "/dev/sda"; // the only one
     json_t *file_systems = json_array(), *systems = json_array();
     cleanup_json json_t *report =
-        json_pack("{s:i, s:I, s:o, s:o, s:o, s:o}", "format", 1, "bytes", (json_int_t)guestfs_blockdev_getsize64(guest, disk), "table",
+        json_pack("{s:i, s:I, s:o, s:o, s:o, s:o}", "format", 2, "bytes", (json_int_t)guestfs_blockdev_getsize64(guest, disk), "table",
                   take_text(guestfs_part_get_parttype(guest, disk)), "partitions", partitions_json(guest, disk), "file_systems",
                   file_systems, "systems", systems);
     if (!report)
@@ -158,7 +246,7 @@ int report_make(guestfs_h *guest, json_t **ret_report, struct err *err) {
     if (r >= 0)
         add_containers(guest, file_systems);
     if (r >= 0)
-        r = systems_json(guest, systems, err);
+        r = systems_json(guest, dir, systems, err);
     if (r < 0)
         return r;
     *ret_report = report;

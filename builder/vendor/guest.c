@@ -60,6 +60,7 @@ char **guest_plan(const struct guest_request *request, const char *program, enum
     if (software)
         strings_add(&list, "--software");
     add(&list, "--status=", request->status);
+    add(&list, "--database=", request->database);
     add(&list, "--exclude-from=", request->exclude);
     strings_add(&list, "--");
     strings_add(&list, request->disk);

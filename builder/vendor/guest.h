@@ -9,7 +9,8 @@ struct guest_request {
     const char *verb; // "inspect" or "tar"
     const char *disk, *format; // as vendor_disk_format() tells
     const char *dir; // for temporary files of libguestfs
-    const char *status; // inspect: where a copy of the dpkg status goes; NULL = nowhere
+    const char *status; // inspect: where a copy of the dpkg status goes, or the list of rpm packages in its format; NULL = nowhere
+    const char *database; // inspect: where the rpm database goes, if there is one; NULL = nowhere
     const char *exclude; // tar: file with path patterns; NULL = none
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report comes from a program that talked to a foreign disk: shapes are checked, lists are bounded, names are words.
 #include "builder/vendor/report.h"
-#include "builder/dpkg_status.h"
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
@@ -20,6 +19,7 @@ static void system_done(struct vendor_system *system) {
         free(texts[i]);
     strings_done(&system->kernels);
     strings_done(&system->modules);
+    strings_done(&system->module_kernels);
     for (size_t i = 0; i < system->package_count; i++) {
         free(system->packages[i].name);
         free(system->packages[i].version);
@@ -153,6 +153,9 @@ static int parse_system(json_t *object, struct vendor_system *system, struct err
     int r = parse_releases(object, "kernels", &system->kernels, err);
     if (r >= 0)
         r = parse_releases(object, "modules", &system->modules, err);
+    if (r >= 0)
+        r = parse_releases(object, "module_kernels", &system->module_kernels, err);
+    system->used_bytes = (uint64_t)json_integer_value(json_object_get(object, "used_bytes"));
     return r < 0 ? r : parse_packages(object, system, err);
 }
 
@@ -176,7 +179,7 @@ int vendor_report_parse(const char *text, size_t size, struct vendor_report *ret
     const char *table = NULL;
     if (!root || json_unpack_ex(root, &problem, 0, "{s:I, s:I, s:s}", "format", &format, "bytes", &bytes, "table", &table) < 0)
         return err_set(err, -EINVAL, "report of webops-guestfs: %s", problem.text);
-    if (format != 1 || bytes < 0)
+    if (format != 2 || bytes < 0)
         return err_set(err, -EINVAL, "report of webops-guestfs: is of another version");
     report.bytes = (uint64_t)bytes;
     report.table = str_dup(table);
@@ -214,6 +217,28 @@ static const char *debian_architecture(const char *kernels) {
     return kernels;
 }
 
+static int check_packages(const struct vendor_system *system, const struct recipe_image *image, const char *disk, struct err *err) {
+    static const struct { const char *manager, *packages_are; } kinds[] = {{"apt", "deb"}, {"dnf", "rpm"}};
+    const char *fitting = NULL, *wanted = "";
+    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+        if (strcmp(system->packages_are, kinds[i].packages_are) == 0)
+            fitting = kinds[i].manager;
+        if (strcmp(image->manager, kinds[i].manager) == 0)
+            wanted = kinds[i].packages_are;
+    }
+    if (fitting && strcmp(fitting, image->manager) == 0)
+        return 0;
+    if (fitting)
+        return err_set(err, -EINVAL,
+                       "%s: %s has packages of kind %s; images/%s.yaml says `manager: %s`, which is for %s: `manager: %s` fits", disk,
+                       system->name, system->packages_are, image->id, image->manager, wanted, fitting);
+    if (*system->packages_are)
+        return err_set(err, -EINVAL, "%s: %s has packages of kind %s; a base can be made of deb and rpm", disk, system->name,
+                       system->packages_are);
+    return err_set(err, -EINVAL, "%s: %s has no database of packages, neither dpkg's (/var/lib/dpkg/status) nor rpm's (/var/lib/rpm)", disk,
+                   system->name);
+}
+
 int vendor_report_check(const struct vendor_report *report, const struct recipe_image *image, const char *disk, struct err *err) {
     if (!report->system_count)
         return explain_none(report, disk, err);
@@ -226,51 +251,36 @@ int vendor_report_check(const struct vendor_report *report, const struct recipe_
     const char *architecture = debian_architecture(system->architecture);
     if (strcmp(architecture, image->architecture) != 0)
         return err_set(err, -EINVAL, "%s: is for %s, images/%s.yaml for %s", disk, architecture, image->id, image->architecture);
-    if (strcmp(system->packages_are, "deb") != 0)
-        return err_set(err, -EINVAL, "%s: %s has packages of kind %s, and `manager: %s` is for deb", disk, system->name,
-                       system->packages_are, image->manager);
-    return 0;
+    return check_packages(system, image, disk, err);
 }
 
 const char *vendor_kernel_find(const struct vendor_system *system) {
     const char *newest = NULL;
-    for (unsigned i = 0; i < system->kernels.count; i++) {
-        const char *kernel = system->kernels.items[i];
-        if (strings_has(&system->modules, kernel) && (!newest || strverscmp(kernel, newest) > 0)) // a rescue kernel has none
+    for (unsigned i = 0; i < system->modules.count; i++) { // a rescue kernel has none
+        const char *kernel = system->modules.items[i];
+        const bool is_there = strings_has(&system->kernels, kernel) || strings_has(&system->module_kernels, kernel);
+        if (is_there && (!newest || strverscmp(kernel, newest) > 0))
             newest = kernel;
     }
     return newest;
 }
 
 void vendor_exclude_format(const struct recipe_image *image, const struct vendor_system *system, const char *kernel, struct buf *ret_text) {
-    // The copy of a kernel beside its modules, and the old place of the modules where it is a directory of its own.
-    buf_add_str(ret_text, "/usr/lib/modules/*/vmlinuz\n/lib/modules/*/vmlinuz\n");
+    // Of a kernel in two places, one: that beside its modules, which has all else there, too.
+    const bool is_with_modules = kernel && has(&system->module_kernels, kernel);
+    if (is_with_modules)
+        buf_add_str(ret_text, "/boot/*\n");
     for (unsigned i = 0; i < image->remove.count; i++)
-        buf_printf(ret_text, "%s\n", image->remove.items[i]);
+        if (image->remove.items[i][0] == '/')
+            buf_printf(ret_text, "%s\n", image->remove.items[i]);
+    if (strcmp(system->packages_are, "rpm") == 0)
+        buf_add_str(ret_text, "/usr/lib/sysimage/rpm\n/var/lib/rpm\n");
     if (!kernel)
         buf_add_str(ret_text, "/boot/*\n/usr/lib/modules/*\n/lib/modules/*\n");
-    for (unsigned i = 0; kernel && i < system->kernels.count; i++)
+    for (unsigned i = 0; kernel && !is_with_modules && i < system->kernels.count; i++)
         if (strcmp(system->kernels.items[i], kernel) != 0)
             buf_printf(ret_text, "/boot/*-%s\n", system->kernels.items[i]);
     for (unsigned i = 0; kernel && i < system->modules.count; i++)
         if (strcmp(system->modules.items[i], kernel) != 0)
             buf_printf(ret_text, "/usr/lib/modules/%s\n/lib/modules/%s\n", system->modules.items[i], system->modules.items[i]);
-}
-
-int vendor_package_set(const char *status, size_t size, const struct recipe_disk *disk, uint64_t disk_bytes, struct package_set *ret_set,
-                       struct err *err) {
-    cleanup_dpkg_status struct dpkg_status list = {0};
-    cleanup_buf struct buf lines = {0};
-    int r = dpkg_status_parse(status, size, &list, err);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < list.count; i++) {
-        const struct dpkg_package *p = &list.packages[i];
-        if (p->installed)
-            buf_printf(&lines, "%s\t%s\t%s\t%s\t%llu\t%s\tdisk:%s\n", p->name, p->version, p->architecture, disk->sha256,
-                       (unsigned long long)disk_bytes, disk->sha256, disk->sha256);
-    }
-    if (!lines.size)
-        return err_set(err, -EINVAL, "the dpkg status names no installed package");
-    return package_set_parse(buf_str(&lines), lines.size, ret_set, err);
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The vendor backend: a base is the tree of an official cloud image; what comes on top of it is resolved and installed by the package manager of that
 // image. What is known of a disk is kept beside it in the package cache, under its hash: the appliance starts once for plan and once for the build.
+// A tree with dpkg is streamed as it is. One with rpm goes through a sandbox on the way (dnf/sandbox_disk.c): packages are removed, and files labelled.
 #include "builder/apt.h"
 #include "builder/backend.h"
+#include "builder/dnf/dnf.h"
+#include "builder/dnf/rpm_database.h"
 #include "builder/vendor/disk.h"
 #include "builder/vendor/guest.h"
 #include "builder/vendor/report.h"
@@ -15,19 +18,25 @@
 #include <string.h>
 
 #define MAX_STATUS_BYTES (32 << 20)
+#define TREE_MIN_BYTES (UINT64_C(256) << 20)
 
 struct known { // of one disk
     char *disk; // its path
     struct vendor_report report; // checked
-    char *status; // dpkg's
+    char *status; // dpkg's, or a list in its format
     size_t status_size;
     uint64_t disk_bytes; // of the file
+    char *database; // the path of rpm's; NULL with dpkg
+    const char *kernel; // of the disk, for the base; NULL when a package is named, or there is none
+    struct strings removed; // packages that the base does not have
 };
 
 static void known_done(struct known *known) {
     free(known->disk);
     vendor_report_done(&known->report);
     free(known->status);
+    free(known->database);
+    strings_done(&known->removed);
 }
 #define cleanup_known cleanup(known_done)
 
@@ -35,45 +44,69 @@ static char *beside(const struct recipe_image *image, const char *packages_dir, 
     return str_printf("%s/%s.%s", packages_dir, image->disk->sha256, suffix);
 }
 
-static int inspect_into(const char *disk, const char *dir, const char *report_path, const char *status_path, struct err *err) {
-    cleanup_free char *status = str_printf("%s/status", dir), *text = NULL;
-    struct guest_request request = {.verb = "inspect", .disk = disk, .dir = dir, .status = status};
+static int move(const char *dir, const char *name, const struct recipe_image *image, const char *packages_dir, struct err *err) {
+    cleanup_free char *from = str_printf("%s/%s", dir, name), *to = beside(image, packages_dir, name);
+    return file_exists(AT_FDCWD, from) && rename(from, to) < 0 ? err_sys(err, -errno, "cannot write %s", to) : 0;
+}
+
+static int inspect_into(const struct recipe_image *image, const char *packages_dir, const char *disk, const char *dir, struct err *err) {
+    cleanup_free char *status = str_printf("%s/status", dir), *database = str_printf("%s/rpmdb", dir), *text = NULL;
+    cleanup_free char *report = beside(image, packages_dir, "report");
+    struct guest_request request = {.verb = "inspect", .disk = disk, .dir = dir, .status = status, .database = database};
     size_t size = 0;
     int r = vendor_disk_format(disk, &request.format, err);
     if (r >= 0)
         log_info("looking into %s (libguestfs starts a small virtual machine; kept for the next time)", disk);
     if (r >= 0)
         r = guest_inspect(&request, &text, &size, err);
-    if (r >= 0 && file_exists(AT_FDCWD, status) && rename(status, status_path) < 0)
-        r = err_sys(err, -errno, "cannot write %s", status_path);
+    if (r >= 0)
+        r = move(dir, "status", image, packages_dir, err);
+    if (r >= 0)
+        r = move(dir, "rpmdb", image, packages_dir, err);
     // Last: a report means that all is there.
-    return r < 0 ? r : file_publish(AT_FDCWD, report_path, text, size, 0644, err);
+    return r < 0 ? r : file_publish(AT_FDCWD, report, text, size, 0644, err);
 }
 
-static int look_into(const struct recipe_image *image, const char *packages_dir, const char *report_path, struct err *err) {
+static int look_into(const struct recipe_image *image, const char *packages_dir, struct err *err) {
     cleanup_free char *disk = vendor_disk_path(image->disk, packages_dir), *dir = str_printf("%s/new-XXXXXX", packages_dir);
-    cleanup_free char *status_path = beside(image, packages_dir, "status");
     int r = vendor_disk_ensure(image->disk, packages_dir, NULL, err);
     if (r < 0)
         return r;
     if (!mkdtemp(dir))
         return err_sys(err, -errno, "cannot make a directory in %s", packages_dir);
-    r = inspect_into(disk, dir, report_path, status_path, err);
+    r = inspect_into(image, packages_dir, disk, dir, err);
     struct err ignored;
     (void)!file_remove_tree(AT_FDCWD, dir, &ignored);
     return r;
 }
 
-static int know(const struct recipe_image *image, const char *packages_dir, struct known *known, struct err *err) {
-    cleanup_free char *path = beside(image, packages_dir, "report"), *status = beside(image, packages_dir, "status"), *text = NULL;
+static int read_report(const char *path, struct vendor_report *ret_report, struct err *err) {
+    cleanup_free char *text = NULL;
     size_t size;
+    int r = file_read(AT_FDCWD, path, VENDOR_REPORT_MAX_BYTES, &text, &size, err);
+    return r < 0 ? r : vendor_report_parse(text, size, ret_report, err);
+}
+
+// What follows from the definition: the kernel, and with rpm what is removed.
+static int choose(const struct recipe_image *image, const char *packages_dir, struct known *known, struct err *err) {
+    const struct vendor_system *system = &known->report.systems[0];
+    known->kernel = image->kernel ? NULL : vendor_kernel_find(system);
+    if (strcmp(image->manager, "dnf") != 0)
+        return 0;
+    known->database = beside(image, packages_dir, "rpmdb");
+    return vendor_removed_packages(known->status, known->status_size, image, system, known->kernel, &known->removed, err);
+}
+
+static int know(const struct recipe_image *image, const char *packages_dir, struct known *known, struct err *err) {
+    cleanup_free char *path = beside(image, packages_dir, "report"), *status = beside(image, packages_dir, "status");
+    struct err unusable; // none yet, or that of an earlier webops-image
     struct stat st;
-    int r = file_exists(AT_FDCWD, path) ? 0 : look_into(image, packages_dir, path, err);
-    if (r >= 0)
-        r = file_read(AT_FDCWD, path, VENDOR_REPORT_MAX_BYTES, &text, &size, err);
+    int r = read_report(path, &known->report, &unusable);
+    if (r < 0)
+        r = look_into(image, packages_dir, err);
+    if (r >= 0 && !known->report.table)
+        r = read_report(path, &known->report, err);
     known->disk = vendor_disk_path(image->disk, packages_dir);
-    if (r >= 0)
-        r = vendor_report_parse(text, size, &known->report, err);
     if (r >= 0)
         r = vendor_report_check(&known->report, image, known->disk, err);
     if (r >= 0)
@@ -82,7 +115,7 @@ static int know(const struct recipe_image *image, const char *packages_dir, stru
         r = err_sys(err, -errno, "%s", known->disk);
     if (r >= 0)
         known->disk_bytes = (uint64_t)st.st_size;
-    return r;
+    return r < 0 ? r : choose(image, packages_dir, known, err);
 }
 
 // The mirrors matter for what comes on top; the base is the disk.
@@ -99,6 +132,21 @@ static int fingerprint(const struct recipe_image *image, const struct package_di
     return 0;
 }
 
+// The base: what the disk has. That rpm removes from it what is to be removed is tried here, on a copy of its database.
+static int resolve_base(const struct recipe_image *image, const struct package_dirs *dirs, const struct known *known,
+                        struct package_set *ret_set, struct err *err) {
+    cleanup_free char *trial = str_printf("%s/rpm-XXXXXX", dirs->metadata);
+    int r = 0;
+    if (known->database && !mkdtemp(trial))
+        return err_sys(err, -errno, "cannot make a directory in %s", dirs->metadata);
+    if (known->database)
+        r = rpm_database_without(known->database, &known->removed, trial, err);
+    struct err ignored;
+    if (known->database)
+        (void)!file_remove_tree(AT_FDCWD, trial, &ignored);
+    return r < 0 ? r : vendor_package_set(known->status, known->status_size, &known->removed, image->disk, known->disk_bytes, ret_set, err);
+}
+
 static int resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
                    const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
     cleanup_known struct known known = {0};
@@ -106,10 +154,12 @@ static int resolve(const struct recipe_image *image, const struct package_dirs *
     if (r < 0)
         return r;
     if (parent_count == 0)
-        return vendor_package_set(known.status, known.status_size, image->disk, known.disk_bytes, ret_set, err);
+        return resolve_base(image, dirs, &known, ret_set, err);
     if (!image->source_count)
         return err_set(err, -EINVAL, "image %s: layers want packages, and the definition names no `sources` to take them from", image->id);
-    return apt_resolve_over(image, dirs, packages, known.status, parents, parent_count, ret_set, err);
+    const struct dnf_disk disk = {known.database, &known.removed};
+    return known.database ? dnf_resolve_over(image, dirs, packages, &disk, parents, parent_count, ret_set, err)
+                          : apt_resolve_over(image, dirs, packages, known.status, parents, parent_count, ret_set, err);
 }
 
 static bool is_of_disk(const struct recipe_image *image, const struct package_set *set) {
@@ -123,36 +173,53 @@ static int download(const struct recipe_image *image, const struct package_dirs 
     return backend_find(image->manager)->download(image, dirs, set, ret_fetched, err);
 }
 
-// The kernel of the base: NULL when the definition or the profile names a package.
-static int choose_kernel(const struct recipe_image *image, const struct known *known, const char **ret_kernel, struct err *err) {
-    *ret_kernel = image->kernel ? NULL : vendor_kernel_find(&known->report.systems[0]);
-    return image->kernel || *ret_kernel
-               ? 0
-               : err_set(err, -ENOENT, "%s: has no kernel in /boot with modules; name a package in `kernel:` of images/%s.yaml",
-                         known->disk, image->id);
+static int start_stream(const struct layer_request *request, const struct known *known, const char *scratch, struct sandbox *ret_sandbox,
+                        struct err *err) {
+    cleanup_buf struct buf exclude = {0};
+    cleanup_free char *list = str_printf("%s/exclude", scratch);
+    struct guest_request guest = {.verb = "tar", .disk = known->disk, .dir = scratch, .exclude = list};
+    int r = vendor_disk_format(known->disk, &guest.format, err);
+    if (r >= 0 && !request->image->kernel && !known->kernel)
+        r = err_set(err, -ENOENT, "%s: has no kernel in /boot with modules; name a package in `kernel:` of images/%s.yaml", known->disk,
+                    request->image->id);
+    if (r >= 0)
+        r = file_mkdirs(AT_FDCWD, scratch, 0700, err);
+    if (r < 0)
+        return r;
+    vendor_exclude_format(request->image, &known->report.systems[0], known->kernel, &exclude);
+    r = file_publish(AT_FDCWD, list, buf_str(&exclude), exclude.size, 0600, err);
+    return r < 0 ? r : guest_start(&guest, ret_sandbox, err);
+}
+
+// The job that the stream goes through.
+static int start_sandbox(const struct layer_request *request, const struct known *known, struct sandbox *stream, const char *work,
+                         struct sandbox *ret_sandbox, struct err *err) {
+    cleanup_strings struct strings words = {0};
+    cleanup_free char *epoch = str_printf("%lld", (long long)request->format.epoch);
+    const char *const head[] = {"disk", epoch, request->image->selinux ?: "-", request->out_dir, known->database};
+    for (size_t i = 0; i < ARRAY_SIZE(head); i++)
+        strings_add(&words, head[i]);
+    for (unsigned i = 0; i < known->removed.count; i++)
+        strings_add(&words, known->removed.items[i]);
+    words.items = mem_resize(words.items, words.count + 1, sizeof(*words.items));
+    words.items[words.count] = NULL;
+    return sandbox_start_behind(stream, work, known->report.systems[0].used_bytes * 2 + TREE_MIN_BYTES, (const char *const *)words.items,
+                                ret_sandbox, err);
 }
 
 static int bootstrap(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,
                      struct err *err) {
     cleanup_known struct known known = {0};
-    cleanup_buf struct buf exclude = {0};
-    cleanup_free char *list = str_printf("%s/exclude", scratch);
-    struct guest_request guest = {.verb = "tar", .dir = scratch, .exclude = list};
-    const char *kernel;
-    (void)work;
+    struct sandbox stream;
     int r = know(request->image, request->packages_dir, &known, err);
     if (r >= 0)
-        r = vendor_disk_format(known.disk, &guest.format, err);
-    if (r >= 0)
-        r = choose_kernel(request->image, &known, &kernel, err);
-    if (r >= 0)
-        r = file_mkdirs(AT_FDCWD, scratch, 0700, err);
+        r = start_stream(request, &known, scratch, &stream, err);
     if (r < 0)
         return r;
-    vendor_exclude_format(request->image, &known.report.systems[0], kernel, &exclude);
-    r = file_publish(AT_FDCWD, list, buf_str(&exclude), exclude.size, 0600, err);
-    guest.disk = known.disk;
-    return r < 0 ? r : guest_start(&guest, ret_sandbox, err);
+    if (known.database)
+        return start_sandbox(request, &known, &stream, work, ret_sandbox, err);
+    *ret_sandbox = stream;
+    return 0;
 }
 
 static int install(const struct layer_request *request, const char *work, const char *scratch, struct sandbox *ret_sandbox,

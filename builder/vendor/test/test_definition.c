@@ -42,7 +42,10 @@ static void test_refused(void **state) {
         {"  url: https", "  file: d.raw\n  url: https", "i.yaml:6: disk: one of file and url"},
         {"  url: https://d.example/d.qcow2\n", "", "i.yaml:6: disk: one of file and url"},
         {"manager: apt\n", "", "i.yaml:4: backend: vendor needs `manager`"},
-        {"manager: apt", "manager: dnf", "i.yaml:9: manager: 'dnf' is not one of apt"},
+        {"manager: apt", "manager: zypper", "i.yaml:9: manager: 'zypper' is not one of apt, dnf"},
+        {"[/opt/agent]", "[agent]", "i.yaml:10: remove: 'agent' is not an absolute path"}, // a package, and dpkg's stay
+        {"manager: apt\nremove: [/opt", "manager: dnf\nremove: [./opt", "i.yaml:10: remove: './opt/agent' is not an absolute path"},
+        {"manager: apt\n", "manager: dnf\nsources:\n  - {archive: a, keyring: /k}\n", "dnf needs release (9) and platform"},
         {"backend: vendor", "backend: apt", "i.yaml:6: disk: is for `backend: vendor` only"},
         {"/opt/agent", "opt/agent", "i.yaml:10: remove: 'opt/agent' is not an absolute path"},
         {"manager: apt", "manager: apt\nstand_ins: [x]", "i.yaml:10: stand_ins: a vendor's image has its packages already"},
@@ -66,6 +69,7 @@ static void make_project(const struct scratch *scratch, const char *definition, 
     } files[] = {{"images/d1.yaml", definition},
                  {"profiles/p.yaml", profile},
                  {"images/vendor/remove.list", "# why\n/etc/cloud  # and this\n\n/var/lib/cloud\n"},
+                 {"images/vendor/remove.dnf.list", "cloud-init # a package\n/.autorelabel\n"},
                  {"images/disk.raw", "disk"}};
     struct err err = {0};
     for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
@@ -120,6 +124,23 @@ static void test_packages_and_kernel_become_a_layer(void **state) {
     recipe_done(&recipe);
 }
 
+static void test_rpm(void **state) {
+    const struct scratch *scratch = *state;
+    struct recipe recipe = {0};
+    struct err err = {0};
+    make_project(scratch, FILE_DISK "manager: dnf\npackages: [nftables]\nremove: [agent]\n", PROFILE);
+    assert_ok(load(scratch, &recipe, &err));
+    assert_int_equal(recipe.layer_count, 1);
+    assert_int_equal(recipe.layers[0]->packages.apt.count, 0);
+    assert_string_equal(recipe.layers[0]->packages.dnf.items[0], "nftables");
+    const struct strings *remove = &recipe.image->remove;
+    assert_int_equal(remove->count, 5); // its own, the common list, that of rpm
+    assert_string_equal(remove->items[0], "agent");
+    assert_string_equal(remove->items[3], "cloud-init");
+    assert_string_equal(remove->items[4], "/.autorelabel");
+    recipe_done(&recipe);
+}
+
 static void test_wrong_hash_and_missing_disk(void **state) {
     const struct scratch *scratch = *state;
     struct recipe recipe = {0};
@@ -136,12 +157,20 @@ static void test_wrong_hash_and_missing_disk(void **state) {
 static void test_bad_removal_list(void **state) {
     const struct scratch *scratch = *state;
     static const char text[] = "# ok\netc/cloud\n";
+    static const char package[] = "cloud-init\n";
     struct recipe recipe = {0};
     struct err err = {0};
     make_project(scratch, FILE_DISK "manager: apt\n", PROFILE);
     assert_ok(file_publish(scratch->fd, "images/vendor/remove.list", text, strlen(text), 0644, &err));
     assert_int_equal(load(scratch, &recipe, &err), -EINVAL);
     assert_contains(err.text, "remove.list:2: an absolute path is expected");
+    assert_ok(file_publish(scratch->fd, "images/vendor/remove.list", package, strlen(package), 0644, &err));
+    assert_int_equal(load(scratch, &recipe, &err), -EINVAL); // with dpkg they stay
+    assert_contains(err.text, "remove.list:1: an absolute path is expected");
+    make_project(scratch, FILE_DISK "manager: dnf\n", PROFILE);
+    assert_ok(file_publish(scratch->fd, "images/vendor/remove.dnf.list", text, strlen(text), 0644, &err));
+    assert_int_equal(load(scratch, &recipe, &err), -EINVAL);
+    assert_contains(err.text, "remove.dnf.list:2: an absolute path or the name of a package is expected");
 }
 
 int main(void) {
@@ -150,6 +179,7 @@ int main(void) {
         cmocka_unit_test(test_refused),
         cmocka_unit_test_setup_teardown(test_own_kernel_and_nothing_on_top, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_packages_and_kernel_become_a_layer, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_rpm, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_wrong_hash_and_missing_disk, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_bad_removal_list, scratch_setup, scratch_teardown),
     };
