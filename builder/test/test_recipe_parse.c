@@ -72,7 +72,7 @@ static void test_image_refused(void **state) {
         {"    keyring: /keys/a.gpg\n", "", "keyring"},
         {"kernel: linux\n", "", "kernel"},
         {"kernel: linux\n", "kernel: linux\nruntime: static\n", "i.yaml:12: runtime: 'static' is not one of system, bundled"},
-        {"kernel: linux\n", "kernel: linux\nselinux: targeted\n", "i.yaml:12: selinux: is for `backend: dnf` only"},
+        {"kernel: linux\n", "kernel: linux\nselinux: targeted\n", "i.yaml:12: selinux: is for images of rpm packages only"},
         {"kernel: linux", "kernel: \"linux -o x\"", "i.yaml:11: kernel: "},
         {"kernel: linux", "kernel: [linux]", "i.yaml:11: "},
         {"packages:\n  - core\n", "", "at least one package is needed"},

@@ -5,13 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-static bool strings_has(const struct strings *list, const char *text) {
-    for (unsigned i = 0; list && i < list->count; i++)
-        if (strcmp(list->items[i], text) == 0)
-            return true;
-    return false;
-}
-
 static const char *without_epoch(const char *version) {
     const char *colon = strchr(version, ':');
     return colon ? colon + 1 : version;
@@ -55,7 +48,7 @@ static bool is_of_other_kernel(const struct dpkg_package *p, const struct vendor
     if (!is_kernel_part(p->name))
         return false;
     cleanup_free char *release = str_printf("%s.%s", without_epoch(p->version), p->architecture);
-    return !kernel || (strcmp(release, kernel) != 0 && (strings_has(&system->modules, release) || has(&system->kernels, release)));
+    return !kernel || (strcmp(release, kernel) != 0 && (strings_has(&system->modules, release) || strings_has(&system->kernels, release)));
 }
 
 int vendor_removed_packages(const char *status, size_t size, const struct recipe_image *image, const struct vendor_system *system,

@@ -267,7 +267,7 @@ const char *vendor_kernel_find(const struct vendor_system *system) {
 
 void vendor_exclude_format(const struct recipe_image *image, const struct vendor_system *system, const char *kernel, struct buf *ret_text) {
     // Of a kernel in two places, one: that beside its modules, which has all else there, too.
-    const bool is_with_modules = kernel && has(&system->module_kernels, kernel);
+    const bool is_with_modules = kernel && strings_has(&system->module_kernels, kernel);
     if (is_with_modules)
         buf_add_str(ret_text, "/boot/*\n");
     for (unsigned i = 0; i < image->remove.count; i++)
