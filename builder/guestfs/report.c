@@ -188,23 +188,26 @@ static json_int_t used_bytes(guestfs_h *guest) {
     return bytes;
 }
 
-// Which database is there counts, whatever the distribution is called; "" when the one that it should have is missing.
-static void correct_kind(guestfs_h *guest, json_t *system) {
+// Which database is there counts, whatever the distribution is called; "" when the one that it should have is missing. False when libguestfs, which goes
+// by the distribution, took it for another.
+static bool correct_kind(guestfs_h *guest, json_t *system) {
     const char *kind = guestfs_is_file(guest, DPKG_STATUS) == 1 ? "deb" : rpm_is_there(guest) ? "rpm" : NULL;
     if (!kind && (is_text(system, "packages_are", "deb") || is_text(system, "packages_are", "rpm")))
         kind = "";
+    const bool is_right = !kind || is_text(system, "packages_are", kind);
     if (kind)
         json_object_set_new(system, "packages_are", json_string(kind));
+    return is_right;
 }
 
 static int add_packages(guestfs_h *guest, const char *root, const char *dir, json_t *system, struct err *err) {
     json_t *packages = json_array();
     json_object_set_new(system, "packages", packages);
-    correct_kind(guest, system);
-    if (is_text(system, "packages_are", ""))
-        return 0;
+    const bool is_right = correct_kind(guest, system);
     int r = is_text(system, "packages_are", "rpm") ? rpm_packages_json(guest, dir, packages, err) : -ENOENT;
-    return r == -ENOENT ? packages_json(guest, root, packages, err) : r; // also where this machine has no rpm
+    if (r == -ENOENT) // also where this machine has no rpm
+        r = is_right ? packages_json(guest, root, packages, err) : 0;
+    return r;
 }
 
 static int add_details(guestfs_h *guest, const char *root, const char *dir, json_t *system, struct err *err) {
