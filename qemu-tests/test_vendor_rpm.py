@@ -41,7 +41,7 @@ class Vendor:
     """The disk, a project with its definition, and a repository that has what the disk lacks."""
 
     def __init__(self, top):
-        self.top, self.disk, self.repository = top, top / "disk.qcow2", families.once(rpmrepo.Repository, SHARED / "rocky-9-1", "1")
+        self.top, self.disk, self.repository = top, top / "disk.qcow2", families.once(rpmrepo.Repository, "rocky-9", SHARED / "rocky-9-1", "1")
 
     def packages(self):
         every = sorted(path for name in ("baseos", "appstream") for path in (self.repository.top / name).glob("*.rpm"))
@@ -226,9 +226,10 @@ def test_disks_with_another_database_or_none(vendor):
 
 @pytest.mark.full
 def test_named_kernel_comes_as_a_package(vendor):
-    image = vendor.build(vendor.project("kernel", more="kernel: kernel-core\n"), OUT / "vendor-rpm-kernel")
+    image = vendor.build(vendor.project("kernel", more="kernel: kernel\n"), OUT / "vendor-rpm-kernel")
     lines = [line.split("\t")[:3] for line in image.file(".packages").read_text().splitlines()]
-    assert [line for line in lines if line[1] == "kernel-core"] == [["system", "kernel-core", "1-1.el9"]]
+    parts = [line for line in lines if line[1].startswith("kernel")]
+    assert parts == [["system", name, "1-1.el9"] for name in ("kernel", "kernel-core", "kernel-modules")]
     with VM("vendor-rpm-kernel", image.raw, config=LOGIN) as vm:
         vm.wait_healthy()
         assert query(vm, "kernel-core") == ["kernel-core 1"]
