@@ -160,7 +160,8 @@ mount-ro /dev/sda2 /old/boot
 mount /dev/rocky/root /new
 mkdir /new/boot
 mount /dev/sdb2 /new/boot
-glob cp-a /old/* /new/
+tar-out /old {tar} numericowner:true xattrs:true
+tar-in {tar} /new xattrs:true
 write /new/etc/fstab "/dev/mapper/rocky-root / xfs defaults 0 0\\nLABEL=boot /boot xfs defaults 0 0\\n"
 umount-all
 """
@@ -170,4 +171,6 @@ def write_on_volumes(disk, raw):
     """The tree of `disk` as an installation lays it: XFS, root in a logical volume. libguestfs makes it, this machine need know neither."""
     with open(raw, "wb") as file:
         file.truncate(1400 << 20)
-    run("guestfish", input=VOLUMES.format(disk=disk, raw=raw), env={**os.environ, "LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"})
+    tar = raw.with_suffix(".tar")
+    run("guestfish", input=VOLUMES.format(disk=disk, raw=raw, tar=tar), env={**os.environ, "LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"})
+    tar.unlink()
