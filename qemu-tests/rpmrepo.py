@@ -187,14 +187,14 @@ def file_lists(tree, lists):
 REQUIRES = {"kernel": "kernel-core, kernel-modules", "kernel-modules": "kernel-core"}
 
 
-def spec(lists, image, version):
+def spec(lists, image, version, modules):
     head = f"""Name: basesystem
 Version: {version}
 Release: 1.el{image.split("-")[1]}
 Summary: files of a Debian base for tests
 License: various
 AutoReqProv: no
-Provides: setup filesystem glibc bash coreutils
+Provides: setup filesystem glibc bash coreutils /bin/sh
 %description
 A fixture.
 %files -f {lists}/basesystem
@@ -208,7 +208,7 @@ Requires: {REQUIRES.get(name, "basesystem")}
 A fixture.
 %files -n {name} -f {lists}/{name}
 """ for name in PACKAGES]
-    return head + "".join(parts)
+    return head + "".join(parts) + f"%posttrans -n kernel-core\n/usr/sbin/depmod {modules}\n"
 
 
 SETTINGS = ["__os_install_post %{nil}", "debug_package %{nil}", "_build_id_links none", "_binary_payload w1.gzdio", "__brp_mangle_shebangs %{nil}",
@@ -219,7 +219,8 @@ SETTINGS = ["__os_install_post %{nil}", "debug_package %{nil}", "_build_id_links
 def build_packages(tree, work, image, version):
     lists = work / "lists"
     file_lists(tree, lists)
-    (work / "fixture.spec").write_text(spec(lists, image, version))
+    modules, = (tree / "usr/lib/modules").iterdir()
+    (work / "fixture.spec").write_text(spec(lists, image, version, modules.name))
     defines = [word for setting in [*SETTINGS, f"_topdir {work}/rpmbuild"] for word in ("--define", setting)]
     run("rpmbuild", "-bb", "--target", "x86_64", "--buildroot", tree, "--noclean", *defines, work / "fixture.spec",
         env={**os.environ, "SOURCE_DATE_EPOCH": "1767225600"})
