@@ -25,7 +25,7 @@ int vendor_package_set(const char *status, size_t size, const struct strings *re
     for (size_t i = 0; i < list.count; i++) {
         const struct dpkg_package *p = &list.packages[i];
         cleanup_free char *name = specification(p);
-        if (p->installed && !strings_has(removed, name))
+        if (p->installed && (!removed || !strings_has(removed, name)))
             buf_printf(&lines, "%s\t%s\t%s\t%s\t%llu\t%s\tdisk:%s\n", p->name, p->version, p->architecture, disk->sha256,
                        (unsigned long long)disk_bytes, disk->sha256, disk->sha256);
     }
