@@ -102,9 +102,9 @@ static char *ask(const struct recipe_image *image, bool is_offline, const char *
             const struct package *p = &parents[i]->packages[j];
             json_array_append_new(below, json_sprintf("%s-%s.%s", p->name, p->version, p->architecture));
         }
-    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b}", "dir", dir, "architecture", rpm_architecture(image), "release",
-                            image->release, "platform", image->platform, "modules", modules, "sources", source_list(image), "below", below,
-                            "install", install, "is_offline", is_offline, "has_disk", has_disk);
+    json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b}", "dir", dir, "architecture", rpm_architecture(image),
+                            "release", image->release, "platform", image->platform, "modules", modules, "sources", source_list(image),
+                            "below", below, "install", install, "is_offline", is_offline, "has_disk", has_disk);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     return text;

@@ -130,8 +130,9 @@ static void test_order_does_not_matter(void **state) {
 // Three of one size: the third is no reason to forget that the first two were equal.
 static void test_three_alike(void **state) {
     (void)state;
-    const struct diskrule_disk alike[] = {
-        {"/dev/a", "", "sata", GIB, .excluded = NULL}, {"/dev/b", "", "sata", GIB, .excluded = NULL}, {"/dev/c", "", "sata", GIB, .excluded = NULL}};
+    const struct diskrule_disk alike[] = {{"/dev/a", "", "sata", GIB, .excluded = NULL},
+                                          {"/dev/b", "", "sata", GIB, .excluded = NULL},
+                                          {"/dev/c", "", "sata", GIB, .excluded = NULL}};
     struct diskrule rule = parse("smallest");
     struct err err = {0};
     size_t index;
