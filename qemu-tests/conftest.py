@@ -67,7 +67,7 @@ def pytest_configure(config):
 
 
 # Those that take longest begin, so that at the end no processor waits for another one's long file. The rest comes in any order.
-LONGEST_FIRST = ("test_update", "test_installer", "test_stacks", "test_vendor", "test_secureboot", "test_image_test", "test_boots", "test_upload_hetzner",
+LONGEST_FIRST = ("test_update", "test_installer", "test_stacks", "test_vendor", "test_vendor_rpm", "test_selinux", "test_secureboot", "test_image_test", "test_boots", "test_upload_hetzner",
                  "test_sample", "test_bad_generations", "test_bootcount", "test_machine", "test_build")
 
 
@@ -112,15 +112,19 @@ def config():
     return CONFIG
 
 
-@pytest.fixture(scope="module")
-def machine(image, config):
-    """Booted by UEFI on a 4 GiB disk with a second card, configured by a NoCloud seed: CONFIG, a name, a network, secrets.
-    Scenarios of test_machine.py use it in their order."""
+def configured(access):
+    """QEMU arguments of a second card and of a NoCloud seed: CONFIG, a name, a network, secrets."""
+    name = "HOSTNAME=scenario\n"
+    assert name in CONFIG
     card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
-    access, name = Access(), "HOSTNAME=scenario\n"
-    assert name in config
-    seed = access.nocloud(config.replace(name, ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
-    with VM("machine", image.raw, access=access, extra=[*card, *seed]) as vm:
+    return [*card, *access.nocloud(CONFIG.replace(name, ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)]
+
+
+@pytest.fixture(scope="module")
+def machine(image):
+    """Booted by UEFI on a 4 GiB disk, and configured. Scenarios of test_machine.py use it in their order."""
+    access = Access()
+    with VM("machine", image.raw, access=access, extra=configured(access)) as vm:
         vm.image = image
         vm.wait_healthy()
         yield vm

@@ -3,9 +3,7 @@
 one makes it, the rest wait for it and take it as it is."""
 import fcntl
 import os
-import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import aptrepo
 import generations

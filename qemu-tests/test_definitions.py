@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from conftest import CONFIG, NETWORK, SECOND_CARD
+from conftest import configured
 from families import FURTHER, PROFILES
 from generations import changed, write
 from images import webops_image
@@ -82,9 +82,7 @@ def machine(request):
     family = request.param
     image = family.build_with("older", changed(DEV, r"^layers: \[(.*)\]", r"layers: [\1, older-kernel]")) if family.version == "8" else family.build()
     access = Access()
-    card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
-    seed = access.nocloud(CONFIG.replace("HOSTNAME=scenario\n", ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
-    with VM(f"definition-{family.image}", image.raw, access=access, extra=[*card, *seed]) as vm:
+    with VM(f"definition-{family.image}", image.raw, access=access, extra=configured(access)) as vm:
         vm.family = family
         vm.wait_healthy()
         yield vm

@@ -6,7 +6,7 @@ import time
 
 import generations
 import pytest
-from conftest import CONFIG, NETWORK, SECOND_CARD
+from conftest import configured
 from families import FAMILIES
 from test_update import committed, restarts
 from vm import VM, Access
@@ -19,9 +19,7 @@ def machine(request):
     family = request.param
     first, following = family.build(), generations.bundle(family.build_following())
     access = Access()
-    card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
-    seed = access.nocloud(CONFIG.replace("HOSTNAME=scenario\n", ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)
-    with VM(f"distribution-{family.image}", first.raw, access=access, extra=[*card, *seed, *generations.disk_arguments({"next": following})]) as vm:
+    with VM(f"distribution-{family.image}", first.raw, access=access, extra=[*configured(access), *generations.disk_arguments({"next": following})]) as vm:
         vm.family = family
         vm.wait_healthy()
         yield vm

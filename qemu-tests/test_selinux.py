@@ -11,10 +11,11 @@ import generations
 import images
 import pytest
 from conftest import CONFIG
-from families import Rocky, once
+from families import FAMILIES
 from repository import run
-from vm import OUT, VM
+from vm import OUT, SHARED, VM
 
+ROCKY = next(family for family in FAMILIES if family.image == "rocky-9")
 # Debian's kernel starts AppArmor unless told otherwise, Rocky's has SELinux as its default.
 CMDLINE = "security=selinux"
 # What Debian's policy hands down from the domain of our services (initrc_t) to what they write at any time. Rocky's runs them in unconfined_service_t, which
@@ -24,7 +25,7 @@ OF_THE_DOMAIN = "initrc_runtime_t"
 
 @pytest.fixture(scope="module")
 def image():
-    return once(Rocky.repository, OUT / "rocky-1", "1").build("selinux", 3, cmdline=CMDLINE)
+    return ROCKY.build_with("selinux", generations.profile("selinux", 3, cmdline=CMDLINE))
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +169,11 @@ def enforcing(layers, tmp_path_factory):
     (layer / "files/etc/selinux/targeted/policy").mkdir(parents=True)
     shutil.copy(policy, layer / "files/etc/selinux/targeted/policy")
     (layer / "layer.yaml").write_text("name: rule\nversion: '1'\nsummary: a policy with one rule more\n")
-    repository = once(Rocky.repository, OUT / "rocky-1", "1")
-    (tree / "images").symlink_to(repository.top / "images")
+    text = generations.profile("enforcing", 4, layer="rule", cmdline=f"{CMDLINE}, enforcing=1")
+    adapted, env = ROCKY.adapt(generations.write(SHARED / "recipes", "rocky-9-enforcing", text))
+    (tree / "images").symlink_to(adapted.parent.parent / "images")
     (tree / "profiles").mkdir()
-    profile = tree / "profiles/enforcing.yaml"
-    profile.write_text(generations.profile("enforcing", 4, image=Rocky.image, layer="rule", cmdline=f"{CMDLINE}, enforcing=1"))
-    image = images.build(profile, OUT / "rocky-9-enforcing", name="dev", env=repository.environment)
+    image = images.bake(shutil.copy(adapted, tree / "profiles"), OUT / "rocky-9-enforcing", name="dev", env=env)
     with VM("selinux-enforcing", image.raw, config=CONFIG) as vm:
         vm.wait_healthy()
         yield vm
