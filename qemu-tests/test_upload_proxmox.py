@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`webops-image upload proxmox` against the double in doubles/proxmox.py, which is itself checked with proxmoxer, the client of others."""
+import functools
 import json
 import re
 import shutil
@@ -222,7 +223,8 @@ def test_asked_to_end(node, image, tmp_path, stage, number):
     try:
         config = access.config("HOSTNAME=web1\nOPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret\n")
         command = [PROGRAM, "upload", "proxmox", image.raw, *node.arguments, "--json", "--vm", "--config", config, "--secrets", access.secrets]
-        with subprocess.Popen(command, env=environment(TMPDIR=temporary), stdout=subprocess.PIPE, text=True) as process:
+        heed = functools.partial(signal.signal, number, signal.SIG_DFL)  # what runs in the background of a shell ignores SIGINT
+        with subprocess.Popen(command, env=environment(TMPDIR=temporary), stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:
             assert any(json.loads(line).get("stage") == stage for line in process.stdout)
             left = [path.name for path in temporary.rglob("*")]
             process.send_signal(number)
