@@ -239,8 +239,8 @@ def test_a_stack_and_secrets_in_an_envelope(access):
     try:
         assert secret.encode() not in release.file("-installer.iso").read_bytes()
         with Machine("no-key", release, access, disks={disk: f",serial={SERIAL}"}, extra=cdrom(release)) as machine:
-            told = machine.wait_console(REFUSED, timeout=INSTALL_SECONDS)
-            assert "secrets.cms" in told and "key" in told, told
+            machine.wait_console(REFUSED, timeout=INSTALL_SECONDS)
+            assert "secrets.cms is closed: no volume labelled WEBOPS or cidata has its key" in machine.console()
             assert is_untouched(disk)
         with Machine("envelope", release, access, disks={disk: f",serial={SERIAL}"}, extra=[*cdrom(release), *key]) as machine:
             machine.wait_installed()
