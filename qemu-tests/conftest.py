@@ -88,8 +88,6 @@ def pytest_collection_modifyitems(items):
     """Scenarios run beside each other, one per processor (pytest-xdist); those of one file share machines and stay together, in their order."""
     items[:] = filter(is_meant, items)
     for item in items:
-        if item.path.stem in FAMILY.lacks:
-            item.add_marker(pytest.mark.skip(reason=FAMILY.lacks[item.path.stem]))
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=rank)
@@ -118,6 +116,14 @@ def configured(access):
     assert name in CONFIG
     card = ["-netdev", "user,id=second,restrict=on", "-device", f"virtio-net-pci,netdev=second,mac={SECOND_CARD},romfile="]
     return [*card, *access.nocloud(CONFIG.replace(name, ""), "instance-id: one\nlocal-hostname: scenario\n", NETWORK)]
+
+
+def check_itself_and_healthy(vm, family):
+    assert vm.out(". /etc/os-release; echo $ID-$VERSION_ID") == family.image
+    status = vm.status()
+    assert status["health"]["healthy"] is True and not status["config"]["problems"], status
+    assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+    assert vm.root_out("webops drift") == "no drift"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 one makes it, the rest wait for it and take it as it is."""
 import fcntl
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import aptrepo
 import generations
@@ -42,7 +42,6 @@ class Family:
     repository: type = None
     has_rpm: bool = False
     not_known: tuple = ()  # to its systemd
-    lacks: dict = field(default_factory=dict)  # files of scenarios that it cannot run, and why
 
     @property
     def installed(self):
@@ -96,4 +95,6 @@ FURTHER = [
     Family("rocky-8", "rocky-8", "kernel-core", rpmrepo.Repository, has_rpm=True),
     Family("almalinux-8", "almalinux-8", "kernel-core", rpmrepo.Repository, has_rpm=True),
 ]
-FAMILY = next(family for family in [*FAMILIES, *FURTHER] if family.image == DISTRIBUTION)
+FAMILY = next((family for family in [*FAMILIES, *FURTHER] if family.image == DISTRIBUTION), None)
+if not FAMILY:
+    raise SystemExit(f"DISTRIBUTION={DISTRIBUTION}: the scenarios know {', '.join(family.image for family in [*FAMILIES, *FURTHER])}")

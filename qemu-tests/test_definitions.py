@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every image definition that test_distributions.py does not start is built from a repository with its own names (aptrepo.py, rpmrepo.py), looked into,
 and started once. One of each package manager in `make check`, the rest in `make check-full`."""
-import json
 import re
 
 import pytest
-from conftest import configured
+from conftest import check_itself_and_healthy, configured
 from families import FURTHER, PROFILES
 from generations import changed, write
 from images import webops_image
@@ -89,11 +88,7 @@ def machine(request):
 
 
 def test_starts_and_is_healthy(machine):
-    assert machine.out(". /etc/os-release; echo $ID-$VERSION_ID") == machine.family.image
-    status = json.loads(machine.root_out("webops status --json"))
-    assert status["health"]["healthy"] is True and not status["config"]["problems"], status
-    assert machine.root_out("systemctl --failed --no-legend --plain") == ""
-    assert machine.root_out("webops drift") == "no drift"
+    check_itself_and_healthy(machine, machine.family)
     assert "curve25519-sha256" in machine.root_out("sshd -T") and machine.out(machine.family.installed)
 
 

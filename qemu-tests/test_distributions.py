@@ -6,7 +6,7 @@ import time
 
 import generations
 import pytest
-from conftest import configured
+from conftest import check_itself_and_healthy, configured
 from families import FAMILIES
 from test_update import committed, restarts
 from vm import VM, Access
@@ -26,11 +26,7 @@ def machine(request):
 
 
 def test_is_itself_and_healthy(machine):
-    assert machine.out(". /etc/os-release; echo $ID-$VERSION_ID") == machine.family.image
-    status = json.loads(machine.root_out("webops status --json"))
-    assert status["health"]["healthy"] is True and not status["config"]["problems"], status
-    assert machine.root_out("systemctl --failed --no-legend --plain") == ""
-    assert machine.root_out("webops drift") == "no drift"
+    check_itself_and_healthy(machine, machine.family)
 
 
 def test_is_configured(machine):
