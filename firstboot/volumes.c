@@ -233,11 +233,12 @@ static int open_by_mount(int root_fd, const char *source, const char *type, bool
     const struct parameters *parameters = is_writable ? writable : read_only;
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (is_writable ? MS_NOATIME : MS_RDONLY);
     cleanup_buf struct buf options = {0};
-    for (size_t i = 1; i < (is_writable ? ARRAY_SIZE(writable) : ARRAY_SIZE(read_only)); i++) // the first is a flag of mount(2)
-        if (strcmp(parameters[i].type, type) == 0 && parameters[i].flag)
-            buf_add_str(&options, parameters[i].flag);
-        else if (strcmp(parameters[i].type, type) == 0)
-            buf_printf(&options, "%s=%s", parameters[i].key, parameters[i].value);
+    for (size_t i = 1; i < (is_writable ? ARRAY_SIZE(writable) : ARRAY_SIZE(read_only)); i++) { // the first is a flag of mount(2)
+        const struct parameters *one = &parameters[i];
+        if (strcmp(one->type, type) == 0)
+            buf_printf(&options, "%s%s%s%s", options.size ? "," : "", one->flag ?: one->key, one->flag ? "" : "=",
+                       one->flag ? "" : one->value);
+    }
     return detached_mount(root_fd, source, type, flags, buf_str(&options), err);
 }
 
