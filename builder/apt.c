@@ -3,14 +3,15 @@
 #include "builder/apt.h"
 #include "common/digest.h"
 #include "builder/deb.h"
+#include "builder/download.h"
 #include "builder/package_tree.h"
+#include "builder/tempdir.h"
 #include "builder/tool_log.h"
 #include "common/file.h"
 #include "common/run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 
 #define MAX_OUTPUT_BYTES (32u << 20)
 
@@ -47,21 +48,12 @@ static int make_stand_ins(const struct recipe_image *image, const char *dir, str
         cleanup_free char *path = r < 0 ? NULL : str_printf("%s/%s", packages, package->file);
         if (r >= 0)
             r = digest_file(AT_FDCWD, path, sha256, &package->size_bytes, err);
-        if (r >= 0)
+        if (r >= 0) {
             package->sha256 = str_dup(sha256);
+            r = download_take_in(packages, path, sha256, package->file, err);
+        }
     }
     return r < 0 ? r : deb_repository(repository, packages, &set, err);
-}
-
-static int open_lock(const struct package_dirs *dirs, const char *id, struct apt_root *root, struct err *err) {
-    cleanup_free char *path = str_printf("%s/apt-%s.lock", dirs->metadata, id);
-    root->lock_fd = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, 0644, err);
-    if (root->lock_fd < 0)
-        return root->lock_fd;
-    while (flock(root->lock_fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(err, -errno, "cannot lock %s", path);
-    return 0;
 }
 
 static int write_config(const struct recipe_image *image, struct apt_root *root, const char *sources, struct err *err) {
@@ -122,10 +114,10 @@ static int refresh(const struct recipe_image *image, const struct package_dirs *
 }
 
 static int root_open(const struct recipe_image *image, const struct package_dirs *dirs, struct apt_root *root, struct err *err) {
-    cleanup_free char *sources = NULL;
+    cleanup_free char *sources = NULL, *lock = str_printf("%s/apt-%s.lock", dirs->metadata, image->id);
     int r = apt_sources(image, &sources, err);
     if (r >= 0)
-        r = open_lock(dirs, image->id, root, err);
+        r = root->lock_fd = file_lock(AT_FDCWD, lock, err);
     if (r < 0)
         return r;
     root->dir = str_printf("%s/apt-%s", dirs->metadata, image->id);
@@ -257,21 +249,6 @@ int apt_resolve(const struct recipe_image *image, const struct package_dirs *dir
     return apt_resolve_over(image, dirs, packages, NULL, parents, parent_count, ret_set, err);
 }
 
-static int take_in(const struct package_dirs *dirs, int packages_fd, const char *temporary, const struct package *package,
-                   struct err *err) {
-    cleanup_free char *from = str_printf("%s/%s", temporary, package->file);
-    char sha256[65];
-    uint64_t size;
-    int r = digest_file(AT_FDCWD, from, sha256, &size, err);
-    if (r < 0)
-        return r;
-    if (strcmp(sha256, package->sha256) != 0)
-        return err_set(err, -EBADMSG, "package %s: what was downloaded has another hash than the package list says", package->file);
-    if (renameat(AT_FDCWD, from, packages_fd, package->file) < 0)
-        return err_sys(err, -errno, "cannot put %s into %s", package->file, dirs->packages);
-    return 0;
-}
-
 #define NAMED_MISSING 8 // more would not fit into a message
 
 // A set that was resolved earlier may name versions that have left the archive since.
@@ -294,8 +271,8 @@ static int explain_missing(const struct apt_root *root, char **specifications, s
                    buf_str(&names));
 }
 
-static int fetch(const struct recipe_image *image, const struct package_dirs *dirs, char **specifications, size_t count,
-                 const char *temporary, struct err *err) {
+static int fetch_by_lists(const struct recipe_image *image, const struct package_dirs *dirs, char **specifications, size_t count,
+                          const char *temporary, bool is_last_try, struct err *err) {
     cleanup_root struct apt_root root = {.lock_fd = -1};
     int r = root_open(image, dirs, &root, err);
     if (r < 0)
@@ -307,19 +284,27 @@ static int fetch(const struct recipe_image *image, const struct package_dirs *di
     for (size_t i = 0; i < count; i++)
         argv[ARRAY_SIZE(start) + i] = specifications[i];
     r = run_apt(&root, argv, NULL, err);
-    return r < 0 ? explain_missing(&root, specifications, count, r, err) : r;
+    return r < 0 && is_last_try ? explain_missing(&root, specifications, count, r, err) : r;
+}
+
+// The lists may be older than the set, which can come from a lock file: the mirrors are asked once more before they are blamed.
+static int fetch(const struct recipe_image *image, const struct package_dirs *dirs, char **specifications, size_t count,
+                 const char *temporary, struct err *err) {
+    char hex[FINGERPRINT_HEX_BYTES];
+    struct err first;
+    if (fetch_by_lists(image, dirs, specifications, count, temporary, false, &first) >= 0)
+        return 0;
+    int r = apt_fingerprint(image, dirs, 0, hex, err);
+    return r < 0 ? r : fetch_by_lists(image, dirs, specifications, count, temporary, true, err);
 }
 
 int apt_download(const struct recipe_image *image, const struct package_dirs *dirs, const struct package_set *set, unsigned *ret_fetched,
                  struct err *err) {
-    cleanup_fd int packages_fd = file_open(AT_FDCWD, dirs->packages, O_RDONLY | O_DIRECTORY, 0, err);
-    if (packages_fd < 0)
-        return packages_fd;
     cleanup_list char **specifications = mem_array(set->count + 1, sizeof(*specifications));
     cleanup_free size_t *missing = mem_array(set->count, sizeof(*missing));
     unsigned count = 0;
     for (size_t i = 0; i < set->count; i++)
-        if (!package_is_cached(packages_fd, &set->packages[i])) {
+        if (!download_is_there(dirs->packages, set->packages[i].sha256)) {
             missing[count] = i;
             specifications[count++] = specification(&set->packages[i]);
         }
@@ -329,13 +314,15 @@ int apt_download(const struct recipe_image *image, const struct package_dirs *di
         return 0;
     if (dirs->is_offline)
         return package_refuse_offline(&set->packages[missing[0]], err);
-    cleanup_free char *temporary = str_printf("%s/new-XXXXXX", dirs->packages);
-    if (!mkdtemp(temporary))
-        return err_sys(err, -errno, "cannot make a directory in %s", dirs->packages);
-    int r = fetch(image, dirs, specifications, count, temporary, err);
-    for (unsigned i = 0; r >= 0 && i < count; i++)
-        r = take_in(dirs, packages_fd, temporary, &set->packages[missing[i]], err);
-    struct err ignored;
-    (void)!file_remove_tree(AT_FDCWD, temporary, &ignored);
+    cleanup_free char *base = str_printf("%s/new", dirs->packages);
+    cleanup_tempdir char *temporary = NULL;
+    int r = tempdir_make_beside(base, &temporary, err);
+    if (r >= 0)
+        r = fetch(image, dirs, specifications, count, temporary, err);
+    for (unsigned i = 0; r >= 0 && i < count; i++) {
+        const struct package *package = &set->packages[missing[i]];
+        cleanup_free char *from = str_printf("%s/%s", temporary, package->file);
+        r = download_take_in(dirs->packages, from, package->sha256, package->file, err);
+    }
     return r < 0 ? err_prefix(err, r, "image %s: downloading %u packages", image->id, count) : 0;
 }

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sources.list of an image, from its definition and, where that names no mirror, from the build host's apt configuration.
 #include "builder/apt.h"
+#include "common/file.h"
 #include "common/run.h"
+#include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <time.h>
+
+#define NOT_DATED "check-valid-until=no"
 
 static bool is_usable(const char *uri) {
     static const char *const schemes[] = {"http://", "https://", "file:"};
@@ -53,8 +59,8 @@ static int add_source(const struct recipe_image *image, const struct recipe_sour
         return err_set(err, -EINVAL, "image %s: mirror of %s must be an http, https or file address, and its keyring an absolute path",
                        image->id, source->archive);
     for (unsigned i = 0; i < source->suites.count; i++) {
-        buf_printf(text, "deb [arch=%s signed-by=%s%s] %s %s", image->architecture, source->keyring,
-                   source->snapshot ? " check-valid-until=no" : "", uri, source->suites.items[i]);
+        buf_printf(text, "deb [arch=%s signed-by=%s%s] %s %s", image->architecture, source->keyring, source->snapshot ? " " NOT_DATED : "",
+                   uri, source->suites.items[i]);
         for (unsigned j = 0; j < source->components.count; j++)
             buf_printf(text, " %s", source->components.items[j]);
         buf_add_str(text, "\n");
@@ -84,8 +90,9 @@ int apt_sources(const struct recipe_image *image, char **ret_text, struct err *e
     return r < 0 ? r : apt_sources_format(image, uris, ret_text, err);
 }
 
-// The lines of our own sources.list: "deb [options] uri suite components…". A suite that ends in a slash is a flat repository.
-static void list_releases(const char *sources, struct strings *urls) {
+// The lines of our own sources.list: "deb [options] uri suite components…". A suite that ends in a slash is a flat repository. `dated` are those that are
+// of today, and no snapshots.
+static void list_releases(const char *sources, struct strings *urls, struct strings *dated) {
     cleanup_free char *text = str_dup(sources);
     char *state = NULL;
     for (char *line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
@@ -97,16 +104,44 @@ static void list_releases(const char *sources, struct strings *urls) {
         cleanup_free char *url =
             str_ends_with(suite, "/") ? str_printf("%s/%sInRelease", uri + 2, suite) : str_printf("%s/dists/%s/InRelease", uri + 2, suite);
         strings_add(urls, url);
+        if (!strstr(line, NOT_DATED))
+            strings_add(dated, url);
     }
+}
+
+// apt looks at the last day of an index when it fetches lists; while a mirror stands still there are none to fetch.
+static int check_last_day(const struct recipe_image *image, const char *url, const char *metadata, struct err *err) {
+    static const char field[] = "\nValid-Until: ";
+    cleanup_free char *path = fingerprint_copy(url, metadata), *text = NULL;
+    int r = file_read(AT_FDCWD, path, FINGERPRINT_MAX_BYTES, &text, NULL, err);
+    const char *value = r < 0 ? NULL : strstr(text, field);
+    if (!value)
+        return r;
+    value += strlen(field);
+    cleanup_free char *date = str_printf("%.*s", (int)strcspn(value, "\r\n"), value);
+    const time_t last = curl_getdate(date, NULL);
+    if (last < 0 || last >= time(NULL)) // what is no date is for apt to refuse
+        return 0;
+    return err_set(
+        err, -ESTALE,
+        "%s was to be used until %s: the mirror stands still, or somebody holds updates back; name another one, or, where this is a "
+        "mirror of that day, say `snapshot: true` in images/%s.yaml",
+        url, date, image->id);
 }
 
 int apt_fingerprint(const struct recipe_image *image, const struct package_dirs *dirs, long max_age_s, char ret_hex[FINGERPRINT_HEX_BYTES],
                     struct err *err) {
     cleanup_free char *sources = NULL;
-    cleanup_strings struct strings urls = {0};
+    cleanup_strings struct strings urls = {0}, dated = {0};
+    char hex[FINGERPRINT_HEX_BYTES];
     int r = apt_sources(image, &sources, err);
     if (r < 0)
         return r;
-    list_releases(sources, &urls);
-    return fingerprint_mirrors(image, sources, &urls, dirs->metadata, max_age_s, ret_hex, err);
+    list_releases(sources, &urls, &dated);
+    r = fingerprint_mirrors(image, sources, &urls, dirs->metadata, max_age_s, hex, err);
+    for (unsigned i = 0; r >= 0 && max_age_s >= 0 && i < dated.count; i++)
+        r = check_last_day(image, dated.items[i], dirs->metadata, err);
+    if (r >= 0)
+        memcpy(ret_hex, hex, sizeof(hex));
+    return r;
 }

@@ -3,11 +3,14 @@
 #include "builder/backend.h"
 #include "builder/build.h"
 #include "builder/keyring.h"
+#include "builder/recipe_line.h"
+#include "builder/tools.h"
 #include "common/digest.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
+#include "common/schema.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -29,19 +32,25 @@ static int take_epoch(int64_t *ret_epoch, struct err *err) {
     return 0;
 }
 
+// What to do where one of our own programs is missing.
+static const char *advise_programs(void) {
+    const char *own = getenv("WEBOPS_PROGRAMS");
+    return own && *own ? "run make, or unset WEBOPS_PROGRAMS" : "run make";
+}
+
 // mksquashfs and grub-mkimage live in sbin or bin; the others have one place.
 static int find_tools(struct build *build, struct err *err) {
     const struct {
-        const char *name, *paths[2], *package;
+        const char *name, *paths[2];
     } tools[TOOL_COUNT] = {
-        [TOOL_STUB] = {"systemd-stub", {"/usr/lib/systemd/boot/efi/linuxx64.efi.stub"}, "systemd-boot-efi"},
-        [TOOL_SYSTEMD_BOOT] = {"systemd-boot", {"/usr/lib/systemd/boot/efi/systemd-bootx64.efi"}, "systemd-boot-efi"},
-        [TOOL_GRUB_BOOT] = {"grub boot.img", {"/usr/lib/grub/i386-pc/boot.img"}, "grub-pc-bin"},
-        [TOOL_GRUB_MKIMAGE] = {"grub-mkimage", {"/usr/bin/grub-mkimage", "/usr/sbin/grub-mkimage"}, "grub-common"},
-        [TOOL_MKSQUASHFS] = {"mksquashfs", {"/usr/bin/mksquashfs", "/usr/sbin/mksquashfs"}, "squashfs-tools"},
-        [TOOL_MMDEBSTRAP] = {"mmdebstrap", {"/usr/bin/mmdebstrap"}, "mmdebstrap"},
-        [TOOL_INIT] = {"init", {build->init_path}, "make"},
-        [TOOL_RESTART] = {"restart.efi", {build->restart_path}, "make"},
+        [TOOL_STUB] = {"systemd-stub", {"/usr/lib/systemd/boot/efi/linuxx64.efi.stub"}},
+        [TOOL_SYSTEMD_BOOT] = {"systemd-boot", {"/usr/lib/systemd/boot/efi/systemd-bootx64.efi"}},
+        [TOOL_GRUB_BOOT] = {"grub boot.img", {"/usr/lib/grub/i386-pc/boot.img"}},
+        [TOOL_GRUB_MKIMAGE] = {"grub-mkimage", {"/usr/bin/grub-mkimage", "/usr/sbin/grub-mkimage"}},
+        [TOOL_MKSQUASHFS] = {"mksquashfs", {"/usr/bin/mksquashfs", "/usr/sbin/mksquashfs"}},
+        [TOOL_MMDEBSTRAP] = {"mmdebstrap", {"/usr/bin/mmdebstrap"}},
+        [TOOL_INIT] = {"init", {build->init_path}},
+        [TOOL_RESTART] = {"restart.efi", {build->restart_path}},
     };
     for (unsigned i = 0; i < TOOL_COUNT; i++) {
         struct build_tool *tool = &build->tools[i];
@@ -50,10 +59,23 @@ static int find_tools(struct build *build, struct err *err) {
         if (tools[i].paths[1] && !file_exists(AT_FDCWD, tool->path))
             tool->path = tools[i].paths[1];
         int r = digest_file(AT_FDCWD, tool->path, tool->sha256, NULL, err);
+        const char *package = tools_package(tool->name); // NULL = ours
+        if (r < 0 && !package)
+            return err_prefix(err, r, "%s is needed for building (%s)", tool->name, advise_programs());
         if (r < 0)
-            return err_prefix(err, r, "%s is needed for building (install %s)", tool->name, tools[i].package);
+            return err_prefix(err, r, "%s is needed for building (install %s)", tool->name, package);
     }
     return 0;
+}
+
+// As `config check --profile` does, without the secrets, which come to the machine by other ways.
+static int check_config(const struct build *build, const char *path, struct err *err) {
+    cleanup_config struct config config = {0};
+    cleanup_config_problems struct config_problems problems = {0};
+    if (schema_parse(&build->recipe.stacks.schema, build->config_text, build->config_size, &config, &problems) >= 0)
+        return 0;
+    config_problems_log(&problems, path);
+    return err_set(err, -EINVAL, "%s: %zu problem%s; docs/CONFIG.md lists every key", path, problems.count, problems.count == 1 ? "" : "s");
 }
 
 static int load_config(struct build *build, struct err *err) {
@@ -61,8 +83,10 @@ static int load_config(struct build *build, struct err *err) {
     if (!name)
         return 0;
     cleanup_free char *path = recipe_beside(&build->recipe, name);
-    int r = file_read(AT_FDCWD, path, 64 << 10, &build->config_text, &build->config_size, err);
-    return r < 0 ? err_prefix(err, r, "%s: config", build->recipe.profile_path) : 0;
+    int r = file_read(AT_FDCWD, path, CONFIG_MAX_BYTES, &build->config_text, &build->config_size, err);
+    if (r >= 0)
+        r = check_config(build, path, err);
+    return r < 0 ? recipe_blame(build->recipe.profile_path, "config", r, err) : 0;
 }
 
 // images/modules/<name>.list, beside the profile's own image definitions or the shipped one.
@@ -75,7 +99,8 @@ static int find_modules_list(const struct build *build, const char *name, char *
             return 0;
         }
     }
-    return err_set(err, -ENOENT, "%s: modules: there is no images/modules/%s.list", build->recipe.profile_path, name);
+    (void)err_set(err, -ENOENT, "there is no images/modules/%s.list", name);
+    return recipe_blame(build->recipe.profile_path, "modules", -ENOENT, err);
 }
 
 // The same programs are linked twice: one set for the libraries of its own day, one that brings them along (Makefile, scripts/bundle-runtime).
@@ -206,8 +231,11 @@ static int take_locked(struct build *build, struct err *err) {
     const struct recipe_image *image = build->recipe.image;
     cleanup_free char *text = NULL;
     cleanup_lockfile struct lockfile lockfile = {0};
-    size_t size = 0;
+    size_t size = 0, taken = 0;
     int r = file_read(AT_FDCWD, path, LOCKFILE_MAX_BYTES, &text, &size, err);
+    if (r == -ENOENT)
+        return err_prefix(err, r, "there is no lock file (make it with `webops-image lock%s%s %s`)", build->options.lock ? " -o " : "",
+                          build->options.lock ?: "", build->options.profile);
     if (r >= 0)
         r = lockfile_parse(text, size, path, &lockfile, err);
     if (r >= 0 && (strcmp(lockfile.image, image->id) != 0 || strcmp(lockfile.architecture, image->architecture) != 0))
@@ -215,7 +243,9 @@ static int take_locked(struct build *build, struct err *err) {
                     image->architecture);
     for (unsigned i = 0; r >= 0 && i < build->layer_count; i++)
         if (wanted_packages(build, i)->count)
-            r = lockfile_take(&lockfile, part_name(build, i), wanted_packages(build, i), &build->sets[i], err);
+            r = lockfile_take(&lockfile, taken++, part_name(build, i), wanted_packages(build, i), &build->sets[i], err);
+    if (r >= 0)
+        r = lockfile_end(&lockfile, taken, err);
     return r == -ESTALE ? err_prefix(err, r, "%s does not fit the recipes; make it anew with `webops-image lock`", path) : r;
 }
 

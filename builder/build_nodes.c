@@ -48,6 +48,7 @@ static int build_layer_node(void *context, unsigned index, const char *dir, stru
                                           .programs_dir = build->programs_dir,
                                           .runtime_dir = build->runtime_dir,
                                           .downloads_dir = build->downloads_dir,
+                                          .is_offline = build->options.offline,
                                           .extra = extra,
                                           .extra_count = !is_top              ? 0
                                                          : build->config_text ? 3
@@ -156,6 +157,19 @@ static void add_packages(struct inputs *inputs, const struct package_set *set) {
     }
 }
 
+// rpm packages are held against the keys when they are installed, and a node that is there already stands for that. apt's keys are in its fingerprint.
+static int add_keyrings(struct inputs *inputs, const struct build *build, unsigned index, struct err *err) {
+    const struct recipe_image *image = build->recipe.image;
+    int r = 0;
+    if (!build->sets[index].count || strcmp(recipe_image_manager(image), "dnf") != 0)
+        return 0;
+    for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
+        cleanup_free char *name = str_printf("keyring %s", image->sources[i].archive);
+        r = inputs_add_file(inputs, name, image->sources[i].keyring, err);
+    }
+    return r;
+}
+
 static void add_strings(struct inputs *inputs, const char *name, const struct strings *list) {
     for (unsigned i = 0; i < list->count; i++)
         inputs_add(inputs, name, list->items[i]);
@@ -178,7 +192,7 @@ static void layer_recipe_inputs(const struct recipe_layer *layer, struct inputs 
     }
 }
 
-static void base_inputs(const struct build *build, struct inputs *inputs) {
+static int base_inputs(const struct build *build, struct inputs *inputs, struct err *err) {
     add_format(inputs, build, FORMAT_LAYER);
     add_tool(inputs, build, TOOL_MMDEBSTRAP);
     add_tool(inputs, build, TOOL_MKSQUASHFS);
@@ -196,6 +210,7 @@ static void base_inputs(const struct build *build, struct inputs *inputs) {
         inputs_add_hash(inputs, "labels " LABELS_ALIASES, build->recipe.label_aliases, strlen(build->recipe.label_aliases));
     }
     layer_recipe_inputs(&build->image_layer, inputs);
+    return add_keyrings(inputs, build, 0, err);
 }
 
 static int layer_inputs(const struct build *build, unsigned index, struct inputs *inputs, struct err *err) {
@@ -215,7 +230,7 @@ static int layer_inputs(const struct build *build, unsigned index, struct inputs
         inputs_add_hash(inputs, "generation", build->generation.text, strlen(build->generation.text));
         inputs_add_hash(inputs, "trust", build->generation.trust, build->generation.trust_size);
     }
-    int r = 0;
+    int r = add_keyrings(inputs, build, index, err);
     for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++) {
         cleanup_free char *name = str_printf("program %s", layer->programs.items[i]);
         cleanup_free char *path = str_printf("%s/%s", build->programs_dir, layer->programs.items[i]);
@@ -249,7 +264,7 @@ static int add_layers(struct build *build, struct err *err) {
         if (layer)
             r = layer_inputs(build, i, &node->inputs, err);
         else
-            base_inputs(build, &node->inputs);
+            r = base_inputs(build, &node->inputs, err);
         graph_seal(node);
     }
     return r;

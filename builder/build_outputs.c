@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
-#include <sys/file.h>
 
 #define REPORT_MAX_BYTES (4 << 20)
 #define FORMAT_OUTPUTS 5
@@ -341,13 +340,7 @@ static int make_all(struct outputs *outputs, struct progress *progress, struct e
 // One build per output name at a time; what a killed one left in the hidden directory goes away with the next.
 static int lock_output(const char *out_dir, const char *base, struct err *err) {
     cleanup_free char *path = str_printf("%s/.%s.lock", out_dir, base);
-    cleanup_fd int fd = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, 0600, err);
-    if (fd < 0)
-        return fd;
-    while (flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR)
-            return err_sys(err, -errno, "cannot lock %s", path);
-    return take_fd(&fd);
+    return file_lock(AT_FDCWD, path, err);
 }
 
 int build_outputs(struct build *build, struct progress *progress, double seconds_before, struct err *err) {

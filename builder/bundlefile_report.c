@@ -2,6 +2,7 @@
 // A bundle for people and for programs.
 #include "builder/bundlefile.h"
 #include "common/buf.h"
+#include "common/jsontext.h"
 #include <inttypes.h>
 #include <jansson.h>
 #include <time.h>
@@ -92,9 +93,9 @@ void bundlefile_format_json(const struct bundlefile *file, const struct bundlefi
                              (json_int_t)file->bytes, "payload_offset", (json_int_t)bundle_payload_offset(&file->head), "verified",
                              problem == NULL, "trusted", findings->is_trusted, "chunks", (json_int_t)findings->chunks);
     if (problem)
-        json_object_set_new(json, "problem", json_string(problem->text));
+        json_object_set_new(json, "problem", jsontext(problem->text));
     if (findings->signer)
-        json_object_set_new(json, "signer", json_string(findings->signer));
+        json_object_set_new(json, "signer", jsontext(findings->signer));
     json_t *manifest = json_pack(
         "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:I, s:o, s:s, s:o, s:o, s:o, s:o, s:I}", "profile", m->profile,
         "version", m->version, "compatible", m->compatible, "channel", m->channel, "sequence", (json_int_t)m->sequence, "created",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entries appear under their final name whole or not at all; locks make two builds of one node one.
 #include "builder/cache.h"
+#include "builder/sandbox.h"
 #include "common/digest.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -13,36 +14,54 @@
 #include <sys/random.h>
 
 #define MAX_LIST_BYTES (8 << 20)
+#define TEMPORARY_CHARS 16
 #define RECORD_INPUTS "inputs"
 #define RECORD_FILES "files"
 
-static int lock_file(int dir_fd, const char *path, int operation, struct err *err) {
-    cleanup_fd int fd = file_open(dir_fd, path, O_RDWR | O_CREAT, 0600, err);
-    if (fd < 0)
-        return fd;
-    while (flock(fd, operation) < 0)
-        if (errno != EINTR)
-            return err_sys(err, -errno, "cannot lock %s", path);
-    return take_fd(&fd);
+// Locks tmp/<random>.lock without waiting. -EWOULDBLOCK while another one has it; -ESTALE when it had, and has removed it.
+static int try_lock(int tmp_fd, const char *lock) {
+    struct stat st;
+    cleanup_fd int fd = openat(tmp_fd, lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
+        return -errno;
+    return st.st_nlink ? take_fd(&fd) : -ESTALE;
 }
 
-// tmp/<random> belongs to the process that holds tmp/<random>.lock.
+static bool is_temporary(const char *name) {
+    return strlen(name) == TEMPORARY_CHARS && strspn(name, "0123456789abcdef") == TEMPORARY_CHARS;
+}
+
+// tmp/<random> belongs to the process that holds tmp/<random>.lock. What cannot be removed keeps its lock file, for the next try.
+static void remove_left(const struct cache *cache, int tmp_fd, const char *name) {
+    struct err err;
+    cleanup_free char *lock = str_printf("%s.lock", name), *path = str_printf("%s/tmp/%s", cache->path, name);
+    cleanup_fd int fd = try_lock(tmp_fd, lock);
+    if (fd < 0)
+        return;
+    if (sandbox_remove_work(path, &err) < 0)
+        log_warn("a build that was killed has left %s, which cannot be removed: %s", path, err.text);
+    else
+        unlinkat(tmp_fd, lock, 0);
+}
+
 static void sweep(const struct cache *cache) {
     cleanup_fd int tmp_fd = openat(cache->dir_fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     cleanup_dir DIR *dir = tmp_fd < 0 ? NULL : fdopendir(dup(tmp_fd));
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        size_t length = strlen(entry->d_name);
-        if (length < 6 || strcmp(entry->d_name + length - 5, ".lock") != 0)
-            continue;
-        struct err err;
-        cleanup_free char *name = str_printf("%.*s", (int)length - 5, entry->d_name);
-        cleanup_fd int fd = openat(tmp_fd, entry->d_name, O_RDWR | O_CLOEXEC);
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
-            continue; // alive, or just gone
-        if (file_remove_tree(tmp_fd, name, &err) < 0)
-            log_debug("sweeping the cache: %s", err.text);
-        unlinkat(tmp_fd, entry->d_name, 0);
+        cleanup_free char *name = str_printf("%.*s", TEMPORARY_CHARS, entry->d_name);
+        if (is_temporary(name))
+            remove_left(cache, tmp_fd, name);
     }
+}
+
+// apt has it in lines whose words end at a blank and may begin with an option in brackets, and decodes per cent signs.
+static int check_path(const char *path, struct err *err) {
+    static const char unusable[] = " \t\r\n[]#\"%\\";
+    return path[strcspn(path, unusable)] ? err_set(err, -EINVAL,
+                                                   "the cache %s: apt takes no path with blanks, brackets, quotes, or one of # %% \\: name "
+                                                   "another directory by WEBOPS_CACHE",
+                                                   path)
+                                         : 0;
 }
 
 int cache_open(const char *path, struct cache *ret_cache, struct err *err) {
@@ -50,10 +69,14 @@ int cache_open(const char *path, struct cache *ret_cache, struct err *err) {
     int r = file_mkdirs(AT_FDCWD, path, 0755, err);
     if (r < 0)
         return err_prefix(err, r, "opening the cache");
-    char *absolute = realpath(path, NULL);
+    cleanup_free char *absolute = realpath(path, NULL);
     if (!absolute)
         return err_sys(err, -errno, "cannot resolve %s", path);
-    struct cache cache = {.path = absolute, .dir_fd = file_open(AT_FDCWD, absolute, O_RDONLY | O_DIRECTORY, 0, err)};
+    r = check_path(absolute, err);
+    if (r < 0)
+        return r;
+    struct cache cache = {.dir_fd = file_open(AT_FDCWD, absolute, O_RDONLY | O_DIRECTORY, 0, err)};
+    cache.path = take_ptr(absolute);
     r = cache.dir_fd;
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(rooms); i++)
         r = file_mkdirs(cache.dir_fd, rooms[i], 0755, err);
@@ -134,11 +157,14 @@ static int make_temporary(const struct cache *cache, struct cache_entry *entry, 
     uint64_t number = 0;
     if (getrandom(&number, sizeof(number), 0) != sizeof(number))
         return err_sys(err, -errno, "cannot get random bytes");
-    cleanup_free char *name = str_printf("tmp/%016llx", (unsigned long long)number);
+    cleanup_free char *name = str_printf("tmp/%0*llx", TEMPORARY_CHARS, (unsigned long long)number);
     cleanup_free char *lock = str_printf("%s.lock", name);
-    cleanup_fd int fd = lock_file(cache->dir_fd, lock, LOCK_EX, err);
+    cleanup_fd int fd = -1;
+    do // another one's sweep can have it first, and removes it then
+        fd = try_lock(cache->dir_fd, lock);
+    while (fd == -EWOULDBLOCK || fd == -ESTALE);
     if (fd < 0)
-        return fd;
+        return err_sys(err, fd, "cannot lock %s/%s", cache->path, lock);
     if (mkdirat(cache->dir_fd, name, 0755) < 0)
         return err_sys(err, -errno, "cannot create %s/%s", cache->path, name);
     // 0755 whatever the umask: package managers drop privileges inside.
@@ -160,7 +186,7 @@ int cache_scratch(const struct cache *cache, struct cache_entry *ret_entry, stru
 int cache_begin(const struct cache *cache, const char *kind, const char *key, struct cache_entry *ret_entry, struct err *err) {
     cleanup_free char *name = str_printf("%s-%s", kind, key);
     cleanup_free char *lock = str_printf("locks/%s", name);
-    cleanup_fd int node_lock = lock_file(cache->dir_fd, lock, LOCK_EX, err);
+    cleanup_fd int node_lock = file_lock(cache->dir_fd, lock, err);
     if (node_lock < 0)
         return err_prefix(err, node_lock, "cache %s", cache->path);
     if (look_up(cache, kind, key, true))

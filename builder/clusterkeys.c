@@ -2,6 +2,7 @@
 // Everything is made in a hidden directory beside the wanted one, which then gets its name. Three certificates per node, because three
 // accounts hold their keys: etcd twice (members know each other by a common name that clients do not have), PostgreSQL with Patroni once.
 #include "builder/clusterkeys.h"
+#include "builder/dirswap.h"
 #include "builder/tempdir.h"
 #include "common/buf.h"
 #include "common/file.h"
@@ -16,6 +17,7 @@
 #include <sys/stat.h>
 
 #define PASSWORD_BYTES 24
+#define SECRETS "secrets"
 #define MARK "cluster.env" // what renewal has to know
 
 static const char *const passwords[] = {"postgres-superuser", "postgres-replication", "postgres-rewind"};
@@ -51,7 +53,7 @@ static int check_nodes(const struct cluster_request *request, struct err *err) {
     return 0;
 }
 
-static int check_request(const struct cluster_request *request, struct err *err) {
+int cluster_check(const struct cluster_request *request, struct err *err) {
     if (!is_type(SCHEMA_NAME, request->name))
         return err_set(err, -EINVAL, "'%s': the cluster's name is made of a-z, 0-9, '-' and '.', at most 63", request->name);
     if (!request->vip != !request->interface)
@@ -152,7 +154,7 @@ static void format_config(const struct cluster_request *request, const struct cl
 }
 
 static int open_secrets(int dir_fd, const char *node, struct err *err) {
-    cleanup_free char *path = str_printf(CLUSTER_NODES "/%s/secrets", node);
+    cleanup_free char *path = str_printf(CLUSTER_NODES "/%s/" SECRETS, node);
     int r = file_mkdirs(dir_fd, path, 0700, err);
     return r < 0 ? r : file_open(dir_fd, path, O_RDONLY | O_DIRECTORY, 0, err);
 }
@@ -211,7 +213,7 @@ static int fill(const struct cluster_request *request, const char *dir, struct e
 }
 
 int cluster_make(const char *dir, const struct cluster_request *request, struct err *err) {
-    int r = check_request(request, err);
+    int r = cluster_check(request, err);
     if (r < 0)
         return r;
     cleanup_free char *clean = str_dup(dir);
@@ -219,12 +221,11 @@ int cluster_make(const char *dir, const struct cluster_request *request, struct 
         clean[length - 1] = 0;
     const char *slash = strrchr(clean, '/');
     cleanup_free char *parent = slash ? str_printf("%.*s", (int)(slash == clean ? 1 : slash - clean), clean) : str_dup(".");
-    cleanup_free char *base = str_printf("%s/.webops-cluster", parent);
     cleanup_tempdir char *work = NULL;
     r = file_mkdirs(AT_FDCWD, parent, 0755, err);
     if (r < 0)
         return r;
-    r = tempdir_make_beside(base, &work, err);
+    r = tempdir_make_beside(clean, &work, err);
     if (r >= 0)
         r = fill(request, work, err);
     if (r >= 0 && rename(work, clean) < 0) // an empty directory is replaced
@@ -253,13 +254,48 @@ static int load_ca(const char *dir, struct certificate *ret_ca, struct err *err)
     return r < 0 ? r : certificate_load(pem, &ret_ca->x509, err);
 }
 
-static int renew(const char *dir, struct cluster_request *request, struct err *err) {
-    cleanup_certificate struct certificate ca = {0};
-    cleanup_fd int dir_fd = file_open(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, err);
-    int r = dir_fd < 0 ? dir_fd : load_ca(dir, &ca, err);
+static char *node_dir(const char *dir, const struct cluster_node *node) {
+    return str_printf("%s/" CLUSTER_NODES "/%s", dir, node->name);
+}
+
+static int renew_beside(const char *dir, const struct cluster_request *request, const struct certificate *ca, struct err *err) {
+    int r = 0;
     for (size_t i = 0; r >= 0 && i < request->node_count; i++) {
-        cleanup_fd int secrets_fd = open_secrets(dir_fd, request->nodes[i].name, err);
-        r = secrets_fd < 0 ? secrets_fd : make_leaves(request, &request->nodes[i], &ca, secrets_fd, err);
+        cleanup_free char *parent = node_dir(dir, &request->nodes[i]);
+        cleanup_fd int fd = -1;
+        r = file_mkdirs(AT_FDCWD, parent, 0700, err);
+        if (r >= 0)
+            r = fd = dirswap_begin(parent, SECRETS, err);
+        if (r >= 0)
+            r = make_leaves(request, &request->nodes[i], ca, fd, err);
+    }
+    return r < 0 ? err_prefix(err, r, "nothing was renewed") : 0;
+}
+
+static int put_in_place(const char *dir, const struct cluster_request *request, struct err *err) {
+    for (size_t i = 0; i < request->node_count; i++) {
+        const struct cluster_node *node = &request->nodes[i];
+        cleanup_free char *parent = node_dir(dir, node);
+        int r = dirswap_end(parent, SECRETS, err);
+        if (r < 0)
+            return err_prefix(err, r, "%zu of %zu nodes have new certificates, %s was next; run it again", i, request->node_count,
+                              node->name);
+    }
+    return 0;
+}
+
+// All that may fail comes first, beside what is there. What is left to do then is a rename for each node, after which its keys and
+// certificates fit each other as they did before.
+static int renew(const char *dir, const struct cluster_request *request, struct err *err) {
+    cleanup_certificate struct certificate ca = {0};
+    int r = load_ca(dir, &ca, err);
+    if (r >= 0)
+        r = renew_beside(dir, request, &ca, err);
+    if (r >= 0)
+        r = put_in_place(dir, request, err);
+    for (size_t i = 0; r < 0 && i < request->node_count; i++) {
+        cleanup_free char *parent = node_dir(dir, &request->nodes[i]);
+        dirswap_drop(parent, SECRETS);
     }
     return r;
 }
@@ -286,7 +322,7 @@ int cluster_renew(const char *dir, int64_t not_before, long node_days, char **re
                                       .not_before = not_before,
                                       .ca_days = 100L * 365, // the CA is there: it says itself what may outlive it
                                       .node_days = node_days};
-    r = check_request(&request, err);
+    r = cluster_check(&request, err);
     if (r >= 0)
         r = renew(dir, &request, err);
     if (r < 0)

@@ -2,6 +2,7 @@
 // Reads and makes .deb files, and writes the small repositories and configurations around them.
 #include "builder/deb.h"
 #include "common/digest.h"
+#include "builder/tempdir.h"
 #include "builder/tool_log.h"
 #include "common/file.h"
 #include "common/run.h"
@@ -73,16 +74,17 @@ int deb_control(int dir_fd, const char *path, struct buf *ret_control, struct er
 int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err *err) {
     cleanup_free char *file = str_printf(DEB_STAND_IN_PREFIX "%s_1_all.deb", name);
     cleanup_free char *path = str_printf("%s/%s", dir, file);
-    char temporary[] = "/tmp/webops-stand-in-XXXXXX";
-    if (!mkdtemp(temporary))
-        return err_sys(err, -errno, "cannot make a directory in /tmp");
+    cleanup_tempdir char *temporary = NULL;
+    int r = tempdir_make("stand-in", &temporary, err);
+    if (r < 0)
+        return r;
     cleanup_free char *control_dir = str_printf("%s/DEBIAN", temporary), *control = str_printf("%s/control", control_dir);
     cleanup_buf struct buf text = {0};
     buf_printf(&text,
                "Package: " DEB_STAND_IN_PREFIX "%s\nVersion: 1\nArchitecture: all\nMaintainer: webops <root@localhost>\nProvides: %s\n"
                "Section: misc\nPriority: optional\nDescription: stands in for %s, which this image does not need\n",
                name, name, name);
-    int r = file_mkdirs(AT_FDCWD, control_dir, 0755, err);
+    r = file_mkdirs(AT_FDCWD, control_dir, 0755, err);
     if (r >= 0 && (chmod(temporary, 0755) < 0 || chmod(control_dir, 0755) < 0))
         r = err_sys(err, -errno, "cannot prepare %s", temporary);
     if (r >= 0)
@@ -95,22 +97,20 @@ int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err 
         r = run_quiet(&build, err);
     if (r >= 0 && rename(part, path) < 0)
         r = err_sys(err, -errno, "cannot write %s", path);
-    struct err ignored;
-    (void)!file_remove_tree(AT_FDCWD, temporary, &ignored);
     if (r >= 0)
         *ret_file = take_ptr(file);
     return r;
 }
 
 static int add_package(const char *dir, const char *packages_dir, const struct package *package, struct buf *index, struct err *err) {
-    cleanup_free char *from = str_printf("%s/%s", packages_dir, package->file), *to = str_printf("%s/%s", dir, package->file);
+    cleanup_free char *from = str_printf("%s/%s", packages_dir, package->sha256), *to = str_printf("%s/%s", dir, package->file);
     if (symlink(from, to) < 0)
         return err_sys(err, -errno, "cannot write %s", to);
     cleanup_buf struct buf control = {0};
     int r = deb_control(AT_FDCWD, from, &control, err);
     buf_printf(index, "%sFilename: ./%s\nSize: %llu\nSHA256: %s\n\n", buf_str(&control), package->file,
                (unsigned long long)package->size_bytes, package->sha256);
-    return r;
+    return r < 0 ? err_prefix(err, r, "package %s", package->file) : 0;
 }
 
 int deb_repository(const char *dir, const char *packages_dir, const struct package_set *set, struct err *err) {

@@ -12,7 +12,7 @@ int deb_control(int dir_fd, const char *path, struct buf *ret_control, struct er
 // Writes an empty package that provides `name` into directory `dir` (absolute); the same bytes every time. *ret_file is its file name.
 int deb_stand_in(const char *dir, const char *name, char **ret_file, struct err *err) must_check nonnull(1, 2, 3, 4);
 
-// A flat repository in `dir` (absolute, is created): an index of exactly `set`, and links to the files in `packages_dir`. For
+// A flat repository in `dir` (absolute, is created): an index of exactly `set`, and links to the files in `packages_dir`, which are there by hash. For
 // "deb [trusted=yes] copy:DIR ./": the hashes in the index are those of the set, so apt refuses a damaged file.
 int deb_repository(const char *dir, const char *packages_dir, const struct package_set *set, struct err *err) must_check
     nonnull(1, 2, 3, 4);

@@ -10,6 +10,19 @@ void diff_add(struct diff_list *list, const char *key, const char *value) {
     list->items[list->count++] = (struct diff_item){str_dup(key), str_dup(value)};
 }
 
+void diff_join(struct diff_list *list, const char *key, const char *value) {
+    for (size_t i = 0; i < list->count; i++) {
+        struct diff_item *item = &list->items[i];
+        if (strcmp(item->key, key) != 0)
+            continue;
+        char *joined = str_printf("%s %s", item->value, value);
+        free(item->value);
+        item->value = joined;
+        return;
+    }
+    diff_add(list, key, value);
+}
+
 void diff_list_done(struct diff_list *list) {
     for (size_t i = 0; i < list->count; i++) {
         free(list->items[i].key);
@@ -30,19 +43,36 @@ static void sort(struct diff_list *list) {
         qsort(list->items, list->count, sizeof(*list->items), by_key);
 }
 
+// What the other list does not have; both are sorted by key and value.
+static size_t remaining(const struct diff_list *list, const struct diff_list *other, const struct diff_item **ret_items) {
+    size_t count = 0, k = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        int order = -1;
+        while (k < other->count && (order = by_key(&list->items[i], &other->items[k])) > 0)
+            k++;
+        if (k < other->count && order == 0)
+            k++;
+        else
+            ret_items[count++] = &list->items[i];
+    }
+    return count;
+}
+
 size_t diff_compare(struct diff_list *before, struct diff_list *after, struct diff_change **ret_changes) {
     struct diff_change *changes = mem_array(before->count + after->count + 1, sizeof(*changes));
-    size_t count = 0, i = 0, k = 0;
+    cleanup_free const struct diff_item **old_items = mem_array(before->count + 1, sizeof(*old_items)),
+                                        **new_items = mem_array(after->count + 1, sizeof(*new_items));
     sort(before);
     sort(after);
-    while (i < before->count || k < after->count) {
-        const struct diff_item *old = i < before->count ? &before->items[i] : NULL, *new = k < after->count ? &after->items[k] : NULL;
+    size_t count = 0, i = 0, k = 0, old_count = remaining(before, after, old_items), new_count = remaining(after, before, new_items);
+    while (i < old_count || k < new_count) {
+        const struct diff_item *old = i < old_count ? old_items[i] : NULL, *new = k < new_count ? new_items[k] : NULL;
         int order = !old ? 1 : !new ? -1 : strcmp(old->key, new->key);
         if (order < 0)
             changes[count++] = (struct diff_change){old->key, old->value, NULL};
         else if (order > 0)
             changes[count++] = (struct diff_change){new->key, NULL, new->value};
-        else if (strcmp(old->value, new->value) != 0)
+        else
             changes[count++] = (struct diff_change){old->key, old->value, new->value};
         i += order <= 0;
         k += order >= 0;

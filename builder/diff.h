@@ -15,6 +15,8 @@ struct diff_list {
 
 // Copies both.
 void diff_add(struct diff_list *list, const char *key, const char *value) nonnull(1, 2, 3);
+// For keys that stand there several times and whose order says something: the value goes behind that of the same key, with a blank between.
+void diff_join(struct diff_list *list, const char *key, const char *value) nonnull(1, 2, 3);
 void diff_list_done(struct diff_list *list);
 
 struct diff_change { // points into the lists
@@ -22,7 +24,8 @@ struct diff_change { // points into the lists
     const char *before, *after; // NULL = added, removed
 };
 
-// The changes from one list to the other, by key; sorts both. Of a key that a list has several times each counts. The caller frees *ret_changes.
+// The changes from one list to the other, by key; sorts both. Of a key that a list has several times each counts, and those with the same value
+// belong together. The caller frees *ret_changes.
 size_t diff_compare(struct diff_list *before, struct diff_list *after, struct diff_change **ret_changes) nonnull(1, 2, 3);
 
 struct buf;

@@ -3,6 +3,8 @@
 #include "builder/diff_image.h"
 #include "builder/release.h"
 #include "builder/tempdir.h"
+#include "builder/squashfs_attributes.h"
+#include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
@@ -19,6 +21,7 @@
 #define DATA_MARK "#\n# START OF DATA - DO NOT MODIFY\n#\n"
 #define MAX_LIST_BYTES (64 << 20)
 #define HASH_DIGITS 12
+#define MAX_VALUE_BYTES 128 // of an attribute, to be shown as it is
 #define MAX_CONFIG_BYTES (4 << 20)
 
 const char *const diff_section_names[DIFF_SECTIONS] = {"layers", "packages", "kernel command line", "kernel options", "files"};
@@ -51,7 +54,7 @@ static void add_packages(struct diff_image *image) {
     }
 }
 
-// webops.slot= is another one in every generation, and says nothing.
+// webops.slot= is another one in every generation, and says nothing. Of the words of one key the order counts: the last console= is /dev/console.
 static void add_cmdline(struct diff_image *image) {
     cleanup_free char *words = str_dup(image->slot->cmdline ?: "");
     char *rest = NULL;
@@ -61,7 +64,7 @@ static void add_cmdline(struct diff_image *image) {
         char *value = strchr(word, '=');
         if (value)
             *value++ = 0;
-        diff_add(&image->lists[DIFF_CMDLINE], word, value ?: "");
+        diff_join(&image->lists[DIFF_CMDLINE], word, value ?: "");
     }
 }
 
@@ -138,8 +141,8 @@ static int add_regular(const struct listing *listing, const char *path, const ch
     return is_config ? add_kernel(listing, offset, size, err) : 0;
 }
 
-// "path TYPE time mode uid gid …", "path L target" for another name of a file, "path x name=value" for an extended attribute: how unsquashfs
-// describes files; blanks in the path have a backslash before them.
+// "path TYPE time mode uid gid …", "path L target" for another name of a file, "path x name=value" for an extended attribute (from 4.6 on; they are read
+// by squashfs_attributes.c): how unsquashfs describes files; blanks in the path have a backslash before them.
 static int add_file(const struct listing *listing, char *line, struct err *err) {
     char *end = line, type = 0;
     unsigned mode, uid, gid;
@@ -149,7 +152,8 @@ static int add_file(const struct listing *listing, char *line, struct err *err) 
     if (sscanf(end, " %c %n", &type, &words) == 1 && (type == 'L' || type == 'x')) {
         const char *rest = end + words;
         *end = 0;
-        add_entry(listing, line, type == 'x' ? " (attribute)" : " (link)", rest);
+        if (type == 'L')
+            add_entry(listing, line, " (link)", rest);
         return 0;
     }
     if (sscanf(end, " %c %*s %o %u %u %n", &type, &mode, &uid, &gid, &words) != 4)
@@ -192,8 +196,9 @@ static int read_listing(struct listing *listing, struct err *err) {
 }
 
 static int add_layer_files(struct diff_image *image, const struct slot_layer *layer, const char *dir, struct err *err) {
-    cleanup_free char *pseudo = str_printf("%s/files", dir), *offset = str_printf("%" PRIu64, image->slot->offset + layer->offset);
-    const struct run unsquashfs = {.argv = RUN_ARGV("unsquashfs", "-n", "-o", offset, "-pf", pseudo, image->path)};
+    cleanup_free char *pseudo = str_printf("%s/files", dir), *offset = str_printf("%" PRIu64, image->slot->offset + layer->offset),
+                      *path = tool_path(image->path);
+    const struct run unsquashfs = {.argv = RUN_ARGV("unsquashfs", "-n", "-o", offset, "-pf", pseudo, path)};
     int r = run_quiet(&unsquashfs, err);
     if (r < 0)
         return err_prefix(err, r, "%s, layer %s", image->path, layer->name);
@@ -202,6 +207,40 @@ static int add_layer_files(struct diff_image *image, const struct slot_layer *la
     r = fd < 0 ? fd : read_listing(&listing, err);
     unlink(pseudo);
     return r;
+}
+
+// Labels are text; of what is none, such as capabilities, hexadecimal digits, and of much of that a hash.
+static char *attribute_text(const uint8_t *value, size_t size) {
+    cleanup_buf struct buf text = {0};
+    size_t length = size && !value[size - 1] ? size - 1 : size;
+    bool is_text = length > 0;
+    for (size_t i = 0; i < length; i++)
+        is_text &= value[i] > ' ' && value[i] <= '~';
+    uint8_t sha256[DIGEST_BYTES];
+    if (is_text && length <= MAX_VALUE_BYTES)
+        return str_printf("%.*s", (int)length, (const char *)value);
+    if (size > MAX_VALUE_BYTES) {
+        digest_bytes(value, size, sha256);
+        buf_printf(&text, "%zu bytes ", size);
+        value = sha256;
+        size = HASH_DIGITS / 2;
+    }
+    for (size_t i = 0; i < size; i++)
+        buf_printf(&text, "%02x", value[i]);
+    return buf_take(&text);
+}
+
+static void add_attribute(void *context, const char *path, const char *name, const uint8_t *value, size_t size) {
+    cleanup_free char *suffix = str_printf(" (%s)", name), *text = attribute_text(value, size);
+    add_entry(context, *path ? path : "/", suffix, text); // as unsquashfs calls the root
+}
+
+static int add_layer_attributes(struct diff_image *image, const struct slot_layer *layer, struct err *err) {
+    cleanup_fd int fd = file_open(AT_FDCWD, image->path, O_RDONLY, 0, err);
+    struct listing listing = {.image = image, .layer = layer->name, .fd = fd};
+    int r = fd < 0 ? fd
+                   : squashfs_attributes(fd, layer->name, image->slot->offset + layer->offset, layer->length, add_attribute, &listing, err);
+    return r < 0 ? err_prefix(err, r, "%s, layer", image->path) : 0;
 }
 
 static bool has_layer(const struct diff_image *image, const struct slot_layer *layer) {
@@ -216,8 +255,13 @@ static bool has_layer(const struct diff_image *image, const struct slot_layer *l
 int diff_image_add_files(struct diff_image *image, const struct diff_image *other, struct err *err) {
     cleanup_tempdir char *dir = NULL;
     int r = tempdir_make("diff", &dir, err);
-    for (unsigned i = 0; r >= 0 && i < image->slot->header.layer_count; i++)
-        if (!has_layer(other, &image->slot->header.layers[i]))
-            r = add_layer_files(image, &image->slot->header.layers[i], dir, err);
+    for (unsigned i = 0; r >= 0 && i < image->slot->header.layer_count; i++) {
+        const struct slot_layer *layer = &image->slot->header.layers[i];
+        if (has_layer(other, layer))
+            continue;
+        r = add_layer_files(image, layer, dir, err);
+        if (r >= 0)
+            r = add_layer_attributes(image, layer, err);
+    }
     return r;
 }

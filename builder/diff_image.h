@@ -19,7 +19,7 @@ struct diff_image {
 // kernel options. Empty after a failure.
 int diff_image_load(const char *path, struct diff_image *ret_image, struct err *err) must_check nonnull(1, 2, 3);
 // Files of the layers that the other image does not have in the same bytes ("layer: path", with mode, owner, size and the start of the SHA-256), and the
-// kernel options of a usr/lib/modules/*/config among them.
+// kernel options of a usr/lib/modules/*/config among them. Of extended attributes each is an entry of its own: "layer: path (security.capability)".
 int diff_image_add_files(struct diff_image *image, const struct diff_image *other, struct err *err) must_check nonnull(1, 2, 3);
 void diff_image_done(struct diff_image *image);
 

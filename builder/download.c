@@ -3,6 +3,7 @@
 #include "builder/download.h"
 #include "common/digest.h"
 #include "builder/deb.h"
+#include "builder/tempdir.h"
 #include "common/file.h"
 #include <curl/curl.h>
 #include <errno.h>
@@ -54,36 +55,43 @@ static int transfer(const char *url, int fd, struct err *err) {
     return code == CURLE_OK ? 0 : err_set(err, -EAGAIN, "cannot fetch %s: %s", url, why[0] ? why : curl_easy_strerror(code));
 }
 
-static int check_hash(const char *path, const struct recipe_fetch *fetch, struct err *err) {
+static int check_hash(const char *path, const char *wanted, const char *what, struct err *err) {
     char sha256[65];
     uint64_t size;
     int r = digest_file(AT_FDCWD, path, sha256, &size, err);
-    if (r >= 0 && strcmp(sha256, fetch->sha256) != 0)
-        r = err_set(err, -EBADMSG, "%s: has SHA-256 %s, the recipe says %s", fetch->url, sha256, fetch->sha256);
+    if (r >= 0 && strcmp(sha256, wanted) != 0)
+        r = err_set(err, -EBADMSG, "%s: has SHA-256 %s, expected was %s", what, sha256, wanted);
     return r;
 }
 
-bool download_is_there(const char *dir, const struct recipe_fetch *fetch) {
-    cleanup_free char *path = str_printf("%s/%s", dir, fetch->sha256);
+bool download_is_there(const char *dir, const char *sha256) {
+    cleanup_free char *path = str_printf("%s/%s", dir, sha256);
     struct err ignored;
-    return file_exists(AT_FDCWD, path) && check_hash(path, fetch, &ignored) >= 0;
+    return file_exists(AT_FDCWD, path) && check_hash(path, sha256, path, &ignored) >= 0;
 }
 
-int download_ensure(const char *dir, const struct recipe_fetch *fetch, struct err *err) {
-    cleanup_free char *path = str_printf("%s/%s", dir, fetch->sha256), *part = str_printf("%s/new-XXXXXX", dir);
+int download_take_in(const char *dir, const char *from, const char *sha256, const char *what, struct err *err) {
+    cleanup_free char *path = str_printf("%s/%s", dir, sha256);
+    int r = check_hash(from, sha256, what, err);
+    return r >= 0 && rename(from, path) < 0 ? err_sys(err, -errno, "cannot write %s", path) : r;
+}
+
+int download_ensure(const char *dir, const struct recipe_fetch *fetch, bool is_offline, struct err *err) {
+    cleanup_free char *base = str_printf("%s/new", dir), *part = NULL;
+    cleanup_tempdir char *work = NULL;
     if (strlen(fetch->sha256) != 64 || strspn(fetch->sha256, "0123456789abcdef") != 64)
         return err_set(err, -EINVAL, "%s: sha256 must be 64 lower-case hex digits", fetch->url);
-    if (download_is_there(dir, fetch))
+    if (download_is_there(dir, fetch->sha256))
         return 0;
-    cleanup_fd int fd = mkostemp(part, O_CLOEXEC);
-    if (fd < 0)
-        return err_sys(err, -errno, "cannot write into %s", dir);
-    int r = transfer(fetch->url, fd, err);
-    if (r >= 0)
-        r = check_hash(part, fetch, err);
-    if (r >= 0 && rename(part, path) < 0)
-        r = err_sys(err, -errno, "cannot write %s", path);
+    if (is_offline)
+        return err_set(err, -EAGAIN, "%s is not in the cache: an offline build needs one online build before it", fetch->url);
+    int r = tempdir_make_beside(base, &work, err);
     if (r < 0)
-        unlink(part);
+        return r;
+    part = str_printf("%s/part", work);
+    cleanup_fd int fd = file_open(AT_FDCWD, part, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
+    r = fd < 0 ? fd : transfer(fetch->url, fd, err);
+    if (r >= 0)
+        r = download_take_in(dir, part, fetch->sha256, fetch->url, err);
     return r < 0 ? r : 1;
 }

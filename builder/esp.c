@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // mkfs.vfat and mtools on a range of a disk image. The list of files is a table; their texts are made here.
 #include "builder/esp.h"
-#include "builder/esp_entries.h"
+#include "builder/fat.h"
 #include "builder/grub.h"
 #include "builder/secureboot.h"
+#include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/grubenv.h"
@@ -52,10 +53,9 @@ static int make_file_system(const struct identity *identity, const struct enviro
     cleanup_free char *hidden = str_printf("%" PRIu64, offset / 512);
     cleanup_free char *blocks = str_printf("%" PRIu64, size / 1024);
     cleanup_free char *cluster = str_printf("%u", sectors_per_cluster(size));
-    cleanup_free char *serial = str_printf("%08x", identity_u32(identity, "esp serial"));
+    cleanup_free char *serial = str_printf("%08x", identity_u32(identity, "esp serial")), *path = tool_path(disk_path);
     struct run mkfs = {
-        .argv =
-            RUN_ARGV("mkfs.vfat", "-F", "32", "-s", cluster, "--invariant", "-i", serial, "-n", "ESP", "-h", hidden, at, disk_path, blocks),
+        .argv = RUN_ARGV("mkfs.vfat", "-F", "32", "-s", cluster, "--invariant", "-i", serial, "-n", "ESP", "-h", hidden, at, path, blocks),
         .env = environment->list,
     };
     return run_quiet(&mkfs, err);
@@ -80,10 +80,11 @@ struct esp_file {
 
 static int add_file(const struct environment *environment, const char *image, const struct esp_file *file, struct err *err) {
     cleanup_fd int text = file->source ? -1 : text_fd(file->text, file->size, err);
+    cleanup_free char *source = file->source ? tool_path(file->source) : str_dup("-");
     if (!file->source && text < 0)
         return text;
     struct run mcopy = {
-        .argv = RUN_ARGV("mcopy", "-i", image, file->source ? file->source : "-", file->target),
+        .argv = RUN_ARGV("mcopy", "-i", image, source, file->target),
         .env = environment->list,
         .in = file->source ? 0 : text,
     };
@@ -108,14 +109,36 @@ static int add_keys(const struct esp_input *input, const struct environment *env
     return r;
 }
 
+// Firmware counts tries by renaming an entry, and its FAT driver always appends the new name, so that loader/entries grows by two slots with each
+// counted start. To make the directory longer firmware writes several sectors; a power cut between them leaves a directory that no firmware reads,
+// and with it a machine without any entry (docs/RELIABILITY.md). So it is made long enough once.
+static int reserve_entries(const char *disk_path, uint64_t offset, struct err *err) {
+    struct fat *fat = NULL;
+    cleanup_fd int fd = file_open(AT_FDCWD, disk_path, O_RDWR, 0, err);
+    int r = fd < 0 ? fd : fat_open(fd, disk_path, offset, &fat, err);
+    if (r >= 0)
+        r = fat_reserve(fat, "loader/entries", ESP_ENTRIES_BYTES, err);
+    if (r >= 0)
+        r = fat_save(fat, err);
+    fat_free(fat);
+    return r < 0 ? err_prefix(err, r, "%s: making room for boot entries", disk_path) : 0;
+}
+
+// A range of a disk for mtools, by an open descriptor: its path may have an "@@", too.
+static char *range_name(int fd, uint64_t offset) {
+    cleanup_free char *path = tool_fd_path(fd);
+    return str_printf("%s@@%" PRIu64, path, offset);
+}
+
 static int add_files(const struct esp_input *input, const struct environment *environment, const char *disk_path, uint64_t offset,
                      struct err *err) {
-    cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
+    cleanup_fd int fd = file_open(AT_FDCWD, disk_path, O_RDWR, 0, err);
+    cleanup_free char *image = range_name(fd, offset);
     cleanup_free char *entry = entry_text(input);
     cleanup_buf struct buf grub = {0};
     uint8_t environment_block[GRUBENV_BYTES];
     grubenv_format(&(struct grubenv){.number = 1, .good = 'a'}, environment_block);
-    int r = grubenv_format_cmdline(input->cmdline, &grub, err);
+    int r = fd < 0 ? fd : grubenv_format_cmdline(input->cmdline, &grub, err);
     if (r < 0)
         return r;
     const struct esp_file files[] = {
@@ -139,7 +162,7 @@ static int add_files(const struct esp_input *input, const struct environment *en
     };
     r = run_quiet(&mmd, err);
     if (r == 0)
-        r = esp_entries_reserve(disk_path, offset, err);
+        r = reserve_entries(disk_path, offset, err);
     for (unsigned i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
         r = add_file(environment, image, &files[i], err);
     return r < 0 || !input->secure_boot_keys ? r : add_keys(input, environment, image, err);
@@ -156,10 +179,12 @@ int esp_create(const struct esp_input *input, const char *disk_path, uint64_t of
 
 int esp_read_file(const char *disk_path, uint64_t offset, const char *path, const char *to_path, struct err *err) {
     cleanup(environment_done) struct environment environment = {0};
-    cleanup_free char *image = str_printf("%s@@%" PRIu64, disk_path, offset);
-    cleanup_free char *source = str_printf("::%s", path);
+    cleanup_fd int fd = file_open(AT_FDCWD, disk_path, O_RDONLY, 0, err);
+    if (fd < 0)
+        return fd;
+    cleanup_free char *image = range_name(fd, offset), *source = str_printf("::%s", path), *to = tool_path(to_path);
     environment_init(&environment, 0);
-    struct run mcopy = {.argv = RUN_ARGV("mcopy", "-n", "-i", image, source, to_path), .env = environment.list, .timeout_ms = 60000};
+    struct run mcopy = {.argv = RUN_ARGV("mcopy", "-n", "-i", image, source, to), .env = environment.list, .timeout_ms = 60000};
     int r = run_quiet(&mcopy, err);
     return r < 0 ? err_prefix(err, r, "%s: reading %s from the ESP", disk_path, path) : 0;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define ESP_MIN_BYTES ((uint64_t)34 << 20) // FAT32 needs 65525 clusters
+#define ESP_ENTRIES_BYTES (128 << 10) // of loader/entries: 4096 slots of 32 bytes, 2,000 counted starts
 
 struct esp_input {
     struct identity identity;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests by libcurl, all at once; a file's time is the server's, so that the next request can be conditional.
+// Requests by libcurl, all at once. They are conditional by the server's entity tag (RFC 9110, 8.8.3) and not by its times: with those a mirror that goes
+// back to what it had yesterday would seem unchanged, and one false time from the future would make it seem so for ever.
 #include "builder/fingerprint.h"
+#include "builder/keyring.h"
+#include "common/digest.h"
 #include "common/file.h"
 #include "common/sha256.h"
 #include "common/slot.h"
@@ -10,13 +13,15 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_RELEASE_BYTES (4u << 20)
 #define MAX_KEYRING_BYTES (1u << 20)
+#define MAX_TAG_BYTES 256
+#define HTTP_NOT_MODIFIED 304
 
 struct release {
-    char *url, *file, *asked; // file: cached copy, its mtime is the server's; asked: stamp of the last request
+    char *url, *file, *asked; // file: cached copy; asked: stamp of the last request, with the copy's SHA-256 and tag
     struct buf body;
     CURL *easy;
+    struct curl_slist *headers;
     char error[CURL_ERROR_SIZE];
     bool fresh; // needs no request
 };
@@ -34,6 +39,7 @@ static void releases_done(struct releases *list) {
             curl_multi_remove_handle(list->multi, release->easy);
             curl_easy_cleanup(release->easy);
         }
+        curl_slist_free_all(release->headers);
         free(release->url);
         free(release->file);
         free(release->asked);
@@ -46,7 +52,7 @@ static void releases_done(struct releases *list) {
 
 static size_t collect(char *data, size_t size, size_t count, void *user) {
     struct release *release = user;
-    if (release->body.size + size * count > MAX_RELEASE_BYTES)
+    if (release->body.size + size * count > FINGERPRINT_MAX_BYTES)
         return 0;
     buf_add(&release->body, data, size * count);
     return size * count;
@@ -79,41 +85,73 @@ static void add_release(struct releases *list, const char *url, const char *meta
     release->fresh = file_exists(AT_FDCWD, release->file) && is_young(release->asked, max_age_s);
 }
 
+static bool is_closed(const char *url) {
+    return strncmp(url, "https://", 8) == 0;
+}
+
+static bool is_tag(const char *text) {
+    for (const char *c = text; *c; c++)
+        if (*c < '!' || *c > '~')
+            return false;
+    return *text && strlen(text) <= MAX_TAG_BYTES;
+}
+
+// The tag that our copy came with; NULL where it had none, or is not the one that was noted then.
+static char *known_tag(const struct release *release) {
+    cleanup_free char *noted = NULL;
+    char sha256[FINGERPRINT_HEX_BYTES];
+    struct err ignored;
+    if (file_read(AT_FDCWD, release->asked, MAX_TAG_BYTES + FINGERPRINT_HEX_BYTES + 1, &noted, NULL, &ignored) < 0 ||
+        digest_file(AT_FDCWD, release->file, sha256, NULL, &ignored) < 0 || strncmp(noted, sha256, strlen(sha256)) != 0)
+        return NULL;
+    const char *tag = noted + strlen(sha256);
+    return *tag == ' ' && is_tag(tag + 1) ? str_dup(tag + 1) : NULL;
+}
+
 static void prepare(struct release *release) {
     CURL *easy = release->easy;
-    struct stat info;
+    cleanup_free char *tag = known_tag(release), *condition = tag ? str_printf("If-None-Match: %s", tag) : NULL;
     curl_easy_setopt(easy, CURLOPT_URL, release->url);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https,file");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    // Where the way is closed, it stays so: of an index without a signature that is all there is.
+    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, is_closed(release->url) ? "https" : "http,https");
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXREDIRS, 5L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 10L);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT, 60L);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FAILONERROR, 1L);
-    curl_easy_setopt(easy, CURLOPT_FILETIME, 1L);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "webops-image/" WEBOPS_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, collect);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, release);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, release->error);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, release);
-    if (strncmp(release->url, "http", 4) == 0 && stat(release->file, &info) == 0) {
-        curl_easy_setopt(easy, CURLOPT_TIMECONDITION, (long)CURL_TIMECOND_IFMODSINCE);
-        curl_easy_setopt(easy, CURLOPT_TIMEVALUE_LARGE, (curl_off_t)info.st_mtime);
-    }
+    if (condition)
+        release->headers = curl_slist_append(NULL, condition);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, release->headers);
 }
 
-static int save(struct release *release, struct err *err) {
-    long unmet = 0;
-    curl_off_t changed = -1;
-    curl_easy_getinfo(release->easy, CURLINFO_CONDITION_UNMET, &unmet);
-    curl_easy_getinfo(release->easy, CURLINFO_FILETIME_T, &changed);
-    int r = unmet ? 0 : file_publish(AT_FDCWD, release->file, buf_str(&release->body), release->body.size, 0644, err);
-    struct timespec times[2] = {{.tv_sec = changed}, {.tv_sec = changed}};
-    if (r >= 0 && !unmet) // without a date from the server the next request must not be conditional on ours
-        (void)!utimensat(AT_FDCWD, release->file, changed >= 0 ? times : (struct timespec[2]){{0}, {0}}, 0);
-    return r < 0 ? r : file_publish(AT_FDCWD, release->asked, "", 0, 0644, err);
+static int save_body(const struct release *release, struct err *err) {
+    struct curl_header *header;
+    const bool has_tag = curl_easy_header(release->easy, "ETag", 0, CURLH_HEADER, -1, &header) == CURLHE_OK && is_tag(header->value);
+    uint8_t digest[SHA256_BYTES];
+    char sha256[FINGERPRINT_HEX_BYTES];
+    sha256_hash(buf_str(&release->body), release->body.size, digest);
+    hex_format(digest, SHA256_BYTES, sha256);
+    cleanup_free char *noted = str_printf("%s%s%s", sha256, has_tag ? " " : "", has_tag ? header->value : "");
+    int r = file_publish(AT_FDCWD, release->file, buf_str(&release->body), release->body.size, 0644, err);
+    return r < 0 ? r : file_publish(AT_FDCWD, release->asked, noted, strlen(noted), 0644, err);
+}
+
+static int save(const struct release *release, struct err *err) {
+    long code = 0;
+    curl_easy_getinfo(release->easy, CURLINFO_RESPONSE_CODE, &code);
+    if (code != HTTP_NOT_MODIFIED)
+        return save_body(release, err);
+    if (!release->headers)
+        return err_set(err, -EPROTO, "%s answers that nothing has changed, without having been asked for that", release->url);
+    return utimensat(AT_FDCWD, release->asked, NULL, 0) < 0 ? err_sys(err, -errno, "cannot write %s", release->asked) : 0;
 }
 
 static int finish_one(CURLMsg *message, struct err *err) {
@@ -121,6 +159,9 @@ static int finish_one(CURLMsg *message, struct err *err) {
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &release);
     if (message->data.result == CURLE_OK)
         return save(release, err);
+    if (message->data.result == CURLE_UNSUPPORTED_PROTOCOL && is_closed(release->url))
+        return err_set(err, -EINVAL, "%s sends on to an address without https, where anybody on the way could answer: name another mirror",
+                       release->url);
     const char *why = release->error[0] ? release->error : curl_easy_strerror(message->data.result);
     return err_set(err, -EAGAIN, "cannot fetch %s: %s: check network and mirror, or build offline from what was fetched before",
                    release->url, why);
@@ -171,12 +212,15 @@ static int hash_all(const struct recipe_image *image, const struct releases *lis
     sha256_init(&sha);
     hash_text(&sha, sources, strlen(sources));
     for (size_t i = 0; i < list->count; i++) {
-        int r = hash_file(&sha, list->items[i].file, MAX_RELEASE_BYTES, err);
+        int r = hash_file(&sha, list->items[i].file, FINGERPRINT_MAX_BYTES, err);
         if (r < 0)
             return r;
     }
     for (unsigned i = 0; i < image->source_count; i++) {
-        int r = hash_file(&sha, image->sources[i].keyring, MAX_KEYRING_BYTES, err);
+        int r = keyring_require(image, &image->sources[i], err);
+        if (r < 0)
+            return r;
+        r = hash_file(&sha, image->sources[i].keyring, MAX_KEYRING_BYTES, err);
         if (r < 0)
             return err_prefix(err, r, "keyring of %s", image->sources[i].archive);
     }

@@ -5,6 +5,7 @@
 #include "builder/recipe.h"
 
 #define FINGERPRINT_HEX_BYTES 65
+#define FINGERPRINT_MAX_BYTES (4u << 20) // of an index file
 
 // Where the copy of what is behind an address lies; the caller frees.
 char *fingerprint_copy(const char *url, const char *metadata) nonnull(1, 2);

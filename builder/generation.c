@@ -2,6 +2,7 @@
 // Puts together what the top layer says; the layer itself is made like every other.
 #include "builder/generation.h"
 #include "builder/keygen.h"
+#include "builder/recipe_line.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/schema.h"
@@ -29,6 +30,13 @@ static int check_trust(const char *path, bool *ret_development, struct err *err)
     return r;
 }
 
+// Names who is at fault for a file of certificates: the option, the profile, or what was made without being asked for.
+static int blame_trust(const struct recipe *recipe, const char *trust, int code, struct err *err) {
+    if (trust)
+        return err_prefix(err, code, "--trust");
+    return recipe->profile->trust ? recipe_blame(recipe->profile_path, "trust", code, err) : err_prefix(err, code, "development keys");
+}
+
 static int find_trust(const struct recipe *recipe, const char *trust, char **ret_path, struct err *err) {
     cleanup_free char *dir = NULL;
     if (trust || recipe->profile->trust) {
@@ -51,7 +59,7 @@ int generation_load(const struct recipe *recipe, const char *trust, int64_t crea
     if (r >= 0)
         r = file_read(AT_FDCWD, path, SIGNATURE_MAX_TRUST_BYTES, &generation.trust, &generation.trust_size, err);
     if (r < 0)
-        return err_prefix(err, r, "%s: trust", recipe->profile_path);
+        return blame_trust(recipe, trust, r, err);
     generation.compatible =
         profile->compatible ? str_dup(profile->compatible) : str_printf("%s-%s", profile->name, recipe->image->architecture);
     generation.channel = str_dup(profile->channel ?: "stable");

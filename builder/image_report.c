@@ -17,8 +17,7 @@ static char *report_path(const char *image) {
     cleanup_free char *path = NULL; // of what is no file of ours, such as standard input, the name is as good
     if (release_find_image(image, &path, &ignored) < 0)
         path = str_dup(image);
-    cleanup_free char *base = str_without(path, RUN_ARGV(".raw.zst", ".raw", ".qcow2"));
-    return str_printf("%s.build.json", base);
+    return url_beside(path, RUN_ARGV(".raw.zst", ".raw", ".qcow2"), ".build.json");
 }
 
 static int parse_stack(const json_t *value, const char *path, struct stack **ret_stack, struct err *err) {
@@ -48,8 +47,10 @@ static int make_set(const json_t *list, const char *path, struct stack_set *ret_
 
 static int read_report(const char *path, const struct http_options *http, char **ret_text, struct err *err) {
     size_t size;
-    if (http && url_is(path))
-        return stream_fetch(path, http, REPORT_MAX_BYTES, ret_text, &size, err);
+    if (http && url_is(path)) {
+        int r = stream_fetch(path, http, REPORT_MAX_BYTES, ret_text, &size, err);
+        return r == -EACCES ? -ENOENT : r; // what a store does not let us list, it calls forbidden when it is missing
+    }
     return file_exists(AT_FDCWD, path) ? file_read(AT_FDCWD, path, REPORT_MAX_BYTES, ret_text, NULL, err)
                                        : err_set(err, -ENOENT, "there is no %s", path);
 }

@@ -8,6 +8,7 @@
 #include "builder/qcow2.h"
 #include "builder/slotimage.h"
 #include "builder/tempdir.h"
+#include "builder/tool_log.h"
 #include "builder/uki.h"
 #include "builder/verity.h"
 #include "common/buf.h"
@@ -81,8 +82,8 @@ static int unpack_qcow2(const char *path, struct source *source, struct err *err
         r = make_temp_dir(source, err);
     if (r < 0)
         return r;
-    cleanup_free char *raw = str_printf("%s/disk.raw", source->temp_dir);
-    r = run_quiet(&(struct run){.argv = RUN_ARGV("qemu-img", "convert", "-q", "-U", "-f", "qcow2", "-O", "raw", path, raw),
+    cleanup_free char *raw = str_printf("%s/disk.raw", source->temp_dir), *from = tool_path(path);
+    r = run_quiet(&(struct run){.argv = RUN_ARGV("qemu-img", "convert", "-q", "-U", "-f", "qcow2", "-O", "raw", from, raw),
                                 .timeout_ms = TOOL_TIMEOUT_MS},
                   err);
     if (r < 0)
@@ -231,9 +232,9 @@ static int judge_bare_slot(const struct source *source, struct inspect_slot *slo
 static bool load_list(const struct source *source, uint64_t layer_offset, const char *path, struct inspect *inspect) {
     struct err none = {0};
     cleanup_free char *text = NULL;
-    cleanup_free char *offset = str_printf("%" PRIu64, layer_offset);
+    cleanup_free char *offset = str_printf("%" PRIu64, layer_offset), *from = tool_path(source->path);
     size_t size = 0;
-    struct run cat = {.argv = RUN_ARGV("unsquashfs", "-o", offset, "-cat", source->path, path), .timeout_ms = TOOL_TIMEOUT_MS};
+    struct run cat = {.argv = RUN_ARGV("unsquashfs", "-o", offset, "-cat", from, path), .timeout_ms = TOOL_TIMEOUT_MS};
     return run_capture(&cat, STATUS_MAX_BYTES, &text, &size, &none) == 0 && size &&
            dpkg_status_parse(text, size, &inspect->packages, &none) == 0;
 }
@@ -252,7 +253,7 @@ static int inspect_disk(struct source *source, struct inspect *inspect, struct e
     if (r == 0)
         r = make_temp_dir(source, err);
     if (r < 0)
-        return r == -ENOENT ? -EMEDIUMTYPE : r;
+        return r == -ENOENT || r == -E2BIG ? -EMEDIUMTYPE : r; // ours have a GPT with five partitions
     const struct gpt_partition *esp = gpt_find(inspect->partitions, inspect->partition_count, "esp");
     static const char *const names[] = {"webops-a", "webops-b"};
     for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {

@@ -40,7 +40,8 @@ struct inspect {
 };
 
 // Reads and verifies. A slot that does not verify is not a failure of this function: see inspect_is_good(). Temporary files go to a
-// directory of their own under TMPDIR (default /var/tmp) and are removed. -EMEDIUMTYPE when it is no disk of ours: no GPT, or no slots.
+// directory of their own under TMPDIR (default /var/tmp) and are removed. -EMEDIUMTYPE when it is no disk of ours: no GPT, more than
+// INSPECT_MAX_PARTITIONS, or no slots.
 int inspect_load(const char *path, struct inspect *ret_inspect, struct err *err) must_check nonnull(1, 2, 3);
 void inspect_done(struct inspect *inspect);
 // True when there is a generation, and none that does not verify.

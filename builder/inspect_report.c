@@ -2,6 +2,7 @@
 // The findings of inspect as a text for people and as JSON. Pure.
 #include "builder/inspect.h"
 #include "common/buf.h"
+#include "common/jsontext.h"
 #include "common/meter.h"
 #include <inttypes.h>
 #include <jansson.h>
@@ -97,7 +98,7 @@ static json_t *slot_json(const struct inspect_slot *slot) {
         json_pack("{s:s, s:s, s:I, s:I}", "name", slot->name, "state", slot->state == INSPECT_BAD ? "bad" : state_names[slot->state],
                   "offset", (json_int_t)slot->offset, "bytes", (json_int_t)slot->space_bytes);
     if (slot->state == INSPECT_BAD)
-        json_object_set_new(json, "problem", json_string(slot->problem.text));
+        json_object_set_new(json, "problem", jsontext(slot->problem.text));
     if (slot->has_boot)
         json_object_set_new(json, "root_hash", hex_json(slot->boot.root_hash, sizeof(slot->boot.root_hash)));
     if (slot->cmdline)

@@ -121,6 +121,7 @@ static int write_iso(const struct installer *installer, const struct grafts *gra
     cleanup_tool_env char **env = tool_env((const char *const[]){ISO_EPOCH, NULL});
     cleanup_free char *efi = inside(installer, "efi.img");
     const char *const head[] = {"xorriso",
+                                "-no_rc",
                                 "-as",
                                 "mkisofs",
                                 "-quiet",

@@ -71,8 +71,12 @@ int installer_save_efi(const struct installer *installer, const char *path, stru
         r = run_quiet(&(struct run){.argv = RUN_ARGV("mkfs.vfat", "-C", "--invariant", "-i", serial, "-n", "INSTALLER", path, blocks),
                                     .env = tools_env},
                       err);
-    if (r >= 0)
-        r = run_quiet(&(struct run){.argv = RUN_ARGV("mmd", "-i", path, "::/EFI", "::/EFI/BOOT"), .env = tools_env}, err);
-    return r < 0 ? r
-                 : run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-i", path, uki, "::/EFI/BOOT/BOOTX64.EFI"), .env = tools_env}, err);
+    cleanup_fd int fd = r < 0 ? r : file_open(AT_FDCWD, path, O_RDWR, 0, err);
+    cleanup_free char *image = tool_fd_path(fd), *source = tool_path(uki);
+    if (fd < 0)
+        return fd;
+    r = run_quiet(&(struct run){.argv = RUN_ARGV("mmd", "-i", image, "::/EFI", "::/EFI/BOOT"), .env = tools_env}, err);
+    return r < 0
+               ? r
+               : run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-i", image, source, "::/EFI/BOOT/BOOTX64.EFI"), .env = tools_env}, err);
 }

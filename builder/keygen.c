@@ -44,8 +44,8 @@ static int make_key(const struct keygen_request *request, int dir_fd, unsigned i
     const struct key *key = &key_table[index];
     cleanup_free char *name = str_printf("%s %s", request->name, key->title);
     const long days = *(const long *)((const char *)request + key->days);
-    if (days < 1 || days > 100L * 365)
-        return err_set(err, -EINVAL, "%s: %ld days; 1 to %ld are possible", key->title, days, 100L * 365);
+    if (days < 1 || days > KEYGEN_MAX_DAYS)
+        return err_set(err, -EINVAL, "%s: %ld days; 1 to %ld are possible", key->title, days, KEYGEN_MAX_DAYS);
     const struct certificate_request wanted = {.kind = key->kind,
                                                .name = name,
                                                .not_before = request->not_before,
@@ -122,14 +122,13 @@ int keygen_make(const char *dir, const struct keygen_request *request, struct er
     for (size_t length = strlen(clean); length > 1 && clean[length - 1] == '/'; length--)
         clean[length - 1] = 0;
     cleanup_free char *parent = parent_of(clean);
-    cleanup_free char *base = str_printf("%s/.webops-keys", parent);
     cleanup_tempdir char *work = NULL;
     int r = file_mkdirs(AT_FDCWD, parent, 0755, err);
     if (r < 0)
         return r;
     if (!is_free(clean))
         return err_set(err, -EEXIST, "%s exists already; keys are never overwritten", clean);
-    r = tempdir_make_beside(base, &work, err);
+    r = tempdir_make_beside(clean, &work, err);
     if (r >= 0)
         r = fill(request, work, err);
     if (r >= 0 && rename(work, clean) < 0)

@@ -13,6 +13,7 @@ struct keygen_request {
 };
 
 #define KEYGEN_DAY 86400
+#define KEYGEN_MAX_DAYS (100L * 365)
 #define KEYGEN_DAYS .root_days = 20 * 365, .intermediate_days = 10 * 365, .signing_days = 2 * 365, .secure_boot_days = 20 * 365
 
 // File names below the directory.

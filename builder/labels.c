@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <selinux/label.h>
+#include <sys/stat.h>
 
 #define MAX_FILE_BYTES (16u << 20)
 
@@ -49,6 +50,19 @@ int labels_find(struct labels *labels, const char *path, mode_t mode, char **ret
     return 0;
 }
 
+// No link is followed: it would lead into the build host. 1 = there is no such file.
+static int keep_file(const char *from, const char *to, struct err *err) {
+    struct stat info;
+    cleanup_free char *text = NULL;
+    size_t size = 0;
+    if (lstat(from, &info) < 0)
+        return errno == ENOENT ? 1 : err_sys(err, -errno, "cannot look at %s", from);
+    if (!S_ISREG(info.st_mode))
+        return err_set(err, -EINVAL, "selinux: %s: is no regular file", from);
+    int r = file_read(AT_FDCWD, from, MAX_FILE_BYTES, &text, &size, err);
+    return r < 0 ? r : file_publish(AT_FDCWD, to, text, size, 0644, err);
+}
+
 int labels_keep(const char *root, const char *policy, const char *dir, struct err *err) {
     static const struct {
         const char *name;
@@ -57,15 +71,11 @@ int labels_keep(const char *root, const char *policy, const char *dir, struct er
     int r = 0;
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(files); i++) {
         cleanup_free char *from = str_printf("%s/" LABELS_IN_IMAGE "/%s", root, policy, files[i].name);
-        cleanup_free char *to = str_printf("%s/%s", dir, files[i].name), *text = NULL;
-        size_t size = 0;
-        bool is_there = file_exists(AT_FDCWD, from);
-        if (!is_there && files[i].is_needed)
+        cleanup_free char *to = str_printf("%s/%s", dir, files[i].name);
+        r = keep_file(from, to, err);
+        if (r > 0 && files[i].is_needed)
             return err_set(err, -ENOENT, "selinux: %s: the image has no such policy: no package brings /" LABELS_IN_IMAGE "/%s", policy,
                            policy, files[i].name);
-        r = is_there ? file_read(AT_FDCWD, from, MAX_FILE_BYTES, &text, &size, err) : 0;
-        if (r >= 0 && is_there)
-            r = file_publish(AT_FDCWD, to, text, size, 0644, err);
     }
-    return r;
+    return r < 0 ? r : 0;
 }

@@ -109,7 +109,7 @@ static int fetch_all(const struct layer_request *request, struct err *err) {
     if (request->layer->fetch_count && !request->downloads_dir)
         return err_set(err, -EINVAL, "fetch: no directory for downloads");
     for (unsigned i = 0; r >= 0 && i < request->layer->fetch_count; i++)
-        r = download_ensure(request->downloads_dir, &request->layer->fetch[i], err);
+        r = download_ensure(request->downloads_dir, &request->layer->fetch[i], request->is_offline, err);
     return r;
 }
 

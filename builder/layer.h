@@ -25,6 +25,7 @@ struct layer_request {
     const char *programs_dir; // where our own programs lie
     const char *runtime_dir; // loader and libraries that they bring with them; NULL = they use the image's
     const char *downloads_dir; // absolute: cache of downloads, by hash; may be NULL when nothing is fetched
+    bool is_offline; // what is not there is not fetched
     const struct layer_extra *extra;
     size_t extra_count;
     const char *label_rules, *label_aliases; // of a base with a policy: what webops adds to it (labels.h)

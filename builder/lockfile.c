@@ -91,6 +91,9 @@ static const char *parse_part(struct cursor *cursor, struct lockfile *lockfile, 
         return "expected: part NAME COUNT PACKAGES…";
     if (lockfile->count == LOCKFILE_MAX_PARTS)
         return "too many parts";
+    for (size_t i = 0; i < lockfile->count; i++)
+        if (strcmp(lockfile->parts[i].name, name) == 0)
+            return "this part stands there twice";
     struct lockfile_part *part = append(lockfile);
     part->name = str_dup(name);
     part->wants = str_dup(line + words);
@@ -120,16 +123,19 @@ int lockfile_parse(const char *text, size_t size, const char *name, struct lockf
     return 0;
 }
 
-int lockfile_take(const struct lockfile *lockfile, const char *name, const struct strings *wants, struct package_set *ret_set,
+int lockfile_take(const struct lockfile *lockfile, size_t index, const char *name, const struct strings *wants, struct package_set *ret_set,
                   struct err *err) {
     cleanup_free char *wanted = join(wants);
-    for (size_t i = 0; i < lockfile->count; i++) {
-        const struct lockfile_part *part = &lockfile->parts[i];
-        if (strcmp(part->name, name) != 0)
-            continue;
-        if (strcmp(part->wants, wanted) != 0)
-            return err_set(err, -ESTALE, "%s asks for other packages than when the lock was made", name);
-        return copy_set(&part->set, ret_set, err);
-    }
-    return err_set(err, -ESTALE, "the lock has no part %s", name);
+    if (index >= lockfile->count)
+        return err_set(err, -ESTALE, "the lock ends before the part %s", name);
+    const struct lockfile_part *part = &lockfile->parts[index];
+    if (strcmp(part->name, name) != 0)
+        return err_set(err, -ESTALE, "its part %zu is %s, that of the recipes is %s", index + 1, part->name, name);
+    if (strcmp(part->wants, wanted) != 0)
+        return err_set(err, -ESTALE, "%s asks for other packages than when the lock was made", name);
+    return copy_set(&part->set, ret_set, err);
+}
+
+int lockfile_end(const struct lockfile *lockfile, size_t count, struct err *err) {
+    return count == lockfile->count ? 0 : err_set(err, -ESTALE, "its part %s is none of the recipes", lockfile->parts[count].name);
 }

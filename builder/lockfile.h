@@ -28,8 +28,11 @@ void lockfile_done(struct lockfile *lockfile);
 // Adds a part: a copy of the recipe's words and of the set.
 void lockfile_add(struct lockfile *lockfile, const char *name, const struct strings *wants, const struct package_set *set)
     nonnull(1, 2, 3, 4);
-// Copies the part's set, if the recipe asks for what it was made for: -ESTALE when it asks for something else, or there is no such part.
-int lockfile_take(const struct lockfile *lockfile, const char *name, const struct strings *wants, struct package_set *ret_set,
-                  struct err *err) must_check nonnull(1, 2, 3, 4, 5);
+// Copies the set of part number `index`, if that is the recipe's part and asks for what it was made for: each part was resolved on top of those below,
+// so that another order is another choice. -ESTALE names both.
+int lockfile_take(const struct lockfile *lockfile, size_t index, const char *name, const struct strings *wants, struct package_set *ret_set,
+                  struct err *err) must_check nonnull(1, 3, 4, 5, 6);
+// After the last part: -ESTALE when the lock has more than `count`.
+int lockfile_end(const struct lockfile *lockfile, size_t count, struct err *err) must_check nonnull(1, 3);
 
 #define cleanup_lockfile cleanup(lockfile_done)

@@ -5,6 +5,7 @@
 #include "builder/qcow2.h"
 #include "builder/seed.h"
 #include "builder/tempdir.h"
+#include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -58,6 +59,28 @@ const char *machine_disk_format(const char *path, struct err *err) {
     return NULL;
 }
 
+// What qemu-img calls a size, and before it the sign of one that is relative to the image's.
+static bool is_size(const char *text) {
+    size_t sign = *text == '+' || *text == '-', digits = strspn(text + sign, "0123456789");
+    const char *unit = text + sign + digits;
+    if (*unit == '.')
+        unit += 1 + strspn(unit + 1, "0123456789");
+    return digits > 0 && (!*unit || (strchr("bBkKmMgGtTpPeE", *unit) && !unit[1]));
+}
+
+int machine_check(const struct machine_request *request, struct err *err) {
+    if (request->memory_mib < 128 || request->cpus < 1)
+        return err_set(err, -EINVAL, "a machine needs at least 128 MiB of memory and one processor");
+    if (request->ssh_port > 65535)
+        return err_set(err, -EINVAL, "--ssh-port: %ld is no port", request->ssh_port);
+    if (request->secrets && !request->config)
+        return err_set(err, -EINVAL, "--secrets needs --config: a secret is only used by a key that names it");
+    if (request->disk_size && !is_size(request->disk_size))
+        return err_set(err, -EINVAL, "--disk-size %s is no size; such are 8G, or +1G for 1 GiB more than the image has",
+                       request->disk_size);
+    return 0;
+}
+
 static int make_dir(struct machine *machine, struct err *err) {
     const size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - SOCKET_NAME_BYTES;
     int r = tempdir_make("run", &machine->dir, err);
@@ -88,7 +111,7 @@ static int make_overlay(const struct machine_request *request, struct machine *m
     const char *format = machine_disk_format(request->image, err);
     if (!format)
         return -EINVAL;
-    machine->overlay = request->keep ? str_dup(request->keep) : str_printf("%s/disk.qcow2", machine->dir);
+    machine->overlay = request->keep ? tool_path(request->keep) : str_printf("%s/disk.qcow2", machine->dir);
     if (request->keep && file_exists(AT_FDCWD, request->keep))
         return 0;
     cleanup_free char *image = realpath(request->image, NULL); // qemu-img takes it relative to the overlay
@@ -120,16 +143,16 @@ static int make_firmware(const struct machine_request *request, struct machine *
     if (r < 0)
         return r;
     // UEFI remembers boot entries: beside a lasting disk its variables last too.
-    machine->vars = request->keep ? str_printf("%s.vars", request->keep) : str_printf("%s/vars.fd", machine->dir);
+    machine->vars = request->keep ? str_printf("%s.vars", machine->overlay) : str_printf("%s/vars.fd", machine->dir);
     machine->options.vars = machine->vars;
     return request->keep && file_exists(AT_FDCWD, machine->vars) ? 0 : copy_vars(template, machine->vars, err);
 }
 
 static int make_seed(const struct machine_request *request, struct machine *machine, struct err *err) {
     if (!request->config)
-        return request->secrets ? err_set(err, -EINVAL, "--secrets needs --config: a secret is only used by a key that names it") : 0;
+        return 0;
     cleanup_stack_set struct stack_set stacks = {0};
-    int r = image_stacks_load(request->image, &stacks, err);
+    int r = image_stacks_guess(request->image, &stacks, err);
     if (r >= 0)
         r = seed_check(&stacks.schema, request->config, request->secrets, err);
     if (r < 0)
@@ -160,7 +183,9 @@ static const struct qemu_accel *choose_accel(const struct machine_request *reque
 int machine_prepare(const struct machine_request *request, struct machine *machine, struct err *err) {
     static int (*const steps[])(const struct machine_request *, struct machine *, struct err *) = {make_overlay, make_firmware, make_seed,
                                                                                                    choose_port};
-    int r = make_dir(machine, err);
+    int r = machine_check(request, err);
+    if (r == 0)
+        r = make_dir(machine, err);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(steps); i++)
         r = steps[i](request, machine, err);
     if (r < 0)

@@ -22,6 +22,8 @@ struct machine { // what was made
     struct qemu_options options; // points into this, into the strings above and into the request
 };
 
+// What a command line can get wrong: memory, processors, port, the form of a size, options that need another one. -EINVAL. Reads no file.
+int machine_check(const struct machine_request *request, struct err *err) must_check nonnull(1, 2);
 // Checks the request, makes the files and fills in machine->options. machine_done() must follow whatever the result.
 int machine_prepare(const struct machine_request *request, struct machine *machine, struct err *err) must_check nonnull(1, 2, 3);
 // Removes the private directory with all that is in it.

@@ -60,6 +60,8 @@ static const struct {
     {RPM_DATABASE "/.rpm.lock", REGULAR, NORMALISE_DROP},
     {RPM_DATABASE "/rpmdb.sqlite-*", REGULAR, NORMALISE_DROP}, // of an open database; it was closed
     {FACTORY "/lib/dnf/*", NOT_DIR, NORMALISE_DROP},
+    // libselinux prefers what was compiled to a text that is not newer, and here all are of one time: it would not see ours.
+    {"etc/selinux/*/contexts/files/file_contexts*.bin", REGULAR, NORMALISE_DROP},
     {"etc/machine-id", REGULAR, NORMALISE_EMPTY},
     {"etc/ssl/private/ssl-cert-snakeoil.key", REGULAR, NORMALISE_DROP}, // made by a package's script: all machines would share it
     {NORMALISE_SNAKEOIL, REGULAR, NORMALISE_DROP},

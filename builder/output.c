@@ -2,6 +2,7 @@
 // Conversions of the raw disk by other programs, and its block map.
 #include "builder/output.h"
 #include "builder/flash/bmap.h"
+#include "builder/tool_log.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/run.h"
@@ -18,20 +19,21 @@ static int run_or_remove(const char *const *argv, const char *path, struct err *
 }
 
 int output_qcow2(const char *raw_path, const char *path, bool compress, struct err *err) {
+    cleanup_free char *from = tool_path(raw_path), *to = tool_path(path);
     if (compress)
         return run_or_remove(
-            RUN_ARGV("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", raw_path, path), path,
-            err);
-    return run_or_remove(RUN_ARGV("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", raw_path, path), path, err);
+            RUN_ARGV("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd", from, to), path, err);
+    return run_or_remove(RUN_ARGV("qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", from, to), path, err);
 }
 
 int output_zst(const char *raw_path, const char *path, int level, struct err *err) {
     char option[16];
+    cleanup_free char *from = tool_path(raw_path), *to = tool_path(path);
     if (level < 1 || level > 19)
         return err_set(err, -EINVAL, "%s: zstd level %d is not 1 to 19", path, level);
     snprintf(option, sizeof(option), "-%d", level);
     // With worker threads the result does not depend on their number.
-    return run_or_remove(RUN_ARGV("zstd", "-q", "-f", "-T0", option, "-o", path, raw_path), path, err);
+    return run_or_remove(RUN_ARGV("zstd", "-q", "-f", "-T0", option, "-o", to, from), path, err);
 }
 
 // Whether the file system keeps zeros that were written as data: by the holes of one that does not, a map would leave out what must be zero.

@@ -9,7 +9,7 @@
 
 struct package {
     char *name, *version, *architecture;
-    char *file; // its own name, by which apt's are in the package cache; dnf's are there by their hash
+    char *file; // its own name; in the cache it has that of its hash, for distributions have packages of one name with other content
     char *sha256; // 64 hex digits
     char *uri; // where it was offered
     uint64_t size_bytes; // of the file
@@ -17,7 +17,7 @@ struct package {
 
 struct package_dirs { // absolute paths in the local cache, both exist; and whether it must do
     const char *metadata; // release files and package lists
-    const char *packages; // .deb and .rpm files
+    const char *packages; // .deb and .rpm files, by their SHA-256
     bool is_offline; // nobody is asked: what is not in the cache is missing
 };
 

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "builder/package_tree.h"
-#include "common/digest.h"
-#include "common/file.h"
 #include <errno.h>
-#include <string.h>
 
 #define TREE_BYTES_PER_PACKAGE_BYTE 8 // unpacked size of compressed packages
 #define TREE_BYTES_PER_SQUASHFS_BYTE 5
@@ -27,18 +24,6 @@ int package_layer_bytes(const struct layer_request *request, uint64_t *ret_bytes
     }
     *ret_bytes = bytes;
     return 0;
-}
-
-bool package_is_cached(int packages_fd, const struct package *package) {
-    char sha256[65];
-    uint64_t size;
-    struct err ignored;
-    if (!file_exists(packages_fd, package->file))
-        return false;
-    if (digest_file(packages_fd, package->file, sha256, &size, &ignored) >= 0 && strcmp(sha256, package->sha256) == 0)
-        return true;
-    unlinkat(packages_fd, package->file, 0);
-    return false;
 }
 
 int package_refuse_offline(const struct package *package, struct err *err) {

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Package files in the cache, and how much room their installation will take.
+// What the backends share: how much room an installation will take, and what an offline build says.
 #pragma once
 #include "builder/layer.h"
-#include <stdbool.h>
-
-// Whether the file of this package is in the package cache by its name, and right; a damaged one, or another distribution's, is removed.
-bool package_is_cached(int packages_fd, const struct package *package) must_check nonnull(2);
 
 // A package that is not in the cache, for builds that ask nobody: -EAGAIN.
 int package_refuse_offline(const struct package *package, struct err *err) must_check nonnull(1, 2);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "builder/qcow2.h"
+#include "builder/tool_log.h"
 #include "common/run.h"
 #include <errno.h>
 #include <jansson.h>
@@ -9,8 +10,8 @@
 #define INFO_MAX_BYTES (1 << 20)
 
 int qcow2_info(const char *path, struct qcow2_info *ret_info, struct err *err) {
-    cleanup_free char *text = NULL;
-    struct run info = {.argv = RUN_ARGV("qemu-img", "info", "-U", "-f", "qcow2", "--output=json", path), .timeout_ms = TOOL_TIMEOUT_MS};
+    cleanup_free char *text = NULL, *file = tool_path(path);
+    struct run info = {.argv = RUN_ARGV("qemu-img", "info", "-U", "-f", "qcow2", "--output=json", file), .timeout_ms = TOOL_TIMEOUT_MS};
     int r = run_capture(&info, INFO_MAX_BYTES, &text, NULL, err);
     if (r < 0)
         return r;

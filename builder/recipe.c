@@ -2,6 +2,7 @@
 // Finds and loads a profile and everything it names. The text of a single recipe is recipe_parse.c's.
 #include "builder/recipe.h"
 #include "builder/labels.h"
+#include "builder/recipe_line.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
@@ -65,7 +66,7 @@ static int find_part(const struct recipe *recipe, const struct recipe_paths *pat
     else if (file_exists(AT_FDCWD, shipped))
         *ret_path = take_ptr(shipped);
     else
-        return err_set(err, -ENOENT, "%s names what does not exist: neither %s nor %s", recipe->profile_path, own, shipped);
+        return err_set(err, -ENOENT, "neither %s nor %s exists", own, shipped);
     return 0;
 }
 
@@ -82,48 +83,19 @@ static int check_packages(const struct recipe *recipe, const struct recipe_layer
     bool has_any = layer->packages.apt.count || layer->packages.dnf.count;
     if (!has_any || recipe_layer_packages(layer, recipe->image)->count)
         return 0;
-    return err_set(err, -EINVAL, "%s: packages: there is no list for %s, which %s needs", path, recipe_image_manager(recipe->image),
-                   recipe->image->id);
+    (void)err_set(err, -EINVAL, "there is no list for %s, which %s needs", recipe_image_manager(recipe->image), recipe->image->id);
+    return recipe_blame(path, "packages", -EINVAL, err);
 }
 
-const char *recipe_mirrors_path(void) {
-    const char *own = getenv("WEBOPS_MIRRORS");
-    return own && *own ? own : "/etc/webops/mirrors";
-}
-
-// The address behind the word `archive` on a line of the list, or NULL. The caller frees.
-static char *find_mirror(const char *text, const char *archive) {
-    static const char blank[] = " \t\r";
-    size_t wanted = strlen(archive);
-    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
-        const char *name = line + strspn(line, blank);
-        if (strncmp(name, archive, wanted) != 0 || !name[wanted] || !strchr(blank, name[wanted]))
-            continue;
-        const char *address = name + wanted + strspn(name + wanted, blank);
-        size_t size = strcspn(address, " \t\r\n");
-        if (size)
-            return str_printf("%.*s", (int)size, address);
-    }
-    return NULL;
-}
-
-static int add_mirrors(struct recipe_image *image, struct err *err) {
-    cleanup_free char *text = NULL;
-    const char *path = recipe_mirrors_path();
-    int r = file_exists(AT_FDCWD, path) ? file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, NULL, err) : 0;
-    for (unsigned i = 0; r >= 0 && text && i < image->source_count; i++)
-        if (!image->sources[i].mirror)
-            image->sources[i].mirror = find_mirror(text, image->sources[i].archive);
-    return r;
-}
-
-static int load_layer(struct recipe *recipe, const struct recipe_paths *paths, const char *name, struct err *err) {
-    cleanup_free char *relative = str_printf("overlays/%s/layer.yaml", name);
+static int load_layer(struct recipe *recipe, const struct recipe_paths *paths, unsigned index, struct err *err) {
+    const char *name = recipe->profile->layers.items[index];
+    cleanup_free char *relative = str_printf("overlays/%s/layer.yaml", name), *member = str_printf("layers[%u]", index);
     cleanup_free char *path = NULL, *text = NULL;
     size_t size = 0;
     int r = find_part(recipe, paths, relative, &path, err);
-    if (r >= 0)
-        r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, &size, err);
+    if (r < 0)
+        return recipe_blame(recipe->profile_path, member, r, err);
+    r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, &size, err);
     struct recipe_layer *layer = NULL;
     if (r >= 0)
         r = recipe_parse_layer(text, size, path, &layer, err);
@@ -131,8 +103,10 @@ static int load_layer(struct recipe *recipe, const struct recipe_paths *paths, c
         return r;
     layer->dir = str_printf("%.*s", (int)(strlen(path) - strlen("/layer.yaml")), path);
     recipe->layers[recipe->layer_count++] = layer;
-    if (strcmp(layer->name, name) != 0)
-        return err_set(err, -EINVAL, "%s: name: '%s' must be that of its directory, '%s'", path, layer->name, name);
+    if (strcmp(layer->name, name) != 0) {
+        (void)err_set(err, -EINVAL, "'%s' must be that of its directory, '%s'", layer->name, name);
+        return recipe_blame(path, "name", -EINVAL, err);
+    }
     return check_packages(recipe, layer, path, err);
 }
 
@@ -141,22 +115,25 @@ static int load_image(struct recipe *recipe, const struct recipe_paths *paths, s
     cleanup_free char *text = NULL;
     size_t size = 0;
     int r = find_part(recipe, paths, relative, &recipe->image_path, err);
-    if (r >= 0)
-        r = file_read(AT_FDCWD, recipe->image_path, RECIPE_MAX_BYTES, &text, &size, err);
+    if (r < 0)
+        return recipe_blame(recipe->profile_path, "image", r, err);
+    r = file_read(AT_FDCWD, recipe->image_path, RECIPE_MAX_BYTES, &text, &size, err);
     if (r >= 0)
         r = recipe_parse_image(text, size, recipe->image_path, &recipe->image, err);
-    if (r >= 0 && strcmp(recipe->image->id, recipe->profile->image) != 0)
-        r = err_set(err, -EINVAL, "%s: id: '%s' must be the file's name, '%s'", recipe->image_path, recipe->image->id,
-                    recipe->profile->image);
-    return r < 0 ? r : add_mirrors(recipe->image, err);
+    if (r >= 0 && strcmp(recipe->image->id, recipe->profile->image) != 0) {
+        (void)err_set(err, -EINVAL, "'%s' must be the file's name, '%s'", recipe->image->id, recipe->profile->image);
+        return recipe_blame(recipe->image_path, "id", -EINVAL, err);
+    }
+    return r < 0 ? r : recipe_add_mirrors(recipe->image, err);
 }
 
 // A list of what no machine wants of a cloud image: one pattern a line, or a package where these can be removed; # begins a comment.
 static int load_removals(struct recipe *recipe, const struct recipe_paths *paths, const char *relative, bool packages, struct err *err) {
     cleanup_free char *path = NULL, *text = NULL;
     int r = find_part(recipe, paths, relative, &path, err);
-    if (r >= 0)
-        r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, NULL, err);
+    if (r < 0)
+        return recipe_blame(recipe->image_path, "backend", r, err);
+    r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, NULL, err);
     unsigned number = 1;
     for (char *line = text, *next; r >= 0 && *line; line = next, number++) {
         next = line + strcspn(line, "\n");
@@ -185,12 +162,13 @@ static int find_disk(struct recipe *recipe, struct err *err) {
     char sha256[65];
     int r = digest_file(AT_FDCWD, disk->file, sha256, NULL, err);
     if (r < 0)
-        return err_prefix(err, r, "%s: disk", recipe->image_path);
+        return recipe_blame(recipe->image_path, "disk.file", r, err);
     if (!disk->sha256)
         disk->sha256 = str_dup(sha256);
-    return strcmp(sha256, disk->sha256) == 0 ? 0
-                                             : err_set(err, -EBADMSG, "%s: %s has SHA-256 %s, the definition says %s", recipe->image_path,
-                                                       disk->file, sha256, disk->sha256);
+    if (strcmp(sha256, disk->sha256) == 0)
+        return 0;
+    (void)err_set(err, -EBADMSG, "%s has SHA-256 %s, the definition says %s", disk->file, sha256, disk->sha256);
+    return recipe_blame(recipe->image_path, "disk.sha256", -EBADMSG, err);
 }
 
 // What comes on top of the disk's own packages.
@@ -235,10 +213,10 @@ static int take_vendor(struct recipe *recipe, const struct recipe_paths *paths, 
     add_system_layer(recipe);
     cleanup_free char *wish = str_printf("disk:%s", recipe->image->disk->sha256);
     strings_add(&recipe->image->packages, wish);
-    if (recipe->layer_count && recipe->profile->layers.count > 13) // a slot holds 16
-        return err_set(err, -EINVAL, "%s: layers: at most 13 are possible on top of a vendor's base and what its definition adds",
-                       recipe->profile_path);
-    return 0;
+    if (!recipe->layer_count || recipe->profile->layers.count <= 13) // a slot holds 16
+        return 0;
+    (void)err_set(err, -EINVAL, "at most 13 are possible on top of a vendor's base and what its definition adds");
+    return recipe_blame(recipe->profile_path, "layers", -EINVAL, err);
 }
 
 // What webops adds to a policy for files (labels.h).
@@ -251,8 +229,9 @@ static int load_labels(struct recipe *recipe, const struct recipe_paths *paths, 
     for (size_t i = 0; r >= 0 && recipe->image->selinux && i < ARRAY_SIZE(files); i++) {
         cleanup_free char *path = NULL;
         r = find_part(recipe, paths, files[i].relative, &path, err);
-        if (r >= 0)
-            r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, files[i].text, NULL, err);
+        if (r < 0)
+            return recipe_blame(recipe->image_path, "selinux", r, err);
+        r = file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, files[i].text, NULL, err);
     }
     return r;
 }
@@ -283,7 +262,7 @@ static int load_all(struct recipe *recipe, const char *profile, const struct rec
     else if (r >= 0)
         add_kernel(recipe);
     for (unsigned i = 0; r >= 0 && i < recipe->profile->layers.count; i++)
-        r = load_layer(recipe, paths, recipe->profile->layers.items[i], err);
+        r = load_layer(recipe, paths, i, err);
     return r < 0 ? r : recipe_load_stacks(recipe->layers, recipe->layer_count, &recipe->stacks, err);
 }
 

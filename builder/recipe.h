@@ -57,12 +57,14 @@ struct recipe_image {
 // overlays/<name>/layer.yaml
 struct recipe_mode {
     char *path;
-    unsigned mode; // octal in YAML as text "0600"
+    unsigned mode;
     char *owner; // "user:group" by name or number; NULL = root:root
+    char *mode_text; // as it is written, "0600", which `mode` is read from
 };
 struct recipe_fetch {
     char *url, *sha256, *path;
-    unsigned mode;
+    unsigned mode; // 0 = 0644
+    char *mode_text; // as above; NULL = there is none
 };
 struct recipe_layer {
     char *name, *version, *summary;
@@ -141,8 +143,10 @@ int recipe_load(const char *profile, const struct recipe_paths *paths, struct re
 const char *recipe_image_manager(const struct recipe_image *image) nonnull(1);
 // The packages that a layer wants of an image's package manager.
 const struct strings *recipe_layer_packages(const struct recipe_layer *layer, const struct recipe_image *image) nonnull(1, 2);
-// The build host's list of mirrors: WEBOPS_MIRRORS, or /etc/webops/mirrors. Lines "ARCHIVE ADDRESS"; # begins a comment.
+// The build host's list of mirrors: WEBOPS_MIRRORS, or /etc/webops/mirrors, which may be missing. Lines "ARCHIVE ADDRESS"; # begins a comment.
 const char *recipe_mirrors_path(void);
+// Gives the sources without a mirror theirs from the list, as far as it names them.
+int recipe_add_mirrors(struct recipe_image *image, struct err *err) must_check nonnull(1, 2);
 
 // Single files, from their text; `name` is for messages. The structs are freed by the functions below.
 int recipe_parse_image(const char *text, size_t size, const char *name, struct recipe_image **ret_image, struct err *err) must_check;
@@ -154,7 +158,7 @@ void recipe_image_free(struct recipe_image *image);
 void recipe_layer_free(struct recipe_layer *layer);
 void recipe_layer_done(struct recipe_layer *layer) nonnull(1); // only what is not part of the YAML
 void recipe_profile_free(struct recipe_profile *profile);
-// Bytes with an optional K, M, G or T (powers of 1024); false for anything else, zero or an overflow.
+// Bytes with an optional K, M, G or T (powers of 1024), without zeros in front; false for anything else, zero or an overflow.
 bool recipe_parse_size(const char *text, uint64_t *ret_bytes);
 
 // Whether the text may be the name of an rpm package.

@@ -1,31 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names, words, paths, choices: what a well-formed recipe must also be. No file access.
 #include "builder/recipe_check.h"
+#include "common/buf.h"
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
-
-// The line on which `key:` stands first, for messages about values that are well-formed YAML; 1 when it is not there.
-static unsigned line_of(const char *text, const char *key) {
-    unsigned line = 1;
-    for (const char *c = text; *c; line++) {
-        const char *word = c + strspn(c, " -");
-        if (strncmp(word, key, strlen(key)) == 0 && word[strlen(key)] == ':')
-            return line;
-        c += strcspn(c, "\n");
-        c += *c == '\n';
-    }
-    return 1;
-}
-
-int recipe_complain(const struct recipe_place *place, const char *key, const char *format, ...) {
-    char what[400];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(what, sizeof(what), format, args);
-    va_end(args);
-    return err_set(place->err, -EINVAL, "%s:%u: %s: %s", place->name, line_of(place->text, key), key, what);
-}
 
 static bool is_name(const char *text) {
     size_t length = strlen(text);
@@ -47,42 +25,38 @@ static int check_version(const struct recipe_place *place, const char *value) {
     return length < 48 ? 0 : recipe_complain(place, "version", "more than 47 characters");
 }
 
+typedef int value_check(const struct recipe_place *place, const char *key, const char *value);
+
+// Each entry of a list, which a complaint names by its number.
+static int check_each(const struct recipe_place *place, const char *key, const struct strings *list, value_check *check) {
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < list->count; i++) {
+        cleanup_free char *entry = str_printf("%s[%u]", key, i);
+        r = check(place, entry, list->items[i]);
+    }
+    return r;
+}
+
+static int check_word(const struct recipe_place *place, const char *key, const char *word) {
+    return *word && !strpbrk(word, " \t\r\n\"'\\$`") ? 0 : recipe_complain(place, key, "must be one word without quotes and blanks");
+}
+
 static int check_words(const struct recipe_place *place, const char *key, const struct strings *words) {
-    for (unsigned i = 0; i < words->count; i++)
-        if (!*words->items[i] || strpbrk(words->items[i], " \t\r\n\"'\\$`"))
-            return recipe_complain(place, key, "entry %u must be one word without quotes and blanks", i + 1);
-    return 0;
+    return check_each(place, key, words, check_word);
 }
 
-static int check_word(const struct recipe_place *place, const char *key, char *word) {
-    return check_words(place, key, &(struct strings){&word, 1});
+static int check_unit(const struct recipe_place *place, const char *key, const char *unit) {
+    return strchr(unit, '/') ? recipe_complain(place, key, "unit names have no '/'") : 0;
 }
 
-static int check_choice(const struct recipe_place *place, const char *key, const char *value, const char *const *choices,
-                        const char *list) {
-    for (; *choices; choices++)
-        if (strcmp(value, *choices) == 0)
+static int check_choice(const struct recipe_place *place, const char *key, const char *value, const char *const *choices) {
+    cleanup_buf struct buf list = {0};
+    for (const char *const *choice = choices; *choice; choice++) {
+        if (strcmp(value, *choice) == 0)
             return 0;
-    return recipe_complain(place, key, "'%s' is not one of %s", value, list);
-}
-
-bool recipe_parse_size(const char *text, uint64_t *ret_bytes) {
-    static const char units[] = "KMGT";
-    uint64_t value = 0;
-    const char *c = text;
-    for (; *c >= '0' && *c <= '9'; c++)
-        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t)(*c - '0'), &value))
-            return false;
-    if (c == text || value == 0)
-        return false;
-    const char *unit = *c ? strchr(units, *c) : NULL;
-    if (*c && (!unit || c[1]))
-        return false;
-    for (const char *u = units; unit && u <= unit; u++)
-        if (__builtin_mul_overflow(value, 1024, &value))
-            return false;
-    *ret_bytes = value;
-    return true;
+        buf_printf(&list, "%s%s", choice == choices ? "" : ", ", *choice);
+    }
+    return recipe_complain(place, key, "'%.40s' is not one of %s", value, buf_str(&list));
 }
 
 static int check_path(const struct recipe_place *place, const char *key, const char *path) {
@@ -117,17 +91,17 @@ static int check_disk(const struct recipe_disk *disk, const struct recipe_place 
     if (disk->url && !disk->sha256)
         return recipe_complain(place, "disk", "a url needs a sha256, too: every download is pinned");
     if (disk->sha256 && !is_sha256(disk->sha256))
-        return recipe_complain(place, "sha256", "64 lower-case hex digits are expected");
-    return disk->url ? check_url(place, "url", disk->url) : 0;
+        return recipe_complain(place, "disk.sha256", "64 lower-case hex digits are expected");
+    return disk->url ? check_url(place, "disk.url", disk->url) : 0;
+}
+
+static int check_path_or_package(const struct recipe_place *place, const char *key, const char *value) {
+    return recipe_is_rpm_name(value) ? 0 : check_path(place, key, value);
 }
 
 // Of paths, or with rpm of packages: dpkg's are left out by path and stay listed.
 static int check_removals(const struct recipe_image *image, const struct recipe_place *place) {
-    const bool may_be_package = strcmp(image->manager, "dnf") == 0;
-    int r = 0;
-    for (unsigned i = 0; r >= 0 && i < image->remove.count; i++)
-        r = may_be_package && recipe_is_rpm_name(image->remove.items[i]) ? 0 : check_path(place, "remove", image->remove.items[i]);
-    return r;
+    return check_each(place, "remove", &image->remove, strcmp(image->manager, "dnf") == 0 ? check_path_or_package : check_path);
 }
 
 // What an image of packages must have, and a vendor's disk may have.
@@ -147,7 +121,7 @@ static int check_vendor(const struct recipe_image *image, const struct recipe_pl
     if (r >= 0 && !image->manager)
         r = recipe_complain(place, "backend", "vendor needs `manager`: apt or dnf");
     if (r >= 0)
-        r = check_choice(place, "manager", image->manager, managers, "apt, dnf");
+        r = check_choice(place, "manager", image->manager, managers);
     if (r >= 0 && image->stand_ins.count)
         r = recipe_complain(place, "stand_ins", "a vendor's image has its packages already");
     return r < 0 ? r : check_removals(image, place);
@@ -155,30 +129,31 @@ static int check_vendor(const struct recipe_image *image, const struct recipe_pl
 
 static int check_links(const struct recipe_link *links, unsigned count, const struct recipe_place *place) {
     int r = 0;
-    for (unsigned i = 0; r >= 0 && i < count; i++)
-        r = check_path(place, "path", links[i].path);
+    for (unsigned i = 0; r >= 0 && i < count; i++) {
+        struct recipe_place here = recipe_within(place, "links", i);
+        r = check_path(&here, "path", links[i].path);
+    }
     return r;
 }
 
-static int check_keys(const struct recipe_source *source, const struct recipe_place *place) {
-    for (unsigned i = 0; i < source->keys.count; i++)
-        if (strlen(source->keys.items[i]) != 40 || strspn(source->keys.items[i], "0123456789ABCDEF") != 40)
-            return recipe_complain(place, "keys", "'%s' is not a fingerprint of 40 upper-case hex digits", source->keys.items[i]);
+static int check_fingerprint(const struct recipe_place *place, const char *key, const char *value) {
+    if (strlen(value) != 40 || strspn(value, "0123456789ABCDEF") != 40)
+        return recipe_complain(place, key, "'%.60s' is not a fingerprint of 40 upper-case hex digits", value);
     return 0;
 }
 
-static int check_apt_source(const struct recipe_source *source, unsigned number, const struct recipe_place *place) {
+static int check_apt_source(const struct recipe_source *source, const struct recipe_place *place) {
     int r = check_words(place, "suites", &source->suites);
     if (r >= 0)
         r = check_words(place, "components", &source->components);
     if (r >= 0 && (!source->suites.count || !source->components.count))
-        r = recipe_complain(place, "sources", "source %u needs suites and components", number);
+        r = recipe_complain(place, source->suites.count ? "components" : "suites", "apt needs suites and components");
     return r;
 }
 
-static int check_dnf_source(const struct recipe_source *source, unsigned number, const struct recipe_place *place) {
+static int check_dnf_source(const struct recipe_source *source, const struct recipe_place *place) {
     if (source->suites.count || source->components.count)
-        return recipe_complain(place, "sources", "source %u: a repository of dnf's has no suites and components", number);
+        return recipe_complain(place, source->suites.count ? "suites" : "components", "a repository of dnf's has no suites and components");
     return check_name(place, "archive", source->archive);
 }
 
@@ -187,11 +162,12 @@ static int check_sources(const struct recipe_image *image, const struct recipe_p
     int r = 0;
     for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
         const struct recipe_source *source = &image->sources[i];
-        r = (is_apt ? check_apt_source : check_dnf_source)(source, i + 1, place);
+        struct recipe_place here = recipe_within(place, "sources", i);
+        r = (is_apt ? check_apt_source : check_dnf_source)(source, &here);
         if (r >= 0)
-            r = check_path(place, "keyring", source->keyring);
+            r = check_path(&here, "keyring", source->keyring);
         if (r >= 0)
-            r = check_keys(source, place);
+            r = check_each(&here, "keys", &source->keys, check_fingerprint);
     }
     if (r >= 0 && !is_apt && image->source_count && (!image->release || !image->platform))
         r = recipe_complain(place, "backend", "dnf needs release (9) and platform (platform:el9), too");
@@ -208,7 +184,7 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
         {"packages", &image->packages}, {"stand_ins", &image->stand_ins}, {"modules", &image->modules}, {"cmdline", &image->cmdline}};
     int r = check_name(place, "id", image->id);
     if (r >= 0)
-        r = check_choice(place, "backend", image->backend, backends, "apt, dnf, vendor");
+        r = check_choice(place, "backend", image->backend, backends);
     if (r >= 0)
         r = check_name(place, "family", image->family);
     if (r >= 0) // ends up in an option list of sources.list
@@ -216,9 +192,9 @@ int recipe_check_image(const struct recipe_image *image, const struct recipe_pla
     if (r >= 0 && image->kernel)
         r = check_word(place, "kernel", image->kernel);
     if (r >= 0 && image->runtime)
-        r = check_choice(place, "runtime", image->runtime, runtimes, "system, bundled");
+        r = check_choice(place, "runtime", image->runtime, runtimes);
     if (r >= 0 && image->compression)
-        r = check_choice(place, "compression", image->compression, compressions, "zstd, gzip");
+        r = check_choice(place, "compression", image->compression, compressions);
     if (r >= 0 && image->selinux)
         r = check_name(place, "selinux", image->selinux);
     for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++)
@@ -239,80 +215,102 @@ static int check_fetch(const struct recipe_fetch *fetch, const struct recipe_pla
     return r < 0 ? r : check_path(place, "path", fetch->path);
 }
 
-int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_place *place) {
+static int check_program(const struct recipe_place *place, const char *key, const char *value) {
     static const char *const programs[] = {"webops", "webops-fetch", "webops-verify", "webops-unseal", "webops-http", "webops-flash", NULL};
-    int r = check_name(place, "name", layer->name);
-    if (r >= 0)
-        r = check_version(place, layer->version);
-    if (r >= 0)
-        r = check_words(place, "packages", &layer->packages.apt);
-    if (r >= 0)
-        r = check_words(place, "packages", &layer->packages.dnf);
-    if (r >= 0)
-        r = check_links(layer->links, layer->link_count, place);
-    for (unsigned i = 0; r >= 0 && i < layer->fetch_count; i++)
-        r = check_fetch(&layer->fetch[i], place);
-    for (unsigned i = 0; r >= 0 && i < layer->enable_count; i++)
-        if (strchr(layer->enable[i].unit, '/') || strchr(layer->enable[i].wants, '/'))
-            r = recipe_complain(place, "enable", "unit names have no '/'");
-    for (unsigned i = 0; r >= 0 && i < layer->mask.count; i++)
-        if (strchr(layer->mask.items[i], '/'))
-            r = recipe_complain(place, "mask", "unit names have no '/'");
-    for (unsigned i = 0; r >= 0 && i < layer->remove.count; i++)
-        r = check_path(place, "remove", layer->remove.items[i]);
-    for (unsigned i = 0; r >= 0 && i < layer->mode_count; i++) {
-        r = check_path(place, "path", layer->modes[i].path);
-        if (r >= 0 && layer->modes[i].mode > 07777)
-            r = recipe_complain(place, "mode", "an octal mode such as 0640 is expected");
+    return check_choice(place, key, value, programs);
+}
+
+// What stands in lists of mappings.
+static int check_items(const struct recipe_layer *layer, const struct recipe_place *place) {
+    int r = check_links(layer->links, layer->link_count, place);
+    for (unsigned i = 0; r >= 0 && i < layer->fetch_count; i++) {
+        struct recipe_place here = recipe_within(place, "fetch", i);
+        r = check_fetch(&layer->fetch[i], &here);
     }
-    for (unsigned i = 0; r >= 0 && i < layer->programs.count; i++)
-        r = check_choice(place, "programs", layer->programs.items[i], programs,
-                         "webops, webops-fetch, webops-verify, webops-unseal, webops-http, webops-flash");
+    for (unsigned i = 0; r >= 0 && i < layer->enable_count; i++) {
+        struct recipe_place here = recipe_within(place, "enable", i);
+        r = check_unit(&here, "unit", layer->enable[i].unit);
+        if (r >= 0)
+            r = check_unit(&here, "wants", layer->enable[i].wants);
+    }
+    for (unsigned i = 0; r >= 0 && i < layer->mode_count; i++) {
+        struct recipe_place here = recipe_within(place, "modes", i);
+        r = check_path(&here, "path", layer->modes[i].path);
+    }
     return r;
 }
 
-int recipe_check_profile(struct recipe_profile *profile, const struct recipe_place *place) {
-    static const char *const outputs[] = {"qcow2", "zst", NULL};
-    static const char *const modules[] = {"virtio", "cloud", "server", NULL};
-    int r = check_name(place, "name", profile->name);
+int recipe_check_layer(const struct recipe_layer *layer, const struct recipe_place *place) {
+    const struct {
+        const char *key;
+        const struct strings *list;
+        value_check *check;
+    } lists[] = {
+        {"packages.apt", &layer->packages.apt, check_word},
+        {"packages.dnf", &layer->packages.dnf, check_word},
+        {"mask", &layer->mask, check_unit},
+        {"remove", &layer->remove, check_path},
+        {"programs", &layer->programs, check_program},
+    };
+    int r = check_name(place, "name", layer->name);
     if (r >= 0)
-        r = check_version(place, profile->version);
-    if (r >= 0)
-        r = check_name(place, "image", profile->image);
-    // libcyaml lets strtoull() wrap a minus sign around.
-    if (r >= 0 && (profile->sequence < 1 || profile->sequence > INT64_MAX))
-        r = recipe_complain(place, "sequence", "a number from 1 on is expected");
-    if (r >= 0 && profile->compatible)
-        r = check_name(place, "compatible", profile->compatible);
-    if (r >= 0 && profile->channel)
-        r = check_name(place, "channel", profile->channel);
-    // A slot holds 16: base and generation are the others.
-    if (r >= 0 && profile->layers.count > 14)
-        r = recipe_complain(place, "layers", "%u layers, at most 14 are possible on top of the base", profile->layers.count);
-    for (unsigned i = 0; r >= 0 && i < profile->layers.count; i++) {
-        r = check_name(place, "layers", profile->layers.items[i]);
-        if (r >= 0 && strcmp(profile->layers.items[i], "generation") == 0)
-            r = recipe_complain(place, "layers", "'generation' is what the build itself puts on top");
-        if (r >= 0 && strcmp(profile->layers.items[i], RECIPE_SYSTEM_LAYER) == 0)
-            r = recipe_complain(place, "layers", "'" RECIPE_SYSTEM_LAYER "' is what a vendor's image gets by its definition");
+        r = check_version(place, layer->version);
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(lists); i++)
+        r = check_each(place, lists[i].key, lists[i].list, lists[i].check);
+    return r < 0 ? r : check_items(layer, place);
+}
+
+static int check_layer_name(const struct recipe_place *place, const char *key, const char *value) {
+    if (strcmp(value, "generation") == 0)
+        return recipe_complain(place, key, "'generation' is what the build itself puts on top");
+    if (strcmp(value, RECIPE_SYSTEM_LAYER) == 0)
+        return recipe_complain(place, key, "'" RECIPE_SYSTEM_LAYER "' is what a vendor's image gets by its definition");
+    return check_name(place, key, value);
+}
+
+static int check_layer_names(const struct strings *layers, const struct recipe_place *place) {
+    if (layers->count > 14) // A slot holds 16: base and generation are the others.
+        return recipe_complain(place, "layers", "%u layers, at most 14 are possible on top of the base", layers->count);
+    int r = check_each(place, "layers", layers, check_layer_name);
+    for (unsigned i = 0; r >= 0 && i < layers->count; i++)
         for (unsigned j = 0; r >= 0 && j < i; j++)
-            if (strcmp(profile->layers.items[i], profile->layers.items[j]) == 0)
-                r = recipe_complain(place, "layers", "'%s' stands twice", profile->layers.items[i]);
-    }
-    if (r >= 0)
-        r = check_words(place, "cmdline", &profile->cmdline);
-    if (r >= 0 && profile->kernel)
-        r = check_word(place, "kernel", profile->kernel);
-    for (unsigned i = 0; r >= 0 && i < profile->cmdline.count; i++)
-        if (strncmp(profile->cmdline.items[i], "webops.slot=", 12) == 0)
-            r = recipe_complain(place, "cmdline", "webops.slot= is written by the build");
-    for (unsigned i = 0; r >= 0 && i < profile->outputs.count; i++)
-        r = check_choice(place, "outputs", profile->outputs.items[i], outputs, "qcow2, zst");
-    if (r >= 0 && profile->modules)
-        r = check_choice(place, "modules", profile->modules, modules, "virtio, cloud, server");
-    if (!profile->zstd_level)
-        profile->zstd_level = 15;
-    if (r >= 0 && (profile->zstd_level < 1 || profile->zstd_level > 22))
-        r = recipe_complain(place, "zstd_level", "1 to 22 is expected");
+            if (strcmp(layers->items[i], layers->items[j]) == 0)
+                r = recipe_complain(place, "layers", "'%s' stands twice", layers->items[i]);
     return r;
+}
+
+static int check_output(const struct recipe_place *place, const char *key, const char *value) {
+    static const char *const outputs[] = {"qcow2", "zst", NULL};
+    return check_choice(place, key, value, outputs);
+}
+
+static int check_modules(const struct recipe_place *place, const char *key, const char *value) {
+    static const char *const modules[] = {"virtio", "cloud", "server", NULL};
+    return check_choice(place, key, value, modules);
+}
+
+static int check_cmdline_word(const struct recipe_place *place, const char *key, const char *word) {
+    if (strncmp(word, "webops.slot=", 12) == 0)
+        return recipe_complain(place, key, "webops.slot= is written by the build");
+    return check_word(place, key, word);
+}
+
+int recipe_check_profile(const struct recipe_profile *profile, const struct recipe_place *place) {
+    const struct {
+        const char *key, *value; // NULL is as good
+        value_check *check;
+    } values[] = {
+        {"name", profile->name, check_name},       {"image", profile->image, check_name},
+        {"kernel", profile->kernel, check_word},   {"compatible", profile->compatible, check_name},
+        {"channel", profile->channel, check_name}, {"modules", profile->modules, check_modules},
+    };
+    int r = check_version(place, profile->version);
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(values); i++)
+        if (values[i].value)
+            r = values[i].check(place, values[i].key, values[i].value);
+    if (r >= 0)
+        r = check_layer_names(&profile->layers, place);
+    if (r >= 0)
+        r = check_each(place, "cmdline", &profile->cmdline, check_cmdline_word);
+    return r < 0 ? r : check_each(place, "outputs", &profile->outputs, check_output);
 }

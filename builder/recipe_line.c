@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Walks the events of a YAML text, keeping the path of each node, and remembers the line of the one nearest to what is wanted.
 #include "builder/recipe_line.h"
+#include "builder/recipe.h"
 #include "common/buf.h"
-#include <stdbool.h>
+#include "common/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -77,4 +81,29 @@ unsigned recipe_line(const char *text, size_t size, const char *member) {
     }
     yaml_parser_delete(&finder.parser);
     return finder.line;
+}
+
+struct recipe_place recipe_within(const struct recipe_place *place, const char *list, unsigned index) {
+    struct recipe_place here = *place;
+    snprintf(here.within, sizeof(here.within), "%.40s[%u].", list, index); // lists of mappings are one level deep
+    return here;
+}
+
+int recipe_complain(const struct recipe_place *place, const char *member, const char *format, ...) {
+    char what[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    cleanup_free char *path = str_printf("%s%s", place->within, member);
+    return err_set(place->err, -EINVAL, "%s:%u: %s: %s", place->name, recipe_line(place->text, place->size, path), path, what);
+}
+
+int recipe_blame(const char *path, const char *member, int code, struct err *err) {
+    cleanup_free char *text = NULL;
+    struct err ignored;
+    size_t size = 0;
+    if (file_read(AT_FDCWD, path, RECIPE_MAX_BYTES, &text, &size, &ignored) < 0)
+        return err_prefix(err, code, "%s: %s", path, member);
+    return err_prefix(err, code, "%s:%u: %s", path, recipe_line(text, size, member), member);
 }

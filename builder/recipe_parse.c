@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // YAML text → one recipe struct: schemas as libcyaml tables. What a type cannot express is recipe_check.c's. No file access.
 #include "builder/recipe_check.h"
+#include "builder/recipe_value.h"
 #include "builder/recipe_yaml.h"
-#include "common/buf.h"
 #include <errno.h>
 #include <string.h>
 
@@ -18,6 +18,11 @@ static const cyaml_schema_value_t text_value = {CYAML_VALUE_STRING(CYAML_FLAG_PO
 #define TEXTS_FIELD(key, struct_, member)                                                                                                  \
     CYAML_FIELD_SEQUENCE_COUNT(key, LIST, struct_, member.items, member.count, &text_value, 0, MAX_ITEMS)
 
+// libcyaml's own type takes every word that does not mean "false" for true.
+static const cyaml_strval_t bool_words[] = {{"false", false}, {"true", true}};
+#define BOOL_FIELD(key, struct_, member)                                                                                                   \
+    CYAML_FIELD_ENUM(key, CYAML_FLAG_OPTIONAL | CYAML_FLAG_STRICT, struct_, member, bool_words, ARRAY_SIZE(bool_words))
+
 static const cyaml_schema_field_t source_fields[] = {
     TEXT_FIELD("archive", struct recipe_source, archive),
     OPTIONAL_TEXT_FIELD("mirror", struct recipe_source, mirror),
@@ -25,8 +30,8 @@ static const cyaml_schema_field_t source_fields[] = {
     TEXTS_FIELD("components", struct recipe_source, components),
     TEXT_FIELD("keyring", struct recipe_source, keyring),
     TEXTS_FIELD("keys", struct recipe_source, keys),
-    CYAML_FIELD_BOOL("signed_metadata", CYAML_FLAG_OPTIONAL, struct recipe_source, signed_metadata),
-    CYAML_FIELD_BOOL("snapshot", CYAML_FLAG_OPTIONAL, struct recipe_source, snapshot),
+    BOOL_FIELD("signed_metadata", struct recipe_source, signed_metadata),
+    BOOL_FIELD("snapshot", struct recipe_source, snapshot),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t source_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_source, source_fields)};
@@ -81,7 +86,7 @@ static const cyaml_schema_value_t image_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG
 
 static const cyaml_schema_field_t mode_fields[] = {
     TEXT_FIELD("path", struct recipe_mode, path),
-    CYAML_FIELD_UINT("mode", CYAML_FLAG_DEFAULT, struct recipe_mode, mode),
+    TEXT_FIELD("mode", struct recipe_mode, mode_text),
     OPTIONAL_TEXT_FIELD("owner", struct recipe_mode, owner),
     CYAML_FIELD_END,
 };
@@ -91,7 +96,7 @@ static const cyaml_schema_field_t fetch_fields[] = {
     TEXT_FIELD("url", struct recipe_fetch, url),
     TEXT_FIELD("sha256", struct recipe_fetch, sha256),
     TEXT_FIELD("path", struct recipe_fetch, path),
-    CYAML_FIELD_UINT("mode", CYAML_FLAG_OPTIONAL, struct recipe_fetch, mode),
+    OPTIONAL_TEXT_FIELD("mode", struct recipe_fetch, mode_text),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t fetch_value = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct recipe_fetch, fetch_fields)};
@@ -119,22 +124,22 @@ static const cyaml_schema_field_t layer_fields[] = {
 };
 static const cyaml_schema_value_t layer_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct recipe_layer, layer_fields)};
 
-// Sizes are text in YAML ("512M") and bytes in the struct.
+// What is text in YAML ("512M") and a number in the struct.
 struct raw_profile {
     struct recipe_profile profile;
-    char *slot_size, *esp_size, *state_size, *block_size;
+    char *sequence, *zstd_level, *slot_size, *esp_size, *state_size, *block_size;
 };
 static const cyaml_schema_field_t profile_fields[] = {
     TEXT_FIELD("name", struct raw_profile, profile.name),
     TEXT_FIELD("version", struct raw_profile, profile.version),
-    CYAML_FIELD_UINT("sequence", CYAML_FLAG_DEFAULT, struct raw_profile, profile.sequence),
+    TEXT_FIELD("sequence", struct raw_profile, sequence),
     TEXT_FIELD("image", struct raw_profile, profile.image),
     OPTIONAL_TEXT_FIELD("kernel", struct raw_profile, profile.kernel),
     TEXTS_FIELD("layers", struct raw_profile, profile.layers),
     OPTIONAL_TEXT_FIELD("slot_size", struct raw_profile, slot_size),
     OPTIONAL_TEXT_FIELD("esp_size", struct raw_profile, esp_size),
     OPTIONAL_TEXT_FIELD("state_size", struct raw_profile, state_size),
-    CYAML_FIELD_INT("zstd_level", CYAML_FLAG_OPTIONAL, struct raw_profile, profile.zstd_level),
+    OPTIONAL_TEXT_FIELD("zstd_level", struct raw_profile, zstd_level),
     OPTIONAL_TEXT_FIELD("block_size", struct raw_profile, block_size),
     OPTIONAL_TEXT_FIELD("modules", struct raw_profile, profile.modules),
     TEXTS_FIELD("cmdline", struct raw_profile, profile.cmdline),
@@ -147,41 +152,51 @@ static const cyaml_schema_field_t profile_fields[] = {
 };
 static const cyaml_schema_value_t profile_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_profile, profile_fields)};
 
-// The text as a string, for line_of: `text` itself need not end in NUL.
-static char *terminated(const char *text, size_t size) {
-    struct buf buf = {0};
-    buf_add(&buf, text, size);
-    return buf_take(&buf);
-}
-
-static int take_size(const struct recipe_place *place, const char *key, const char *text, uint64_t fallback, uint64_t unit,
-                     uint64_t *ret_bytes) {
-    uint64_t bytes = fallback;
-    if (text && !recipe_parse_size(text, &bytes))
-        return recipe_complain(place, key, "'%s' is not a size such as 512M or 2G", text);
-    if (bytes % unit || bytes > 16ULL << 40)
-        return recipe_complain(place, key, "must be a multiple of %llu bytes, at most 16T", (unsigned long long)unit);
-    *ret_bytes = bytes;
-    return 0;
-}
-
 static int take_sizes(struct raw_profile *raw, const struct recipe_place *place) {
     const uint64_t mib = 1 << 20;
-    uint64_t block = 0;
-    int r = take_size(place, "slot_size", raw->slot_size, 2048 * mib, mib, &raw->profile.slot_size);
+    struct recipe_profile *profile = &raw->profile;
+    uint64_t block = 131072;
+    profile->slot_size = 2048 * mib;
+    profile->esp_size = 512 * mib;
+    profile->state_size = 64 * mib;
+    int r = recipe_take_size(place, "slot_size", raw->slot_size, mib, &profile->slot_size);
     if (r >= 0)
-        r = take_size(place, "esp_size", raw->esp_size, 512 * mib, mib, &raw->profile.esp_size);
+        r = recipe_take_size(place, "esp_size", raw->esp_size, mib, &profile->esp_size);
     if (r >= 0)
-        r = take_size(place, "state_size", raw->state_size, 64 * mib, mib, &raw->profile.state_size);
+        r = recipe_take_size(place, "state_size", raw->state_size, mib, &profile->state_size);
     if (r >= 0)
-        r = take_size(place, "block_size", raw->block_size, 131072, 4096, &block);
+        r = recipe_take_size(place, "block_size", raw->block_size, 4096, &block);
     if (r >= 0 && (block > mib || (block & (block - 1))))
         r = recipe_complain(place, "block_size", "a power of two from 4K to 1M is expected");
-    if (r >= 0 && raw->profile.esp_size < 64 * mib)
+    if (r >= 0 && profile->esp_size < 64 * mib)
         r = recipe_complain(place, "esp_size", "at least 64M is needed: three kernels must fit into a FAT32 file system");
-    if (r >= 0 && raw->profile.state_size < 32 * mib)
+    if (r >= 0 && profile->state_size < 32 * mib)
         r = recipe_complain(place, "state_size", "at least 32M is needed");
-    raw->profile.block_size = (uint32_t)block;
+    profile->block_size = (uint32_t)block;
+    return r;
+}
+
+static int take_numbers(struct raw_profile *raw, const struct recipe_place *place) {
+    int64_t sequence = 0, level = 15;
+    int r = recipe_take_number(place, "sequence", raw->sequence, 1, INT64_MAX, &sequence);
+    if (r >= 0 && raw->zstd_level)
+        r = recipe_take_number(place, "zstd_level", raw->zstd_level, 1, 22, &level);
+    raw->profile.sequence = (uint64_t)sequence;
+    raw->profile.zstd_level = (int)level;
+    return r;
+}
+
+static int take_modes(struct recipe_layer *layer, const struct recipe_place *place) {
+    int r = 0;
+    for (unsigned i = 0; r >= 0 && i < layer->mode_count; i++) {
+        struct recipe_place here = recipe_within(place, "modes", i);
+        r = recipe_take_mode(&here, "mode", layer->modes[i].mode_text, &layer->modes[i].mode);
+    }
+    for (unsigned i = 0; r >= 0 && i < layer->fetch_count; i++) {
+        struct recipe_place here = recipe_within(place, "fetch", i);
+        if (layer->fetch[i].mode_text)
+            r = recipe_take_mode(&here, "mode", layer->fetch[i].mode_text, &layer->fetch[i].mode);
+    }
     return r;
 }
 
@@ -190,8 +205,7 @@ int recipe_parse_image(const char *text, size_t size, const char *name, struct r
     int r = recipe_yaml_load(text, size, name, &image_schema, &image, err);
     if (r < 0)
         return r;
-    cleanup_free char *copy = terminated(text, size);
-    r = recipe_check_image(image, &(struct recipe_place){copy, name, err});
+    r = recipe_check_image(image, &(struct recipe_place){.text = text, .size = size, .name = name, .err = err});
     if (r < 0)
         recipe_image_free(image);
     else
@@ -204,8 +218,10 @@ int recipe_parse_layer(const char *text, size_t size, const char *name, struct r
     int r = recipe_yaml_load(text, size, name, &layer_schema, &layer, err);
     if (r < 0)
         return r;
-    cleanup_free char *copy = terminated(text, size);
-    r = recipe_check_layer(layer, &(struct recipe_place){copy, name, err});
+    const struct recipe_place place = {.text = text, .size = size, .name = name, .err = err};
+    r = take_modes(layer, &place);
+    if (r >= 0)
+        r = recipe_check_layer(layer, &place);
     if (r < 0)
         recipe_layer_free(layer);
     else
@@ -218,9 +234,10 @@ int recipe_parse_profile(const char *text, size_t size, const char *name, struct
     int r = recipe_yaml_load(text, size, name, &profile_schema, &raw, err);
     if (r < 0)
         return r;
-    cleanup_free char *copy = terminated(text, size);
-    struct recipe_place place = {copy, name, err};
-    r = take_sizes(raw, &place);
+    const struct recipe_place place = {.text = text, .size = size, .name = name, .err = err};
+    r = take_numbers(raw, &place);
+    if (r >= 0)
+        r = take_sizes(raw, &place);
     if (r >= 0)
         r = recipe_check_profile(&raw->profile, &place);
     if (r < 0)

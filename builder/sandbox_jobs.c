@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 int sandbox_make_dir(const char *path, struct err *err) {
     return file_mkdirs(AT_FDCWD, path, 0755, err);
@@ -70,6 +71,30 @@ int sandbox_mount_overlay(const char *lowerdir, struct err *err) {
     if (r >= 0)
         r = sandbox_make_dir("ovl", err);
     return r < 0 ? r : do_mount("overlay", "root", "overlay", 0, options, err);
+}
+
+int sandbox_check_directory(const char *path, struct err *err) {
+    for (const char *end = path; *end; end++) {
+        end = strchrnul(end, '/');
+        cleanup_free char *part = str_printf("root/%.*s", (int)(end - path), path);
+        struct stat info;
+        if (lstat(part, &info) < 0)
+            return errno == ENOENT ? 0 : err_sys(err, -errno, "cannot look at %s", part);
+        if (!S_ISDIR(info.st_mode))
+            return err_set(err, -EINVAL, "%s: is no directory in the image", part + strlen("root"));
+        if (!*end)
+            break;
+    }
+    return 0;
+}
+
+int sandbox_check_tree(struct err *err) {
+    static const char *const paths[] = {
+        "dev", "etc/kernel/install.d", "proc", "run", "sys", "tmp", "usr/lib/sysimage", "usr/share/factory/var", "var"};
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(paths); i++)
+        r = sandbox_check_directory(paths[i], err);
+    return r;
 }
 
 static int bind_device(const char *name, struct err *err) {
@@ -162,6 +187,10 @@ static int job_layer(int argc, char **argv, struct err *err) {
         r = err_set(err, -EINVAL, "layer: nothing to install");
     if (r >= 0)
         r = sandbox_mount_overlay(buf_str(&lowerdir), err);
+    if (r >= 0)
+        r = sandbox_check_tree(err);
+    if (r >= 0)
+        r = sandbox_check_directory("usr/sbin", err);
     if (r >= 0)
         r = sandbox_mount_inside(true, err);
     if (r >= 0)

@@ -10,6 +10,10 @@ int sandbox_make_dir(const char *path, struct err *err) must_check nonnull(1, 2)
 int sandbox_unpack_lower(unsigned number, const char *squashfs, struct buf *lowerdir, struct err *err) must_check nonnull(2, 3, 4);
 // The lower layers as `root`; what is written goes to `upper`.
 int sandbox_mount_overlay(const char *lowerdir, struct err *err) must_check nonnull(1, 2);
+// A path below `root` is made of directories, as far as it is there: from outside of the tree a link in it would lead into the build host.
+int sandbox_check_directory(const char *path, struct err *err) must_check nonnull(1, 2);
+// The same for all that every job writes to.
+int sandbox_check_tree(struct err *err) must_check nonnull(1);
 // What package scripts expect below `root`: /proc, /tmp, /run, some devices, and with `has_factory` /var, which a finished layer has elsewhere.
 int sandbox_mount_inside(bool has_factory, struct err *err) must_check nonnull(2);
 // Becomes tar: `tree` in a fixed order to standard output, without what is mounted in it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Plans the steps of a scenario and runs them one after the other, with time and log for each.
 #include "builder/scenario.h"
+#include "builder/bundlefile.h"
 #include "builder/scenario_machine.h"
 #include "common/buf.h"
 #include "common/clock.h"
@@ -28,9 +29,22 @@ int scenario_check(const struct scenario_request *request, struct err *err) {
         return err_set(err, -EINVAL, "--ssh-key needs --config: without it a fresh key is made");
     if (request->update && machine->config && !request->ssh_key)
         return err_set(err, -EINVAL, "--update with --config needs --ssh-key, the private key of its OPERATOR_USER");
-    if (machine->memory_mib < 128 || machine->cpus < 1)
-        return err_set(err, -EINVAL, "a machine needs at least 128 MiB of memory and one processor");
-    return request->timeout_s > 0 ? 0 : err_set(err, -EINVAL, "--timeout wants at least one second");
+    if (request->timeout_s < 1)
+        return err_set(err, -EINVAL, "--timeout wants at least one second");
+    return machine_check(machine, err);
+}
+
+int scenario_check_files(const struct scenario_request *request, struct err *err) {
+    const char *const paths[] = {request->update, request->ssh_key, request->machine.config, request->machine.secrets};
+    static const char *const options[] = {"--update", "--ssh-key", "--config", "--secrets"};
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        cleanup_fd int fd = paths[i] ? file_open(AT_FDCWD, paths[i], O_RDONLY, 0, err) : -1;
+        if (paths[i] && fd < 0)
+            return err_prefix(err, fd, "%s", options[i]);
+    }
+    if (request->update && !bundlefile_is(request->update))
+        return err_set(err, -EBADMSG, "--update: %s is no bundle; webops-image bundle makes one", request->update);
+    return 0;
 }
 
 void scenario_plan(const struct scenario_request *request, struct scenario_outcomes *ret_outcomes) {
@@ -55,7 +69,9 @@ static void log_console(struct scenario *scenario) {
     const char *start = text + size;
     for (unsigned lines = 0; start > text && lines <= CONSOLE_LINES; lines += *--start == '\n')
         continue;
-    scenario_log(scenario, "the end of %s:\n%s", scenario->console, start);
+    // A directory that is thrown away is nowhere to look.
+    const char *name = scenario->request->log_dir ? scenario->console : "the console";
+    scenario_log(scenario, "the end of %s:\n%s", name, start);
 }
 
 static void run_step(struct scenario *scenario, size_t number, struct scenario_outcome *outcome) {

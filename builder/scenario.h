@@ -45,6 +45,8 @@ void scenario_outcomes_done(struct scenario_outcomes *outcomes);
 
 // -EINVAL for a request that contradicts itself.
 int scenario_check(const struct scenario_request *request, struct err *err) must_check nonnull(1, 2);
+// Whether what it names can be opened, and its bundle is one, before a machine is started: -EBADMSG, or why it cannot be opened.
+int scenario_check_files(const struct scenario_request *request, struct err *err) must_check nonnull(1, 2);
 // The steps of a request, in order. Pure.
 void scenario_plan(const struct scenario_request *request, struct scenario_outcomes *ret_outcomes) nonnull(1, 2);
 // Runs the planned steps until one fails; `tell` is called after each. A failed step is not a failure of this function: see the outcomes.

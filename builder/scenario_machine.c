@@ -67,7 +67,8 @@ int scenario_power_on(struct scenario *scenario, const char *disk, struct err *e
     options->disk = disk;
     qemu_argv_done(&scenario->argv);
     scenario->argv = qemu_plan(options);
-    scenario_log(scenario, "power on, console in %s", scenario->console);
+    bool is_kept = scenario->request->log_dir; // else it is gone before anybody could read it
+    scenario_log(scenario, "power on%s%s", is_kept ? ", console in " : "", is_kept ? scenario->console : "");
     return vm_start(&scenario->vm, (const char *const *)scenario->argv, scenario->console, scenario->machine.qmp, err);
 }
 

@@ -85,5 +85,5 @@ int secureboot_sign(const struct secureboot *secureboot, const char *from, const
                                  "--output", to,         from,     NULL};
     const struct run sign = {.argv = is_token(secureboot->key) ? token : plain};
     int r = run_quiet(&sign, err);
-    return r < 0 ? err_prefix(err, r, "signing %s for Secure Boot (sbsign is in the package sbsigntool)", from) : 0;
+    return r < 0 ? err_prefix(err, r, "signing %s for Secure Boot", from) : 0;
 }

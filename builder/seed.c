@@ -13,11 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 
 // Without a directory they may still come another way: on the machine fw_cfg and credentials complete what a seed lacks.
 static void warn_of_files(const struct schema *schema, const struct config *config, const char *path) {
     cleanup_config_problems struct config_problems missing = {0};
-    if (schema_check_files(schema, config, -1, &missing) < 0)
+    if (schema_check_files(schema, config, -1, SCHEMA_SECRETS_DIR, &missing) < 0)
         log_warn("%s names %zu secret file%s, and no directory of secrets was given", path, missing.count, missing.count == 1 ? "" : "s");
 }
 
@@ -26,13 +28,23 @@ static int check_files(const struct schema *schema, const struct config *config,
     cleanup_fd int fd = file_open(AT_FDCWD, secrets, O_RDONLY | O_DIRECTORY, 0, err);
     if (fd < 0)
         return fd;
-    return schema_check_files(schema, config, fd, problems) < 0 ? -EINVAL : 0;
+    return schema_check_files(schema, config, fd, secrets, problems) < 0 ? -EINVAL : 0;
+}
+
+// What is checked first and copied later would be empty, or another text, the second time.
+static int check_lasting(const char *path, struct err *err) {
+    struct stat st;
+    if (path && stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return err_set(err, -EINVAL, "%s is no regular file; it is read twice, so save it as one", path);
+    return 0;
 }
 
 int seed_check(const struct schema *schema, const char *path, const char *secrets, struct err *err) {
     cleanup_free char *text = NULL;
     size_t size = 0;
-    int r = file_read(AT_FDCWD, path, CONFIG_MAX_BYTES + 1, &text, &size, err);
+    int r = check_lasting(path, err);
+    if (r >= 0)
+        r = file_read(AT_FDCWD, path, CONFIG_MAX_BYTES + 1, &text, &size, err);
     if (r < 0)
         return r;
     cleanup_config struct config config = {0};
@@ -83,32 +95,56 @@ static int copy_file(int from_fd, const char *name, int to_fd, const char *as, s
     return r;
 }
 
-// Each secret of the directory, in any order; `take` gets its bytes.
-static int each_secret(const struct seed *seed,
-                       int (*take)(void *context, const char *name, const char *data, size_t size, struct err *err), void *context,
-                       struct err *err) {
-    cleanup_dir DIR *dir = opendir(seed->secrets);
-    if (!dir)
-        return err_sys(err, -errno, "secrets directory %s", seed->secrets);
-    size_t count = 0;
-    int r = 0;
-    for (struct dirent *entry; r >= 0 && (entry = readdir(dir));) {
-        char *data = NULL;
-        size_t size = 0;
-        if (!schema_is_secret_name(entry->d_name))
-            continue;
-        if (count++ == SECRETPACK_MAX_SECRETS)
-            return err_set(err, -E2BIG, "%s: more than %d secrets", seed->secrets, SECRETPACK_MAX_SECRETS);
-        r = file_read(dirfd(dir), entry->d_name, SCHEMA_SECRET_MAX_BYTES, &data, &size, err);
-        if (r >= 0)
-            r = size ? take(context, entry->d_name, data, size, err) : err_set(err, -EINVAL, "%s is empty", entry->d_name);
-        if (data)
-            explicit_bzero(data, size);
-        free(data);
-        if (r < 0)
-            return err_prefix(err, r, "%s", seed->secrets);
+static int is_secret(const struct dirent *entry) {
+    return schema_is_secret_name(entry->d_name);
+}
+
+static int compare_names(const struct dirent **a, const struct dirent **b) {
+    int order = strcasecmp((*a)->d_name, (*b)->d_name);
+    return order ? order : strcmp((*a)->d_name, (*b)->d_name);
+}
+
+// On FAT, where boot partitions and sticks are, names that differ only in case are one: the second file would replace the first.
+static int check_names(struct dirent **entries, int count, struct err *err) {
+    if (count > SECRETPACK_MAX_SECRETS)
+        return err_set(err, -E2BIG, "more than %d secrets", SECRETPACK_MAX_SECRETS);
+    for (int i = 1; i < count; i++) {
+        const char *name = entries[i - 1]->d_name, *next = entries[i]->d_name;
+        if (strcasecmp(name, next) == 0)
+            return err_set(err, -EINVAL, "the names %s and %s differ only in case, and are one name on a boot partition", name, next);
     }
+    return 0;
+}
+
+typedef int secret_take(void *context, const char *name, const char *data, size_t size, struct err *err);
+
+static int give_file(int dir_fd, const char *name, secret_take *take, void *context, struct err *err) {
+    char *data = NULL;
+    size_t size = 0;
+    int r = file_read(dir_fd, name, SCHEMA_SECRET_MAX_BYTES, &data, &size, err);
+    if (r >= 0)
+        r = size ? take(context, name, data, size, err) : err_set(err, -EINVAL, "%s is empty", name);
+    if (data)
+        explicit_bzero(data, size);
+    free(data);
     return r;
+}
+
+// Each secret of the directory, in the order of their names; `take` gets its bytes.
+static int each_secret(const struct seed *seed, secret_take *take, void *context, struct err *err) {
+    struct dirent **entries = NULL;
+    cleanup_fd int dir_fd = open(seed->secrets, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int count = dir_fd < 0 ? -1 : scandirat(dir_fd, ".", &entries, is_secret, compare_names);
+    if (count < 0)
+        return err_sys(err, -errno, "secrets directory %s", seed->secrets);
+    int r = check_names(entries, count, err);
+    for (int i = 0; i < count; i++) {
+        if (r >= 0)
+            r = give_file(dir_fd, entries[i]->d_name, take, context, err);
+        free(entries[i]);
+    }
+    free(entries);
+    return r < 0 ? err_prefix(err, r, "%s", seed->secrets) : 0;
 }
 
 static int copy_secret(void *context, const char *name, const char *data, size_t size, struct err *err) {
@@ -138,7 +174,7 @@ static int seal_secrets(const struct seed *seed, struct buf *der, struct err *er
     if (r < 0)
         return r;
     r = envelope_seal(certificates, pack.data, pack.size, der, err);
-    return r < 0 ? err_prefix(err, r, "%s", seed->encrypt_to) : 0;
+    return r == -EINVAL ? err_prefix(err, r, "%s", seed->encrypt_to) : r;
 }
 
 static int add_secrets(const struct seed *seed, int to_fd, struct err *err) {
@@ -160,8 +196,7 @@ static int fill(const struct seed *seed, const char *dir, struct err *err) {
 
 // Empty and ours alone; the tools write into an existing file, and thereby keep its mode.
 static int make_image(const struct stage *stage, struct err *err) {
-    cleanup_fd int fd = file_open(AT_FDCWD, stage->image, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
-    return fd < 0 ? fd : 0;
+    return file_open(AT_FDCWD, stage->image, O_WRONLY | O_CREAT | O_EXCL, 0600, err);
 }
 
 static int publish(const char *from, const char *path, struct err *err) {
@@ -171,35 +206,92 @@ static int publish(const char *from, const char *path, struct err *err) {
 static int save_iso(const struct stage *stage, const char *path, struct err *err) {
     // The same files, the same bytes: 1980 is the time of all files and, by the variable, of what else xorriso dates or numbers by the clock.
     cleanup_tool_env char **env = tool_env((const char *const[]){"SOURCE_DATE_EPOCH=315532800", NULL});
-    const char *const argv[] = {
-        "xorriso",          "-as", "mkisofs",    "-quiet",   "-V", "cidata", "-J", "-R", "-uid", "0", "-gid", "0", "--set_all_file_dates",
-        "1980010100000000", "-o",  stage->image, stage->dir, NULL};
-    int r = make_image(stage, err);
-    if (r >= 0)
-        r = run_quiet(&(struct run){.argv = argv, .env = (const char *const *)env}, err);
+    // -no_rc: the user's and the host's settings for xorriso are not ours.
+    const char *const argv[] = {"xorriso",
+                                "-no_rc",
+                                "-as",
+                                "mkisofs",
+                                "-quiet",
+                                "-V",
+                                "cidata",
+                                "-J",
+                                "-R",
+                                "-uid",
+                                "0",
+                                "-gid",
+                                "0",
+                                "--set_all_file_dates",
+                                "1980010100000000",
+                                "-o",
+                                stage->image,
+                                stage->dir,
+                                NULL};
+    cleanup_fd int fd = make_image(stage, err);
+    int r = fd < 0 ? fd : run_quiet(&(struct run){.argv = argv, .env = (const char *const *)env}, err);
     return r < 0 ? r : publish(stage->image, path, err);
 }
 
-// The directory of secrets, or the envelope; NULL when there are none.
-static char *secrets_of(const struct stage *stage) {
-    static const char *const names[] = {"secrets", "secrets.cms"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        cleanup_free char *path = str_printf("%s/%s", stage->dir, names[i]);
-        if (file_exists(AT_FDCWD, path))
-            return take_ptr(path);
-    }
-    return NULL;
+#define FAT_CLUSTER_BYTES ((off_t)4096)
+#define FAT_OTHER_BYTES ((off_t)512 << 10) // tables, directories with long names, and room to edit
+
+static int is_visible(const struct dirent *entry) {
+    return entry->d_name[0] != '.';
 }
 
-// cloud-localds takes user-data and meta-data and nothing else.
+// Copies the files of a directory, in the order of their names, so that the same files give the same bytes.
+struct copying {
+    const char *image, *dir, *target; // "::/secrets/"
+    const char *const *env;
+};
+
+static int copy_all(const struct copying *copying, off_t *size, struct err *err) {
+    struct dirent **entries = NULL;
+    int r = 0, count = scandir(copying->dir, &entries, is_visible, alphasort);
+    if (count < 0)
+        return err_sys(err, -errno, "reading %s", copying->dir);
+    for (int i = 0; i < count; i++) {
+        cleanup_free char *path = str_printf("%s/%s", copying->dir, entries[i]->d_name);
+        struct stat st;
+        if (r >= 0 && stat(path, &st) < 0)
+            r = err_sys(err, -errno, "reading %s", path);
+        else if (r >= 0 && S_ISREG(st.st_mode) && size)
+            *size += (st.st_size + FAT_CLUSTER_BYTES - 1) / FAT_CLUSTER_BYTES * FAT_CLUSTER_BYTES;
+        else if (r >= 0 && S_ISREG(st.st_mode))
+            r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-i", copying->image, path, copying->target), .env = copying->env}, err);
+        free(entries[i]);
+    }
+    free(entries);
+    return r;
+}
+
+// FAT12 with clusters of this size ends at 16 MiB, which is more than config.env and all secrets that are allowed.
+static int format_vfat(const struct stage *stage, int fd, off_t size, const char *const *env, struct err *err) {
+    const char *const argv[] = {"mkfs.vfat", "-F", "12", "-s", "8", "--invariant", "-i", "63696461", "-n", "cidata", stage->image, NULL};
+    if (ftruncate(fd, FAT_OTHER_BYTES + size) < 0)
+        return err_sys(err, -errno, "making room for a file system");
+    return run_quiet(&(struct run){.argv = argv, .env = env}, err);
+}
+
 static int save_vfat(const struct stage *stage, const char *path, struct err *err) {
-    cleanup_free char *user_data = str_printf("%s/user-data", stage->dir), *meta_data = str_printf("%s/meta-data", stage->dir),
-                      *secrets = secrets_of(stage);
-    int r = make_image(stage, err);
+    cleanup_tool_env char **env =
+        tool_env((const char *const[]){"SOURCE_DATE_EPOCH=315532800", "MTOOLS_SKIP_CHECK=1", "MTOOLSRC=/dev/null", NULL});
+    cleanup_fd int fd = make_image(stage, err);
+    cleanup_free char *secrets = str_printf("%s/secrets", stage->dir), *image = tool_fd_path(fd);
+    const char *const *tools_env = (const char *const *)env;
+    const struct copying top = {image, stage->dir, "::/", tools_env}, below = {image, secrets, "::/secrets/", tools_env};
+    bool has_dir = file_exists(AT_FDCWD, secrets);
+    off_t size = 0;
+    int r = fd < 0 ? fd : copy_all(&top, &size, err);
+    if (r >= 0 && has_dir)
+        r = copy_all(&below, &size, err);
     if (r >= 0)
-        r = run_quiet(&(struct run){.argv = RUN_ARGV("cloud-localds", "--filesystem", "vfat", stage->image, user_data, meta_data)}, err);
-    if (r >= 0 && secrets)
-        r = run_quiet(&(struct run){.argv = RUN_ARGV("mcopy", "-s", "-i", stage->image, secrets, "::")}, err);
+        r = format_vfat(stage, fd, size, tools_env, err);
+    if (r >= 0)
+        r = copy_all(&top, NULL, err);
+    if (r >= 0 && has_dir)
+        r = run_quiet(&(struct run){.argv = RUN_ARGV("mmd", "-i", image, "::/secrets"), .env = tools_env}, err);
+    if (r >= 0 && has_dir)
+        r = copy_all(&below, NULL, err);
     return r < 0 ? r : publish(stage->image, path, err);
 }
 
@@ -234,7 +326,9 @@ int seed_save(const struct seed *seed, struct err *err) {
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++)
         if (str_ends_with(path, forms[i].suffix))
             save = forms[i].save;
-    int r = stage_make(seed, path, &stage, err);
+    int r = check_lasting(seed->config, err);
+    if (r >= 0)
+        r = stage_make(seed, path, &stage, err);
     if (r >= 0)
         r = save(&stage, path, err);
     return r < 0 ? err_prefix(err, r, "making the seed %s", path) : 0;
@@ -265,4 +359,20 @@ int seed_give(const struct seed *seed, seed_take *take, void *context, struct er
         return each_secret(seed, give_secret, &giving, err);
     r = seal_secrets(seed, &der, err);
     return r < 0 ? r : take(context, "secrets.cms", der.data, der.size, err);
+}
+
+static int take_nothing(void *context, const char *path, const void *data, size_t size, struct err *err) {
+    (void)context;
+    (void)path;
+    (void)data;
+    (void)size;
+    (void)err;
+    return 0;
+}
+
+int seed_try(const struct seed *seed, struct err *err) {
+    int r = check_lasting(seed->config, err);
+    if (r >= 0)
+        r = check_lasting(seed->encrypt_to, err);
+    return r < 0 ? r : seed_give(seed, take_nothing, NULL, err);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define TAIL_BYTES 65536
 
@@ -74,7 +75,7 @@ void tool_log_append(int log_fd, struct err *err) {
 
 static bool is_passed_on(const char *variable) {
     static const char *const dropped[] = {
-        "LANG=", "LANGUAGE=", "LC_", "TZ=", "SOURCE_DATE_EPOCH=", "APT_CONFIG=", "TMPDIR=", "DEBIAN_", "DEBCONF_", "DPKG_"};
+        "LANG=", "LANGUAGE=", "LC_", "TZ=", "SOURCE_DATE_EPOCH=", "APT_CONFIG=", "TMPDIR=", "DEBIAN_", "DEBCONF_", "DPKG_", "MTOOLS"};
     for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
         if (strncmp(variable, dropped[i], strlen(dropped[i])) == 0)
             return false;
@@ -98,6 +99,14 @@ char **tool_env(const char *const *extra) {
     for (size_t i = 0; extra[i]; i++)
         env[count++] = str_dup(extra[i]);
     return env;
+}
+
+char *tool_path(const char *path) {
+    return str_printf("%s%s", *path == '/' || strncmp(path, "./", 2) == 0 ? "" : "./", path);
+}
+
+char *tool_fd_path(int fd) {
+    return str_printf("/proc/%d/fd/%d", (int)getpid(), fd);
 }
 
 void tool_env_free(char ***env) {

@@ -3,6 +3,7 @@
 #include "builder/build.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
+#include "common/jsontext.h"
 #include "common/log.h"
 #include <assert.h>
 #include <jansson.h>
@@ -15,7 +16,7 @@ static void print_result(const struct build *build, bool changed) {
     if (stat(image, &st) < 0)
         return;
     if (build->options.json) {
-        json_t *event = json_pack("{s:s, s:s, s:b, s:I, s:I}", "event", "done", "image", image, "changed", changed, "bytes",
+        json_t *event = json_pack("{s:s, s:o, s:b, s:I, s:I}", "event", "done", "image", jsontext(image), "changed", changed, "bytes",
                                   (json_int_t)st.st_size, "stored_bytes", (json_int_t)st.st_blocks * 512);
         char *text = json_dumps(event, JSON_COMPACT);
         puts(text ?: "{}");

@@ -6,6 +6,7 @@
 #include "builder/verbs.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/jsontext.h"
 #include "common/log.h"
 #include "common/signature.h"
 #include <errno.h>
@@ -66,9 +67,9 @@ static void print_result(const struct bundle_options *options, const struct rele
                result->sha256);
         return;
     }
-    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s}", "event", "done", "bundle", path, "profile", release->profile,
-                              "version", release->version, "sequence", (json_int_t)release->sequence, "bytes", (json_int_t)result->bytes,
-                              "index_bytes", (json_int_t)result->index_bytes, "sha256", result->sha256);
+    json_t *event = json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:I, s:s}", "event", "done", "bundle", jsontext(path), "profile",
+                              release->profile, "version", release->version, "sequence", (json_int_t)release->sequence, "bytes",
+                              (json_int_t)result->bytes, "index_bytes", (json_int_t)result->index_bytes, "sha256", result->sha256);
     cleanup_free char *text = json_dumps(event, JSON_COMPACT);
     json_decref(event);
     puts(text ?: "{}");
@@ -95,8 +96,6 @@ static int make(struct bundle_options *options, const char *what, struct err *er
     cleanup_free char *found = NULL;
     struct bundler_result result = {0};
     const int64_t now = today();
-    if (options->valid_days < 1 || options->valid_days > MAX_VALID_DAYS)
-        return err_set(err, -EINVAL, "--valid-days: 1 to %d are possible", MAX_VALID_DAYS);
     int r = signer_open(&options->signer, now, &signer, err);
     if (r >= 0)
         r = find_release(options, what, &found, err);
@@ -121,6 +120,17 @@ static int make(struct bundle_options *options, const char *what, struct err *er
     return r;
 }
 
+static int check(const struct bundle_options *options, struct err *err) {
+    const struct signer_paths *signer = &options->signer;
+    if (options->valid_days < 1 || options->valid_days > MAX_VALID_DAYS)
+        return err_set(err, -EINVAL, "--valid-days: 1 to %d are possible", MAX_VALID_DAYS);
+    if (signer->key && !signer->certificate)
+        return err_set(err, -EINVAL, "--key needs its certificate: --cert FILE");
+    if (!signer->key && (signer->certificate || signer->chain))
+        return err_set(err, -EINVAL, "--cert and --chain need --key");
+    return 0;
+}
+
 int verb_bundle(const struct verb *self, int argc, char **argv) {
     struct bundle_options chosen = {.build.out_dir = "out", .valid_days = 365};
     const struct opt options[] = {
@@ -134,6 +144,8 @@ int verb_bundle(const struct verb *self, int argc, char **argv) {
         {"trust", 0, OPT_TEXT, &chosen.build.trust, "FILE", "For building a PROFILE, as with build."},
         {"secure-boot-key", 0, OPT_TEXT, &chosen.build.secure_boot_key, "KEY", "For building a PROFILE, as with build."},
         {"secure-boot-cert", 0, OPT_TEXT, &chosen.build.secure_boot_cert, "FILE", "For building a PROFILE, as with build."},
+        {"locked", 0, OPT_FLAG, &chosen.build.is_locked, NULL, "For building a PROFILE, as with build."},
+        {"lock", 0, OPT_TEXT, &chosen.build.lock, "FILE", "For building a PROFILE, as with build."},
         {"offline", 0, OPT_FLAG, &chosen.build.offline, NULL, "For building a PROFILE, as with build."},
         {"json", 0, OPT_FLAG, &chosen.build.json, NULL, "Print progress and result as JSON, one event per line."},
         {0},
@@ -144,6 +156,11 @@ int verb_bundle(const struct verb *self, int argc, char **argv) {
     int code = opt_parse(self, options, argc, argv, &args, &count);
     if (code >= 0)
         return code;
+    if (check(&chosen, &err) < 0) {
+        log_error("bundle: %s", err.text);
+        return EXIT_USAGE;
+    }
+    chosen.build.is_locked = chosen.build.is_locked || chosen.build.lock;
     int r = make(&chosen, args[0], &err);
     return r < 0 ? verb_failed(r, &err) : EXIT_OK;
 }

@@ -8,14 +8,14 @@
 #include <string.h>
 
 struct config_options {
-    const char *profile, *secrets;
+    const char *profile, *image, *secrets;
     bool json;
 };
 
 static int config_check(const char *file, const struct config_options *options) {
     struct err err = {0};
     cleanup_config_schema struct config_schema found = {0};
-    int r = config_schema_load(options->profile, NULL, &found, &err);
+    int r = config_schema_load(options->profile, options->image, &found, &err);
     if (r < 0)
         return verb_failed(r, &err);
     const struct recipe *recipe = &found.recipe;
@@ -27,22 +27,24 @@ static int config_check(const char *file, const struct config_options *options) 
     return config_report_with(found.schema, file ? file : of_profile, options->secrets, options->json);
 }
 
-static int config_doc(const char *profile) {
+static int config_doc(const struct config_options *options) {
     struct err err = {0};
     cleanup_config_schema struct config_schema found = {0};
     cleanup_buf struct buf text = {0};
-    int r = config_schema_load(profile, NULL, &found, &err);
+    int r = config_schema_load(options->profile, options->image, &found, &err);
     if (r < 0)
         return verb_failed(r, &err);
     schema_format_markdown(found.schema, &text);
-    return fputs(buf_str(&text), stdout) < 0 || fflush(stdout) != 0 ? EXIT_PERMANENT : EXIT_OK;
+    fputs(buf_str(&text), stdout);
+    return EXIT_OK;
 }
 
 int verb_config(const struct verb *self, int argc, char **argv) {
     struct config_options values = {0};
     const struct opt options[] = {
-        {"profile", 0, OPT_TEXT, &values.profile, "PROFILE",
+        {"profile", 'p', OPT_TEXT, &values.profile, "PROFILE",
          "With the keys of this profile's stacks only; check without FILE: its default configuration."},
+        {"image", 'i', OPT_TEXT, &values.image, "IMAGE", "With the keys of the stacks in this image only."},
         {"secrets", 0, OPT_TEXT, &values.secrets, "DIR", "Also checks the secret files that *_FILE keys name, in this directory."},
         {"json", 0, OPT_FLAG, &values.json, NULL, "Prints one JSON object."},
         {0},
@@ -52,10 +54,19 @@ int verb_config(const struct verb *self, int argc, char **argv) {
     int r = opt_parse(self, options, argc, argv, &args, &count);
     if (r >= 0)
         return r;
+    bool is_doc = strcmp(args[0], "doc") == 0;
+    if (is_doc && (values.json || values.secrets)) {
+        log_error("config doc: prints Markdown only; --%s is for config check", values.json ? "json" : "secrets");
+        return EXIT_USAGE;
+    }
+    if (values.profile && values.image) {
+        log_error("config: --profile and --image exclude each other");
+        return EXIT_USAGE;
+    }
     if (strcmp(args[0], "check") == 0)
         return config_check(count > 1 ? args[1] : NULL, &values);
-    if (strcmp(args[0], "doc") == 0 && count == 1)
-        return config_doc(values.profile);
+    if (is_doc && count == 1)
+        return config_doc(&values);
     log_error("config: expected 'check [FILE]' or 'doc'; see --help");
     return EXIT_USAGE;
 }

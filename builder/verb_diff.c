@@ -3,6 +3,7 @@
 #include "builder/diff_image.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
+#include "common/jsontext.h"
 #include "common/meter.h"
 #include <inttypes.h>
 #include <jansson.h>
@@ -32,8 +33,8 @@ static json_t *section_json(struct diff_list *before, struct diff_list *after) {
     size_t count = diff_compare(before, after, &changes);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(
-            list, json_pack("{s:s, s:s?, s:s?}", "key", changes[i].key, "before", changes[i].before, "after", changes[i].after));
+        json_array_append_new(list, json_pack("{s:o, s:o, s:o}", "key", jsontext(changes[i].key), "before", jsontext(changes[i].before),
+                                              "after", jsontext(changes[i].after)));
     return list;
 }
 

@@ -2,6 +2,7 @@
 // webops-image inspect: prints what is in an image, a bundle or a disk of somebody else; exit status 1 when a slot does not verify.
 #include "builder/bundlefile.h"
 #include "builder/inspect.h"
+#include "builder/release.h"
 #include "builder/vendor/foreign.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
@@ -32,13 +33,11 @@ static int inspect_bundle(const char *path, const char *trust, bool json, struct
     return r < 0 ? verb_failed(r, err) : verified < 0 ? EXIT_PERMANENT : EXIT_OK;
 }
 
-// What is not ours may still be a disk; when it is none, `ours` says best what is wrong.
-static int inspect_foreign(const char *path, bool json, bool packages, const struct err *ours, struct err *err) {
+// What is not ours may still be a disk.
+static int inspect_foreign(const char *path, bool json, bool packages, struct err *err) {
     cleanup_foreign struct foreign foreign = {0};
     cleanup_buf struct buf text = {0};
     int r = foreign_load(path, &foreign, err);
-    if (r == -EMEDIUMTYPE)
-        return verb_failed(r, ours);
     if (r < 0)
         return verb_failed(r, err);
     if (json)
@@ -66,18 +65,21 @@ int verb_inspect(const struct verb *self, int argc, char **argv) {
     int exit_code = opt_parse(self, options, argc, argv, &args, &count);
     if (exit_code >= 0)
         return exit_code;
-    if (bundlefile_is(args[0]))
-        return inspect_bundle(args[0], trust, json, &err);
-    int r = inspect_load(args[0], &inspect, &err);
-    struct err ours = err;
+    cleanup_free char *path = NULL;
+    int r = release_find_image(args[0], &path, &err);
+    if (r < 0)
+        return verb_failed(r, &err);
+    if (bundlefile_is(path))
+        return inspect_bundle(path, trust, json, &err);
+    r = inspect_load(path, &inspect, &err);
     if (r == -EMEDIUMTYPE)
-        return inspect_foreign(args[0], json, packages, &ours, &err);
+        return inspect_foreign(path, json, packages, &err);
     if (r < 0)
         return verb_failed(r, &err);
     if (json)
         inspect_format_json(&inspect, &text);
     else
-        inspect_format_text(&inspect, args[0], packages, &text);
+        inspect_format_text(&inspect, path, packages, &text);
     r = print(&text, &err);
     if (r < 0)
         return verb_failed(r, &err);

@@ -8,6 +8,8 @@
 
 static int make(struct build *build, const struct seed *seed, struct err *err) {
     int r = seed->config ? seed_check(&build->recipe.stacks.schema, seed->config, seed->secrets, err) : 0;
+    if (r >= 0 && seed->config)
+        r = seed_try(seed, err);
     if (r >= 0 && !build_is_current(build))
         r = build_apply(build, err);
     return r < 0 ? r : installer_save(build, seed, err);

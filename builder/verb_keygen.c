@@ -4,6 +4,7 @@
 #include "builder/verbs.h"
 #include "common/buf.h"
 #include "common/log.h"
+#include <errno.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -18,6 +19,16 @@ static void print_advice(const char *dir) {
            "  next signing certificate: intermediate.key signs it; keep that apart from the build server, too\n"
            "Whoever has signing.key can update every machine that trusts root.pem. Nobody can make root.key again.\n",
            dir);
+}
+
+// All numbers of this verb are days.
+static int check_days(const struct opt *options, struct err *err) {
+    for (const struct opt *opt = options; opt->name; opt++) {
+        long days = opt->kind == OPT_NUMBER ? *(const long *)opt->value : 1;
+        if (days < 1 || days > KEYGEN_MAX_DAYS)
+            return err_set(err, -EINVAL, "--%s: %ld days; 1 to %ld are possible", opt->name, days, KEYGEN_MAX_DAYS);
+    }
+    return 0;
 }
 
 int verb_keygen(const struct verb *self, int argc, char **argv) {
@@ -37,6 +48,10 @@ int verb_keygen(const struct verb *self, int argc, char **argv) {
     int code = opt_parse(self, options, argc, argv, &args, &count);
     if (code >= 0)
         return code;
+    if (check_days(options, &err) < 0) {
+        log_error("keygen: %s", err.text);
+        return EXIT_USAGE;
+    }
     request.not_before = (int64_t)time(NULL) - BACKDATE_S;
     int r = keygen_make(args[0], &request, &err);
     if (r < 0)

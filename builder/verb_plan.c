@@ -3,14 +3,15 @@
 #include "builder/build.h"
 #include "builder/verbs.h"
 #include "common/buf.h"
+#include "common/jsontext.h"
 #include <jansson.h>
 
 static void print_json(const struct build *build, bool current) {
     json_t *nodes = json_array();
     for (unsigned i = 0; i < build->graph.count; i++) {
         const struct node *node = &build->graph.nodes[i];
-        json_array_append_new(nodes, json_pack("{s:s, s:s, s:s, s:b, s:s?}", "kind", node->kind, "label", node->label, "key", node->key,
-                                               "cached", node->cached, "reason", node->reason));
+        json_array_append_new(nodes, json_pack("{s:s, s:s, s:s, s:b, s:o}", "kind", node->kind, "label", node->label, "key", node->key,
+                                               "cached", node->cached, "reason", jsontext(node->reason)));
     }
     json_t *plan = json_pack("{s:s, s:s, s:o, s:b}", "profile", build->recipe.profile->name, "version", build->recipe.profile->version,
                              "nodes", nodes, "outputs_current", current);

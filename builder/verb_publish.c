@@ -2,6 +2,7 @@
 // webops-image publish: puts a bundle where machines look for it.
 #include "builder/publisher.h"
 #include "builder/verbs.h"
+#include "common/jsontext.h"
 #include "common/log.h"
 #include <jansson.h>
 #include <stdio.h>
@@ -13,9 +14,9 @@ static void print_result(const struct publisher_result *result, bool json) {
                result->channel_path, (unsigned long long)result->sequence);
         return;
     }
-    json_t *event =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:b}", "event", "done", "bundle", result->bundle_path, "channel", result->channel_path,
-                  "sequence", (json_int_t)result->sequence, "bytes", (json_int_t)result->bytes, "changed", result->changed);
+    json_t *event = json_pack("{s:s, s:o, s:o, s:I, s:I, s:b}", "event", "done", "bundle", jsontext(result->bundle_path), "channel",
+                              jsontext(result->channel_path), "sequence", (json_int_t)result->sequence, "bytes", (json_int_t)result->bytes,
+                              "changed", result->changed);
     char *text = json_dumps(event, JSON_COMPACT);
     json_decref(event);
     puts(text ?: "{}");

@@ -6,6 +6,7 @@
 #include "builder/vm.h"
 #include "common/buf.h"
 #include "common/file.h"
+#include "common/jsontext.h"
 #include "common/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -33,20 +34,31 @@ static int check_options(struct run_options *options, struct err *err) {
         return err_set(err, -EINVAL, "--timeline needs --wait healthy");
     if (options->stop && !options->wait)
         return err_set(err, -EINVAL, "--stop needs --wait healthy");
-    if (request->memory_mib < 128 || request->cpus < 1)
-        return err_set(err, -EINVAL, "a machine needs at least 128 MiB of memory and one processor");
-    if (request->ssh_port > 65535)
-        return err_set(err, -EINVAL, "--ssh-port: %ld is no port", request->ssh_port);
     if (options->serial && strcmp(options->serial, "stdio") != 0)
         request->serial = options->serial;
+    return machine_check(request, err);
+}
+
+// How many words follow the first "--", which opt_parse() leaves in their order.
+static int count_behind(int argc, char **argv) {
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--") == 0)
+            return argc - i - 1;
     return 0;
+}
+
+static int check_words(int count, int behind, char **args, struct err *err) {
+    if (count - behind <= 1)
+        return 0;
+    return err_set(err, -EINVAL, "unexpected argument: %s; what QEMU is to get stands behind --: webops-image run %s -- %s", args[1],
+                   args[0], args[1]);
 }
 
 static void report_json(const struct machine *machine, const struct vm *vm) {
     const struct qemu_options *o = &machine->options;
-    json_t *report =
-        json_pack("{s:i, s:i, s:s, s:s, s:s, s:s, s:s}", "pid", (int)vm->pid, "ssh_port", (int)o->ssh_port, "serial", o->serial, "qmp",
-                  o->qmp, "disk", o->disk, "accelerator", o->accel->accel, "firmware", o->firmware == QEMU_BIOS ? "bios" : "uefi");
+    json_t *report = json_pack("{s:i, s:i, s:o, s:o, s:o, s:s, s:s}", "pid", (int)vm->pid, "ssh_port", (int)o->ssh_port, "serial",
+                               jsontext(o->serial), "qmp", jsontext(o->qmp), "disk", jsontext(o->disk), "accelerator", o->accel->accel,
+                               "firmware", o->firmware == QEMU_BIOS ? "bios" : "uefi");
     cleanup_free char *text = json_dumps(report, JSON_COMPACT);
     json_decref(report);
     printf("%s\n", text ?: "{}");
@@ -156,13 +168,13 @@ int verb_run(const struct verb *self, int argc, char **argv) {
         {0},
     };
     char **args;
-    int count;
+    int count, behind = count_behind(argc, argv);
     int code = opt_parse(self, table, argc, argv, &args, &count);
     if (code >= 0)
         return code;
     struct err err = {0};
-    if (check_options(&o, &err) < 0) {
-        log_error("%s", err.text);
+    if (check_words(count, behind, args, &err) < 0 || check_options(&o, &err) < 0) {
+        log_error("run: %s", err.text);
         return EXIT_USAGE;
     }
     o.request.image = args[0];

@@ -45,10 +45,13 @@ static int new_cluster(const char *dir, const struct secrets_options *options) {
                                       .not_before = (int64_t)time(NULL) - BACKDATE_DAYS * CLUSTER_DAY,
                                       .ca_days = options->ca_days + BACKDATE_DAYS,
                                       .node_days = options->days + BACKDATE_DAYS};
-    int r = 0;
-    if (request.node_count == 0)
-        r = err_set(&err, -EINVAL, "--node: expected NAME=ADDRESS, at most %d times", CLUSTER_MAX_NODES);
-    if (r >= 0 && options->ssh_key)
+    int r = request.node_count == 0 ? err_set(&err, -EINVAL, "--node: expected NAME=ADDRESS, at most %d times", CLUSTER_MAX_NODES)
+                                    : cluster_check(&request, &err);
+    if (r < 0) {
+        log_error("secrets new-cluster: %s", err.text);
+        return EXIT_USAGE;
+    }
+    if (options->ssh_key)
         r = file_read(AT_FDCWD, options->ssh_key, SCHEMA_SECRET_MAX_BYTES, &keys, NULL, &err);
     if (r >= 0 && keys && strstr(keys, "PRIVATE KEY"))
         r = err_set(&err, -EINVAL, "%s is a private key; the public one belongs on machines", options->ssh_key);

@@ -73,7 +73,7 @@ static int run_test(const struct test_options *options) {
 }
 
 int verb_test(const struct verb *self, int argc, char **argv) {
-    struct test_options o = {.request = {.machine = {.memory_mib = 1024, .cpus = 2, .disk_size = "+1G"}, .timeout_s = 300}};
+    struct test_options o = {.request = {.machine = {.memory_mib = 1024, .cpus = 2, .disk_size = "+1G"}, .timeout_s = 600}};
     struct machine_request *machine = &o.request.machine;
     const struct opt table[] = {
         {"uefi", 0, OPT_FLAG, &o.uefi, NULL, "boot by UEFI (default)"},
@@ -85,7 +85,7 @@ int verb_test(const struct verb *self, int argc, char **argv) {
         {"rollback", 0, OPT_FLAG, &o.request.wants_rollback, NULL, "go back to the image's own generation at last"},
         {"junit", 0, OPT_TEXT, &o.junit, "FILE", "write the results as JUnit XML"},
         {"log", 0, OPT_TEXT, &o.request.log_dir, "DIR", "keep consoles and the log of each step"},
-        {"timeout", 0, OPT_NUMBER, &o.request.timeout_s, "SECONDS", "how long a boot may take (300)"},
+        {"timeout", 0, OPT_NUMBER, &o.request.timeout_s, "SECONDS", "how long a boot may take (600)"},
         {"disk-size", 0, OPT_TEXT, &machine->disk_size, "SIZE",
          "size of the virtual disk, such as 8G, or how much larger than the image (+1G)"},
         {"memory", 'm', OPT_NUMBER, &machine->memory_mib, "MIB", "memory (1024)"},
@@ -100,10 +100,11 @@ int verb_test(const struct verb *self, int argc, char **argv) {
     struct err err = {0};
     int r = machine->bios && o.uefi ? err_set(&err, -EINVAL, "--bios and --uefi exclude each other") : scenario_check(&o.request, &err);
     if (r < 0) {
-        log_error("%s", err.text);
+        log_error("test: %s", err.text);
         return EXIT_USAGE;
     }
     machine->image = args[0];
     o.uefi = !machine->bios;
-    return run_test(&o);
+    r = scenario_check_files(&o.request, &err);
+    return r < 0 ? verb_failed(r, &err) : run_test(&o);
 }

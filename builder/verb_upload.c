@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops-image upload PLACE: an image to where virtual machines are made of it.
 #include "builder/config_schema.h"
+#include "builder/flash/url.h"
 #include "builder/upload/hetzner.h"
 #include "builder/upload/proxmox.h"
 #include "builder/verbs.h"
@@ -40,10 +41,18 @@ static void report_proxmox(const struct upload_options *options, const struct pr
                result->vm_was_there ? " (was there)" : "");
 }
 
+// As it is copied from a browser, too: https://pve.example.org:8006/#v1:0:18:4:::::::
+static char *proxmox_base(const char *url) {
+    size_t size = strcspn(url, "#");
+    while (size > 0 && url[size - 1] == '/')
+        size--;
+    return str_printf("%.*s/api2/json", (int)size, url);
+}
+
 static int upload_proxmox(const struct upload_options *options, struct err *err) {
     cleanup_api struct api api = {0};
     cleanup_proxmox_result struct proxmox_result result = {0};
-    cleanup_free char *base = str_printf("%s/api2/json", options->url);
+    cleanup_free char *base = proxmox_base(options->url);
     int r = config_schema_check(NULL, options->proxmox.image, &options->proxmox.seed, err);
     if (r >= 0)
         r = api_open(base, "PVEAPIToken=", options->token, options->fingerprint, &api, err);
@@ -67,7 +76,7 @@ static int check_proxmox(const struct upload_options *options, struct err *err) 
         return err_set(err, -EINVAL, "%s", seed_conflict(&request->seed));
     if (request->makes_template && (request->starts || request->seed.config))
         return err_set(err, -EINVAL, "a template is not started, and has no configuration: its clones have");
-    if ((request->vmid != 0 && request->vmid < 100) || request->memory_mib < 256 || request->cores < 1)
+    if ((request->vmid != 0 && request->vmid < 100) || request->memory_mib < 256 || request->cpus < 1)
         return err_set(err, -EINVAL, "a virtual machine has an id from 100 on, 256 MiB of memory and a processor at least");
     return 0;
 }
@@ -82,7 +91,7 @@ static void fill_proxmox(struct upload_options *options, struct opt *rows) {
         {"name", 0, OPT_TEXT, &request->name, "NAME", "its name (that of the image)"},
         {"vm-storage", 0, OPT_TEXT, &request->vm_storage, "NAME", "where its disk goes (local-lvm)"},
         {"memory", 'm', OPT_NUMBER, &request->memory_mib, "MIB", "memory (2048)"},
-        {"cores", 0, OPT_NUMBER, &request->cores, "N", "processors (2)"},
+        {"cpus", 0, OPT_NUMBER, &request->cpus, "N", "processors (2)"},
         {"bridge", 0, OPT_TEXT, &request->bridge, "NAME", "network (vmbr0)"},
         {"uefi", 0, OPT_FLAG, &request->uefi, NULL, "boot by UEFI instead of BIOS"},
         {"config", 'c', OPT_TEXT, &request->seed.config, "FILE", "config.env for it, on a CD-ROM"},
@@ -119,8 +128,6 @@ static int upload_hetzner(const struct upload_options *options, struct err *err)
     cleanup_api struct api api = {0};
     struct hetzner_result result = {0};
     const char *endpoint = getenv("HCLOUD_ENDPOINT"), *base = options->url ? options->url : endpoint && *endpoint ? endpoint : HETZNER_URL;
-    if (!options->token && !token)
-        return err_set(err, -EINVAL, "no token: --token FILE, or the variable HCLOUD_TOKEN");
     int r = options->token ? api_open(base, "Bearer ", options->token, options->fingerprint, &api, err)
                            : api_open_token(base, "Bearer ", token, "HCLOUD_TOKEN", options->fingerprint, &api, err);
     if (r < 0)
@@ -133,7 +140,9 @@ static int upload_hetzner(const struct upload_options *options, struct err *err)
 }
 
 static int check_hetzner(const struct upload_options *options, struct err *err) {
-    const char *key = options->hetzner.host_key;
+    const char *key = options->hetzner.host_key, *variable = getenv("HCLOUD_TOKEN");
+    if (!options->token && !(variable && *variable))
+        return err_set(err, -EINVAL, "no token: --token FILE, or the variable HCLOUD_TOKEN");
     return key && strncmp(key, "SHA256:", 7) != 0
                ? err_set(err, -EINVAL, "--host-key: a fingerprint is expected, such as ssh-keygen -l prints: SHA256:…")
                : 0;
@@ -180,14 +189,35 @@ static void fill_options(struct upload_options *options, const struct place *pla
     for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
         while (rows->name)
             rows++;
-        if (!place || place == &places[i])
-            places[i].fill(options, rows);
+        places[i].fill(options, rows);
+        for (struct opt *row = rows; place && place != &places[i] && row->name; row++) {
+            row->kind = OPT_ELSEWHERE;
+            row->value = (void *)places[i].name;
+        }
     }
+}
+
+// An image is read more than once: for its name, and when it is sent.
+static int check_image(const char *image, struct err *err) {
+    if (!url_is(image) && strcmp(image, "-") != 0)
+        return 0;
+    return err_set(err, -EINVAL,
+                   "%s: only files are uploaded: download the image first, and what the build wrote beside it (NAME.bmap, NAME.build.json)",
+                   strcmp(image, "-") == 0 ? "standard input" : image);
+}
+
+static int check(const struct upload_options *options, const struct place *place, const char *name, struct err *err) {
+    if (!place || strcmp(name, place->name) != 0)
+        return err_set(err, -EINVAL, "'%s' is no place to upload to; known: proxmox, hetzner", name);
+    int r = check_image(options->proxmox.image, err);
+    if (r >= 0)
+        r = api_check(options->url, options->fingerprint, err);
+    return r < 0 ? r : place->check(options, err);
 }
 
 int verb_upload(const struct verb *self, int argc, char **argv) {
     struct upload_options o = {
-        .proxmox = {.storage = "local", .vm_storage = "local-lvm", .bridge = "vmbr0", .memory_mib = 2048, .cores = 2}};
+        .proxmox = {.storage = "local", .vm_storage = "local-lvm", .bridge = "vmbr0", .memory_mib = 2048, .cpus = 2}};
     const struct place *place = find_place(argc, argv);
     struct opt options[MAX_OPTIONS] = {0};
     char **args;
@@ -198,9 +228,7 @@ int verb_upload(const struct verb *self, int argc, char **argv) {
     if (code >= 0)
         return code;
     o.proxmox.image = o.hetzner.image = args[1];
-    int r = place && strcmp(args[0], place->name) == 0
-                ? place->check(&o, &err)
-                : err_set(&err, -EINVAL, "'%s' is no place to upload to; known: proxmox, hetzner", args[0]);
+    int r = check(&o, place, args[0], &err);
     if (r < 0) {
         log_error("upload: %s", err.text);
         return EXIT_USAGE;

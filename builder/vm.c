@@ -2,6 +2,7 @@
 // Starts QEMU in a process group of its own, follows its serial log, and makes sure that it is gone in the end.
 #include "builder/vm.h"
 #include "builder/qmp.h"
+#include "builder/signals.h"
 #include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -21,26 +22,10 @@ int64_t vm_elapsed_ms(const struct vm *vm) {
     return clock_ms() - vm->started_ms;
 }
 
-static void signals_of_ours(sigset_t *set) {
-    sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGHUP);
-}
-
-static int catch_signals(struct vm *vm, struct err *err) {
-    sigset_t set;
-    signals_of_ours(&set);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return err_sys(err, -errno, "blocking signals");
-    vm->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return vm->signal_fd < 0 ? err_sys(err, -errno, "watching signals") : 0;
-}
-
 int vm_start(struct vm *vm, const char *const *argv, const char *serial, const char *qmp, struct err *err) {
-    int r = catch_signals(vm, err);
-    if (r < 0)
-        return r;
+    vm->signal_fd = signals_open(err);
+    if (vm->signal_fd < 0)
+        return vm->signal_fd;
     vm->serial_fd = file_open(AT_FDCWD, serial, O_RDWR | O_CREAT | O_TRUNC, 0600, err);
     if (vm->serial_fd < 0)
         return vm->serial_fd;
@@ -49,7 +34,7 @@ int vm_start(struct vm *vm, const char *const *argv, const char *serial, const c
     vm->qmp = qmp;
     vm->started_ms = clock_ms();
     pid_t pid;
-    r = run_start(&vm->run, &pid, err);
+    int r = run_start(&vm->run, &pid, err);
     if (r < 0)
         return r;
     vm->pid = pid;

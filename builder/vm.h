@@ -19,7 +19,7 @@ struct vm {
     struct boot_watch watch;
 };
 
-// Starts `argv`; from then on SIGINT, SIGTERM and SIGHUP are not fatal for us but reported by vm_wait(). `serial` is the log that QEMU
+// Starts `argv`; from then on SIGINT, SIGTERM and SIGHUP are not fatal for us but reported by vm_wait(), unless they are ignored (builder/signals.h). `serial` is the log that QEMU
 // writes. `argv` and the strings must outlive the machine. vm_done() must follow whatever the result.
 int vm_start(struct vm *vm, const char *const *argv, const char *serial, const char *qmp, struct err *err) must_check
     nonnull(1, 2, 3, 4, 5);

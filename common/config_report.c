@@ -2,6 +2,7 @@
 // Shows what is wrong with a config.env, as lines an editor can jump to or as JSON. Values never appear.
 #include "common/config_report.h"
 #include "common/file.h"
+#include "common/jsontext.h"
 #include "common/log.h"
 #include "common/opt.h"
 #include <errno.h>
@@ -18,8 +19,10 @@ static int read_all(const char *file, char **ret_text, size_t *ret_size, struct 
 static void print_json(const struct config_problems *problems, const char *file, size_t keys) {
     json_t *list = json_array();
     for (size_t i = 0; i < problems->count; i++)
-        json_array_append_new(list, json_pack("{s:i, s:s}", "line", (int)problems->items[i].line, "text", problems->items[i].text));
-    json_t *root = json_pack("{s:s, s:b, s:I, s:o}", "file", file, "ok", problems->count == 0, "keys", (json_int_t)keys, "problems", list);
+        json_array_append_new(list,
+                              json_pack("{s:i, s:o}", "line", (int)problems->items[i].line, "text", jsontext(problems->items[i].text)));
+    json_t *root =
+        json_pack("{s:o, s:b, s:I, s:o}", "file", jsontext(file), "ok", problems->count == 0, "keys", (json_int_t)keys, "problems", list);
     json_dumpf(root, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(root);
@@ -47,7 +50,7 @@ int config_report(const struct schema *schema, const struct config_report *repor
     cleanup_config struct config config = {0};
     cleanup_config_problems struct config_problems problems = {0};
     r = schema_parse(schema, text, size, &config, &problems);
-    if (report->check_secrets && schema_check_files(schema, &config, report->secrets_fd, &problems) < 0)
+    if (report->secrets_dir && schema_check_files(schema, &config, report->secrets_fd, report->secrets_dir, &problems) < 0)
         r = -1;
     explicit_bzero(text, size);
     if (report->json)
@@ -64,6 +67,6 @@ int config_report_with(const struct schema *schema, const char *file, const char
         fd = file_open(AT_FDCWD, secrets_dir, O_RDONLY | O_DIRECTORY, 0, &err);
     if (secrets_dir && fd < 0 && fd != -ENOENT)
         return verb_failed(fd, &err);
-    const struct config_report report = {.file = file, .secrets_fd = fd < 0 ? -1 : fd, .check_secrets = secrets_dir != NULL, .json = json};
+    const struct config_report report = {.file = file, .secrets_fd = fd < 0 ? -1 : fd, .secrets_dir = secrets_dir, .json = json};
     return config_report(schema, &report);
 }

@@ -6,7 +6,7 @@
 struct config_report {
     const char *file; // "-" reads standard input
     int secrets_fd; // directory of the secrets that *_FILE keys name; -1 = there is none
-    bool check_secrets; // false: the files behind *_FILE keys are not looked at
+    const char *secrets_dir; // its path, for messages; NULL = the files behind *_FILE keys are not looked at
     bool json; // one JSON object instead of lines
 };
 

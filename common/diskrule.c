@@ -81,6 +81,10 @@ static bool is_named(const struct diskrule *rule) {
     return *rule->serial || *rule->path;
 }
 
+bool diskrule_is_lasting(const struct diskrule *rule) {
+    return *rule->serial || strncmp(rule->path, "/dev/disk/", strlen("/dev/disk/")) == 0;
+}
+
 static bool fits(const struct diskrule *rule, const struct diskrule_disk *disk) {
     if ((*rule->serial && strcmp(rule->serial, disk->serial) != 0) || (*rule->path && strcmp(rule->path, disk->path) != 0) ||
         (*rule->by && strcmp(rule->by, disk->by) != 0) || disk->bytes < rule->min_bytes || disk->bytes > rule->max_bytes)
@@ -88,7 +92,7 @@ static bool fits(const struct diskrule *rule, const struct diskrule_disk *disk) 
     if (is_named(rule))
         return true;
     // The stick with the configuration must not be what "smallest" means.
-    return !disk->is_medium && ((!disk->is_removable && strcmp(disk->by, "usb") != 0) || strcmp(rule->by, "usb") == 0);
+    return !disk->is_medium && !disk->is_seed && ((!disk->is_removable && strcmp(disk->by, "usb") != 0) || strcmp(rule->by, "usb") == 0);
 }
 
 // Below zero: `a` is preferred.
@@ -113,7 +117,8 @@ int diskrule_choose(const struct diskrule *rule, const struct diskrule_disk *dis
     if (!found)
         return err_set(err, -ENOENT, "no disk fits the rule");
     if (rival)
-        return err_set(err, -ENOTUNIQ, "the rule fits %s and %s: make it narrower, best by serial=", found->path, rival->path);
+        return err_set(err, -ENOTUNIQ, "the rule fits %s and %s: make it narrower, best by %s", found->path, rival->path,
+                       *rule->serial ? "path=/dev/disk/by-path/…" : "serial=");
     if (found->excluded)
         return err_set(err, -EPERM, "%s: %s", found->path, found->excluded);
     *ret_index = (size_t)(found - disks);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything OpenSSL says stays with OpenSSL: its texts may quote what was being read.
 #include "common/envelope.h"
+#include "common/secretpack.h"
 #include "common/signature_cms.h"
 #include <errno.h>
 #include <openssl/cms.h>
@@ -66,8 +67,10 @@ int envelope_seal(const char *certificates_pem, const void *data, size_t size, s
     cleanup(cms_done) CMS_ContentInfo *cms = CMS_AuthEnvelopedData_create(EVP_aes_256_gcm());
     if (!certificates)
         return err_set(err, -EINVAL, "no certificate in PEM");
-    if (!cms || size > ENVELOPE_MAX_BYTES / 2 || CMS_set_detached(cms, 0) != 1)
-        return err_set(err, -EFBIG, "OpenSSL gives no envelope, or %zu bytes are too many for one", size);
+    if (size > SECRETPACK_MAX_BYTES)
+        return err_set(err, -EFBIG, "%zu bytes are too many for an envelope, which holds %d", size, SECRETPACK_MAX_BYTES);
+    if (!cms || CMS_set_detached(cms, 0) != 1)
+        return err_set(err, -EIO, "OpenSSL gives no envelope");
     int r = 0;
     for (int i = 0; r >= 0 && i < sk_X509_num(certificates); i++)
         r = add_recipient(cms, sk_X509_value(certificates, i), err);

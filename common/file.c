@@ -5,12 +5,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
 int file_open(int dir_fd, const char *path, int flags, mode_t mode, struct err *err) {
     int fd = openat(dir_fd, path, flags | O_CLOEXEC, mode);
     return fd >= 0 ? fd : err_sys(err, -errno, "cannot open %s", path);
+}
+
+int file_lock(int dir_fd, const char *path, struct err *err) {
+    cleanup_fd int fd = file_open(dir_fd, path, O_RDWR | O_CREAT, 0600, err);
+    if (fd < 0)
+        return fd;
+    while (flock(fd, LOCK_EX) < 0)
+        if (errno != EINTR)
+            return err_sys(err, -errno, "cannot lock %s", path);
+    return take_fd(&fd);
 }
 
 int file_read_fd(int fd, const char *name, size_t max_bytes, char **ret_data, size_t *ret_size, struct err *err) {

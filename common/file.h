@@ -10,6 +10,8 @@
 
 // openat() with O_CLOEXEC and an error text. Returns the descriptor or -errno.
 int file_open(int dir_fd, const char *path, int flags, mode_t mode, struct err *err) must_check nonnull(2, 5);
+// Opens or makes the file (mode 0600) and waits for its lock, which others leave when they close it or end. Returns the descriptor or -errno.
+int file_lock(int dir_fd, const char *path, struct err *err) must_check nonnull(2, 3);
 // Reads a whole file of at most `max_bytes`; a larger one is -EFBIG. *ret_data is NUL-terminated behind *ret_size; the caller frees it.
 int file_read(int dir_fd, const char *path, size_t max_bytes, char **ret_data, size_t *ret_size, struct err *err) must_check
     nonnull(2, 4, 6);

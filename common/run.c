@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <time.h>
 
 extern char **environ;
@@ -27,9 +28,19 @@ static int add_stream(posix_spawn_file_actions_t *actions, int source, int targe
     return posix_spawn_file_actions_adddup2(actions, source, target);
 }
 
+// What asks programs to end, and is ignored here (nohup, a job in the background), is ignored there, too. Of all else a child knows nothing.
+static void signals_of_a_child(sigset_t *ret_default) {
+    static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    struct sigaction now;
+    sigfillset(ret_default);
+    for (size_t i = 0; i < ARRAY_SIZE(ending); i++)
+        if (sigaction(ending[i], NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+            sigdelset(ret_default, ending[i]);
+}
+
 static int spawn(const struct run *run, posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, pid_t *ret_pid) {
-    sigset_t all, none;
-    sigfillset(&all);
+    sigset_t defaults, none;
+    signals_of_a_child(&defaults);
     sigemptyset(&none);
     int r = run->in ? add_stream(actions, run->in, 0) : posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
     if (!r)
@@ -37,7 +48,7 @@ static int spawn(const struct run *run, posix_spawn_file_actions_t *actions, pos
     if (!r)
         r = add_stream(actions, run->error ? run->error : RUN_INHERIT, 2);
     if (!r)
-        r = posix_spawnattr_setsigdefault(attributes, &all);
+        r = posix_spawnattr_setsigdefault(attributes, &defaults);
     if (!r)
         r = posix_spawnattr_setsigmask(attributes, &none);
     // A group of its own only where a deadline may have to kill it whole: otherwise Ctrl-C on our terminal must reach it.
@@ -65,8 +76,11 @@ int run_start(const struct run *run, pid_t *ret_pid, struct err *err) {
     int r = spawn(&shifted, &actions, &attributes, ret_pid);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
-    if (r == -ENOENT)
-        return err_set(err, r, "cannot start %s: the program is not installed", run->argv[0]);
+    if (r == -ENOENT) {
+        const char *package = run_package ? run_package(run->argv[0]) : NULL;
+        return err_set(err, r, "cannot start %s: the program is not installed%s%s%s", run->argv[0], package ? " (install " : "",
+                       package ?: "", package ? ")" : "");
+    }
     return r < 0 ? err_sys(err, r, "cannot start %s", run->argv[0]) : 0;
 }
 
@@ -124,7 +138,8 @@ static int wait_until(const struct run *run, pid_t pid, int64_t deadline, struct
     if (WIFSIGNALED(status))
         return err_set(err, -EIO, "%s was killed by signal %d (%s)", run->argv[0], WTERMSIG(status), strsignal(WTERMSIG(status)));
     if (WEXITSTATUS(status))
-        return err_set(err, -EIO, "%s failed with exit status %d", run->argv[0], WEXITSTATUS(status));
+        return err_set(err, WEXITSTATUS(status) == EX_TEMPFAIL ? -EAGAIN : -EIO, "%s failed with exit status %d", run->argv[0],
+                       WEXITSTATUS(status));
     return 0;
 }
 

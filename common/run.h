@@ -14,9 +14,13 @@ struct run {
 };
 #define RUN_INHERIT (-2)
 
+// The package that has a program, for the message that it is not installed; NULL = not known. Programs for which that is no use do not define it.
+__attribute__((weak)) const char *run_package(const char *program) nonnull(1);
 // Starts the child; with a timeout in a process group of its own, else in ours, so that Ctrl-C reaches it. Every descriptor of ours but the three is closed in it by O_CLOEXEC.
+// Signals are as usual in it, but SIGHUP, SIGINT, SIGQUIT and SIGTERM stay ignored where we ignore them.
 int run_start(const struct run *run, pid_t *ret_pid, struct err *err) must_check nonnull(1, 2, 3);
-// Waits for a started child. 0 = exit status 0; -EIO = other status or signal (named in err); -ETIMEDOUT.
+// Waits for a started child. 0 = exit status 0; -EAGAIN = exit status 75 (EX_TEMPFAIL of sysexits.h: later it may work);
+// -EIO = other status or signal; err names it; -ETIMEDOUT.
 int run_wait(const struct run *run, pid_t pid, struct err *err) must_check nonnull(1, 3);
 // Waits until a child of ours has ended, without reaping it. `deadline` is a time of clock_ms(), 0 = none. -ETIMEDOUT leaves it running.
 int run_wait_end(pid_t pid, int64_t deadline) must_check;

@@ -71,9 +71,10 @@ extern const struct schema schema_base;
 int schema_check(const struct schema *schema, const struct config *config, struct config_problems *problems) must_check nonnull(1, 2, 3);
 // Secret files named by *_FILE keys: present under `secrets_fd` (a directory descriptor of the secrets directory, -1 if there is none),
 // regular, no rights for group and others, owned by root (or by us, when not root), at most SCHEMA_SECRET_MAX_BYTES, not empty. The file
-// behind OPERATOR_PASSWORD_FILE must hold a crypt(3) hash, one behind a …_KEYS_FILE no private key. 0, or -EINVAL when `problems` grew.
-int schema_check_files(const struct schema *schema, const struct config *config, int secrets_fd,
-                       struct config_problems *problems) must_check nonnull(1, 2, 4);
+// behind OPERATOR_PASSWORD_FILE must hold a crypt(3) hash, one behind a …_KEYS_FILE no private key. `dir` is what problems call the directory.
+// 0, or -EINVAL when `problems` grew.
+int schema_check_files(const struct schema *schema, const struct config *config, int secrets_fd, const char *dir,
+                       struct config_problems *problems) must_check nonnull(1, 2, 4, 5);
 // config_parse() and schema_check() in one: what every reader of a config.env does.
 int schema_parse(const struct schema *schema, const char *text, size_t size, struct config *ret_config,
                  struct config_problems *problems) must_check nonnull(1, 4, 5);

@@ -132,8 +132,8 @@ static const struct schema_key install_keys[] = {
      "written.",
      0, 0, NULL},
     {"INSTALL_EXISTING", SCHEMA_WORD, "keep", "Installation",
-     "What happens when the disk holds an installed machine already: keep leaves it alone, replace installs anew unless it holds the same "
-     "generation.",
+     "What happens when the disk holds an installed machine already, or data while the rule has neither `serial=` nor "
+     "`path=/dev/disk/…`: keep leaves it alone, replace installs anew unless it holds a machine with the same generation.",
      0, 0, "keep replace"},
     {"INSTALL_IMAGE_URL", SCHEMA_URL, NULL, "Installation",
      "Address of a `.raw` or `.raw.zst` image, whose `.bmap` lies beside it. Unset: the image on the medium.", 0, 0, NULL},

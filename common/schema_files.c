@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The files behind *_FILE keys: there, private, bounded, and of the right kind. Their bytes are never part of a message.
+#include "common/buf.h"
 #include "common/file.h"
 #include "common/schema.h"
 #include <errno.h>
@@ -63,14 +64,14 @@ static const char *content_problem(int fd, const struct config_entry *entry) {
     return is_valid ? NULL : contents[i].problem;
 }
 
-static void check_file(const struct config_entry *entry, int secrets_fd, struct config_problems *problems) {
+static void check_file(const struct config_entry *entry, int secrets_fd, const char *dir, struct config_problems *problems) {
     const char *name = schema_secret_name(entry->value);
     if (!name)
         return; // schema_check() has said so
     cleanup_fd int fd = secrets_fd < 0 ? -1 : openat(secrets_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0) {
         int error = secrets_fd < 0 ? ENOENT : errno;
-        config_problem_add(problems, entry->line, "%s: its file in " SCHEMA_SECRETS_DIR " %s", entry->key,
+        config_problem_add(problems, entry->line, "%s: %s/%s %s", entry->key, dir, name,
                            error == ENOENT  ? "does not exist"
                            : error == ELOOP ? "is a symbolic link"
                                             : "cannot be opened");
@@ -81,15 +82,19 @@ static void check_file(const struct config_entry *entry, int secrets_fd, struct 
     if (!problem)
         problem = content_problem(fd, entry);
     if (problem)
-        config_problem_add(problems, entry->line, "%s: its file in " SCHEMA_SECRETS_DIR " %s", entry->key, problem);
+        config_problem_add(problems, entry->line, "%s: %s/%s %s", entry->key, dir, name, problem);
 }
 
-int schema_check_files(const struct schema *schema, const struct config *config, int secrets_fd, struct config_problems *problems) {
-    size_t before = problems->count;
+int schema_check_files(const struct schema *schema, const struct config *config, int secrets_fd, const char *dir,
+                       struct config_problems *problems) {
+    size_t before = problems->count, size = strlen(dir);
+    while (size > 1 && dir[size - 1] == '/')
+        size--;
+    cleanup_free char *shown = str_printf("%.*s", (int)size, dir);
     for (size_t i = 0; i < config->count; i++) {
         const struct schema_key *key = schema_find(schema, config->entries[i].key);
         if (key && key->type == SCHEMA_SECRET_FILE)
-            check_file(&config->entries[i], secrets_fd, problems);
+            check_file(&config->entries[i], secrets_fd, shown, problems);
     }
     return problems->count > before ? -EINVAL : 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // passwd(5), group(5), shadow(5), gshadow(5): line by line, fields by ':'.
 #include "firstboot/accounts.h"
+#include <limits.h>
 #include <string.h>
 
 // The groups that Debian's journal and logs are readable for.
@@ -52,6 +53,25 @@ static bool has_taken(const char *text, const char *name, unsigned number) {
 
 bool accounts_is_taken(const char *passwd, const char *group, const struct account *account) {
     return has_taken(passwd, account->name, account->uid) || has_taken(group, account->name, account->gid);
+}
+
+static bool parse_number(struct line line, unsigned *ret_number) {
+    unsigned number = 0;
+    for (size_t i = 0; i < line.size; i++) {
+        if (line.text[i] < '0' || line.text[i] > '9' || number > (UINT_MAX - 9) / 10)
+            return false;
+        number = number * 10 + (unsigned)(line.text[i] - '0');
+    }
+    *ret_number = number;
+    return line.size > 0;
+}
+
+bool accounts_find_group(const char *group, const char *name, unsigned *ret_gid) {
+    struct line line;
+    for (const char *cursor = group; next_line(&cursor, &line);)
+        if (is_text(field(line, 0), name))
+            return parse_number(field(line, 2), ret_gid);
+    return false;
 }
 
 static void add_line(struct buf *buf, struct line line) {

@@ -112,13 +112,13 @@ static int write_secrets(const struct candidate *candidate, int dir_fd, struct e
 static void check_files(struct candidate *candidate, const struct schema *schema, int root_fd, const struct config *config) {
     struct err err;
     if (candidate->secret_count == 0) {
-        (void)!schema_check_files(schema, config, -1, &candidate->problems);
+        (void)!schema_check_files(schema, config, -1, SCHEMA_SECRETS_DIR, &candidate->problems);
         return;
     }
     cleanup_fd int dir_fd = make_private_dir(root_fd, INCOMING, &err);
     int r = dir_fd < 0 ? dir_fd : write_secrets(candidate, dir_fd, &err);
     if (r == 0)
-        (void)!schema_check_files(schema, config, dir_fd, &candidate->problems);
+        (void)!schema_check_files(schema, config, dir_fd, SCHEMA_SECRETS_DIR, &candidate->problems);
     if (r == 0)
         r = file_remove_tree(root_fd, INCOMING, &err);
     if (r < 0)

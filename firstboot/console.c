@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// One write per line, never waiting for a reader.
+// A serial line is slow, so its buffer may be full; a terminal that nobody reads may stay so for ever.
 #include "firstboot/console.h"
+#include "common/clock.h"
 #include "common/file.h"
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TEXT_BYTES 1024
+#define PATIENCE_MS 1000 // for a line; 9600 baud take as long for one of 960 characters
 #define ACTIVE "/sys/class/tty/console/active" // "tty0 ttyS0"; the last one is /dev/console
 
 static void print_to(const char *path, const char *text) {
     char line[TEXT_BYTES + 32];
-    int size = snprintf(line, sizeof(line), "\rwebops: %s\r\n", text);
+    size_t size = (size_t)snprintf(line, sizeof(line), "\rwebops: %s\r\n", text), done = 0;
     cleanup_fd int fd = open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && write(fd, line, (size_t)size) < 0)
-        return; // nobody reads it
+    for (int64_t end = clock_ms() + PATIENCE_MS; fd >= 0 && done < size && clock_ms() < end;) {
+        ssize_t written = write(fd, line + done, size - done);
+        bool is_full = written < 0 && (errno == EAGAIN || errno == EINTR);
+        if (written < 0 && (!is_full || poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, PATIENCE_MS) <= 0))
+            return; // there is nothing behind it, or nobody reads it
+        done += written > 0 ? (size_t)written : 0;
+    }
 }
 
 void console_print(const char *fmt, ...) {

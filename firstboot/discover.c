@@ -4,6 +4,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "firstboot/discover_sources.h"
+#include "firstboot/volumes.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -84,7 +85,7 @@ static int try_local(const struct discover *discover, const struct local *local,
             drop_unknown(discover->schema, &config);
         (void)!schema_check(discover->schema, &config, &candidate->problems);
         if (local->check_files)
-            (void)!schema_check_files(discover->schema, &config, local->secrets_fd, &candidate->problems);
+            (void)!schema_check_files(discover->schema, &config, local->secrets_fd, SCHEMA_SECRETS_DIR, &candidate->problems);
     }
     if (candidate->problems.count) {
         refuse(ret, candidate);
@@ -174,11 +175,14 @@ static int try_sources(const struct discover *discover, struct discovered *ret, 
     return r;
 }
 
-// Early in a boot a CD-ROM, a USB stick or fw_cfg may still lack its driver. Only a machine that found nothing pays for the wait.
-static int try_sources_again(const struct discover *discover, struct discovered *ret, struct err *err) {
+// Early in a boot a CD-ROM, a USB stick or fw_cfg may still lack its driver. Only a machine that found nothing pays for the wait; and one that was started
+// from an installation medium, whose own configuration is always there and counts less than a stick's.
+static int try_sources_twice(const struct discover *discover, struct discovered *ret, struct err *err) {
     const struct discover_io *io = discover_io_of(discover);
-    if (discover->late || !io->settle)
-        return 0;
+    bool may_wait = !discover->late && io->settle, is_medium = file_exists(discover->root_fd, VOLUME_MEDIUM);
+    int r = may_wait && is_medium ? 0 : try_sources(discover, ret, err);
+    if (r != 0 || !may_wait)
+        return r;
     io->settle(discover->root_fd);
     refusals_done(ret); // what was refused is refused again, or was only incomplete
     return try_sources(discover, ret, err);
@@ -188,9 +192,7 @@ int discover_config(const struct discover *discover, struct discovered *ret, str
     *ret = (struct discovered){0};
     int r = try_state(discover, ret, err);
     if (r == 0)
-        r = try_sources(discover, ret, err);
-    if (r == 0)
-        r = try_sources_again(discover, ret, err);
+        r = try_sources_twice(discover, ret, err);
     if (!ret->source)
         take_default(discover, ret);
     return r < 0 ? r : 0;

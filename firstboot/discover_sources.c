@@ -17,6 +17,7 @@
 #define UNSEAL_PROGRAM "/usr/lib/webops/webops-unseal"
 #define HETZNER "http://169.254.169.254/hetzner/v1"
 #define HETZNER_NAME_BYTES 512
+#define USB_MS 15000 // since the kernel's start
 
 static int real_fetch(const char *url, size_t max_bytes, char **ret_text, size_t *ret_size, struct err *err) {
     cleanup_free char *limit = str_printf("%zu", max_bytes);
@@ -27,12 +28,9 @@ static int real_fetch(const char *url, size_t max_bytes, char **ret_text, size_t
     return run_capture(&run, max_bytes, ret_text, ret_size, err);
 }
 
-// A failure only means that the second look comes too soon.
+// A USB stick is found seconds after the start, and udev does not know that it is to be waited for. Only beside an installation medium is it worth that.
 static void real_settle(int root_fd) {
-    struct err ignored;
-    const struct run run = {.argv = RUN_ARGV("udevadm", "settle", "--timeout=10"), .timeout_ms = 15000};
-    if (file_exists(root_fd, "run/udev/control"))
-        (void)!run_quiet(&run, &ignored);
+    volumes_settle(root_fd, file_exists(root_fd, VOLUME_MEDIUM) ? USB_MS : 0);
 }
 
 static int real_unseal(const char *key, size_t key_size, const char *envelope, size_t size, char **ret_text, size_t *ret_size,

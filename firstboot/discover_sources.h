@@ -13,7 +13,7 @@ struct discover_source {
 extern const struct discover_source discover_sources[];
 
 const struct discover_io *discover_io_of(const struct discover *discover) nonnull(1);
-// Opens the candidate's envelope, if it has one, with the key from another volume; what goes wrong becomes a problem.
+// Opens the candidate's envelope, if it has one, with the first key of any volume that fits; what goes wrong becomes a problem.
 void discover_unseal(const struct discover *discover, struct candidate *candidate) nonnull(1, 2);
 // Secrets that the hypervisor hands over beside whatever configuration there is: fw_cfg, then system credentials.
 void discover_add_shared_secrets(const struct discover *discover, struct candidate *candidate) nonnull(1, 2);

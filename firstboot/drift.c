@@ -70,6 +70,33 @@ static bool is_in_image(const struct walk *walk, const char *path) {
     return walk->lower_fd >= 0 && file_exists(walk->lower_fd, path);
 }
 
+static bool is_same_link(const struct walk *walk, int dir_fd, const char *name, const char *path) {
+    char ours[4096], images[4096];
+    ssize_t size = readlinkat(dir_fd, name, ours, sizeof(ours));
+    return size > 0 && readlinkat(walk->lower_fd, path, images, sizeof(images)) == size && memcmp(ours, images, (size_t)size) == 0;
+}
+
+static bool is_same_file(const struct walk *walk, int dir_fd, const char *name, const char *path) {
+    cleanup_free char *ours = NULL, *images = NULL;
+    size_t size = 0, image_size = 0;
+    struct err err;
+    bool is_same = file_read(dir_fd, name, MAX_FILE_BYTES, &ours, &size, &err) >= 0 &&
+                   file_read(walk->lower_fd, path, MAX_FILE_BYTES, &images, &image_size, &err) >= 0 && size == image_size &&
+                   memcmp(ours, images, size) == 0;
+    if (ours)
+        explicit_bzero(ours, size);
+    return is_same;
+}
+
+// What was written anew as the image has it, as systemd-tmpfiles does with some links at every boot.
+static bool is_as_in_image(const struct walk *walk, int dir_fd, const char *name, const char *path, const struct stat *st) {
+    struct stat image;
+    if (walk->lower_fd < 0 || fstatat(walk->lower_fd, path, &image, AT_SYMLINK_NOFOLLOW) < 0 || image.st_mode != st->st_mode ||
+        image.st_uid != st->st_uid || image.st_gid != st->st_gid)
+        return false;
+    return S_ISLNK(st->st_mode) ? is_same_link(walk, dir_fd, name, path) : S_ISREG(st->st_mode) && is_same_file(walk, dir_fd, name, path);
+}
+
 static void judge(struct walk *walk, int dir_fd, const char *name, const char *path, const struct stat *st) {
     const struct rendered_file *entry = rendered_find(walk->rendered, path);
     if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0)) {
@@ -78,7 +105,7 @@ static void judge(struct walk *walk, int dir_fd, const char *name, const char *p
     } else if (entry) {
         if (!matches(entry, dir_fd, name, st))
             add(walk->drift, DRIFT_CHANGED, path);
-    } else if (!drift_is_expected(path))
+    } else if (!drift_is_expected(path) && !is_as_in_image(walk, dir_fd, name, path, st))
         add(walk->drift, is_in_image(walk, path) ? DRIFT_CHANGED : DRIFT_ADDED, path);
 }
 

@@ -20,7 +20,7 @@ struct facts {
     bool has_zone; // TIMEZONE exists in the image's zone data
     bool has_config; // some source gave a configuration
     bool has_networkmanager; // it configures the network; otherwise systemd-networkd does
-    bool sshd_includes_nothing; // sshd_config of the image names no directory of further files: before OpenSSH 8.2 there is no such thing
+    bool sshd_includes_nothing; // sshd_config of the image names no directory of further files, as that of Enterprise Linux 8
     unsigned hardware_watchdogs, hardware_watchdog; // devices other than softdog: how many, and the number of the first
     bool has_softdog;
     unsigned softdog; // its number

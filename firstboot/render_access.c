@@ -91,8 +91,14 @@ static void render_account(const struct render *in, const char *path, mode_t mod
     in->plan->entries[in->plan->count - 1].gid = gid;
 }
 
-// Debian's shadow group; shadow and gshadow are 0640 root:shadow in the image and stay so.
-#define SHADOW_GID 42
+// As the image has them: 0640 root:shadow in Debian and Ubuntu, for programs that read in the name of that group; 0000 root:root in
+// Enterprise Linux, which has no such group, and may have its number for another one.
+static void render_shadows(const struct render *in, const struct account *account) {
+    unsigned gid = 0;
+    const mode_t mode = accounts_find_group(in->facts->group, "shadow", &gid) ? 0640 : 0;
+    render_account(in, "etc/shadow", mode, gid, in->facts->shadow, accounts_shadow, account);
+    render_account(in, "etc/gshadow", mode, gid, in->facts->gshadow, accounts_gshadow, account);
+}
 
 void render_user(const struct render *in) {
     cleanup_buf struct buf name = {0}, hash = {0};
@@ -115,8 +121,7 @@ void render_user(const struct render *in) {
     }
     render_account(in, "etc/passwd", 0644, 0, facts->passwd, accounts_passwd, &account);
     render_account(in, "etc/group", 0644, 0, facts->group, accounts_group, &account);
-    render_account(in, "etc/shadow", 0640, SHADOW_GID, facts->shadow, accounts_shadow, &account);
-    render_account(in, "etc/gshadow", 0640, SHADOW_GID, facts->gshadow, accounts_gshadow, &account);
+    render_shadows(in, &account);
     render_keys(in, account.name);
     cleanup_free char *home = str_printf("home/%s", account.name);
     struct plan_entry *entry = render_entry(in, PLAN_DIRECTORY, home, 0700);

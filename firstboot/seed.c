@@ -24,16 +24,29 @@ static const struct {
     {"\x1f\x8b", "compressed"},
 };
 
-void seed_take_user_data(const char *data, size_t size, struct candidate *candidate) {
-    candidate->is_present = true;
+static const char *foreign_name(const char *data, size_t size) {
     for (size_t i = 0; i < ARRAY_SIZE(foreign); i++) {
         size_t length = strlen(foreign[i].start);
-        if (size < length || memcmp(data, foreign[i].start, length) != 0)
-            continue;
-        config_problem_add(&candidate->problems, 1, "user-data is %s; here it must be a config.env: lines KEY=value", foreign[i].name);
-        return;
+        if (size >= length && memcmp(data, foreign[i].start, length) == 0)
+            return foreign[i].name;
     }
-    buf_add(&candidate->text, data, size);
+    return NULL;
+}
+
+// A comment may begin like another format ("## template: …"): what has keys, and nothing that is none, is no other format.
+static bool is_config(const char *data, size_t size) {
+    cleanup_config struct config config = {0};
+    cleanup_config_problems struct config_problems problems = {0};
+    return config_parse(data, size, &config, &problems) == 0 && config.count > 0;
+}
+
+void seed_take_user_data(const char *data, size_t size, struct candidate *candidate) {
+    const char *name = foreign_name(data, size);
+    candidate->is_present = true;
+    if (name && !is_config(data, size))
+        config_problem_add(&candidate->problems, 1, "user-data is %s; here it must be a config.env: lines KEY=value", name);
+    else
+        buf_add(&candidate->text, data, size);
 }
 
 static bool is_net_key(const char *key) {

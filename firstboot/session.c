@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 
 void session_done(struct session *session) {
     plan_done(&session->plan);
@@ -239,12 +238,7 @@ static int save_report(const struct session *session, const char *problems, stru
 // One webops at a time: two would undo each other's half.
 static int lock(int root_fd, struct err *err) {
     int r = file_mkdirs(root_fd, "run/webops", 0755, err);
-    int fd = r < 0 ? r : file_open(root_fd, "run/webops/lock", O_RDWR | O_CREAT, 0600, err);
-    if (fd >= 0 && flock(fd, LOCK_EX) < 0)
-        r = err_sys(err, -errno, "cannot lock /run/webops/lock");
-    if (r < 0 && fd >= 0)
-        close(fd);
-    return r < 0 ? r : fd;
+    return r < 0 ? r : file_lock(root_fd, "run/webops/lock", err);
 }
 
 int session_run(struct session *session, struct err *err) {

@@ -45,7 +45,7 @@ int verb_apply(const struct verb *self, int argc, char **argv) {
     const struct opt options[] = {
         {"stage", 0, OPT_TEXT, &stage, "STAGE", "early (before the network), late (with it), or manual: everything (default)."},
         {"dry-run", 0, OPT_FLAG, &is_dry_run, NULL, "Shows which files, units and ports would change; changes nothing."},
-        {"root", 0, OPT_TEXT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
+        {"root", 0, OPT_ROOT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
         {0},
     };
     char **args;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops drift: prints what drift.c finds. Exit 0 without drift, 1 with.
 #include "common/file.h"
+#include "common/jsontext.h"
 #include "firstboot/drift.h"
 #include "firstboot/report.h"
 #include "firstboot/verbs.h"
@@ -10,9 +11,10 @@
 
 static int print_json(const struct drift *drift) {
     cleanup_json json_t *array = json_array();
-    for (size_t i = 0; i < drift->count; i++)
-        json_array_append_new(array,
-                              json_pack("{s:s, s:s+}", "kind", drift_words[drift->items[i].kind], "path", "/", drift->items[i].path));
+    for (size_t i = 0; i < drift->count; i++) {
+        cleanup_free char *path = str_printf("/%s", drift->items[i].path);
+        json_array_append_new(array, json_pack("{s:s, s:o}", "kind", drift_words[drift->items[i].kind], "path", jsontext(path)));
+    }
     cleanup_free char *text = json_dumps(array, JSON_INDENT(2));
     printf("%s\n", text);
     return drift->count > 0 ? EXIT_PERMANENT : EXIT_OK;
@@ -30,7 +32,7 @@ int verb_drift(const struct verb *self, int argc, char **argv) {
     const char *root = "/";
     bool json = false;
     const struct opt options[] = {
-        {"root", 0, OPT_TEXT, &root, "DIR", "Looks at the tree below DIR."},
+        {"root", 0, OPT_ROOT, &root, "DIR", "Looks at the tree below DIR."},
         {"json", 0, OPT_FLAG, &json, NULL, "Prints a JSON array of {kind, path}."},
         {0},
     };

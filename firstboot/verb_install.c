@@ -10,7 +10,7 @@ int verb_install(const struct verb *self, int argc, char **argv) {
         {"boot", 0, OPT_FLAG, &engine.is_boot, NULL,
          "For units: the base is applied already, and a stack that does not start fails nothing but its health checks."},
         {"dry-run", 0, OPT_FLAG, &engine.is_dry_run, NULL, "Shows which files, units and ports would change; changes nothing."},
-        {"root", 0, OPT_TEXT, &engine.root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
+        {"root", 0, OPT_ROOT, &engine.root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
         {"json", 0, OPT_FLAG, &engine.as_json, NULL, "Prints the stacks as JSON in the end."},
         {0},
     };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // webops install-disk: what webops-installer.service runs on a machine that was started from an installation medium.
+#include "common/clock.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "firstboot/bootrecord.h"
@@ -11,12 +12,17 @@
 #include "firstboot/restart.h"
 #include "firstboot/stack/inputs.h"
 #include "firstboot/verbs.h"
+#include "firstboot/volumes.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
 
 #define MAX_PROBLEMS 10 // of one configuration that is shown
+#define LINE_BYTES 1024
+#define SLOW_DISKS_MS 60000 // since the kernel's start: controllers of RAIDs take half a minute; the init waits as long for a slot
+#define IN_SERVICE "INVOCATION_ID" // systemd.exec(5); the service is started again for exit status 75
 #define IMAGE "/run/webops/medium/webops/image.raw.zst"
 
 struct install {
@@ -27,6 +33,8 @@ struct install {
     struct discovered found;
     struct install_answer answer;
     struct install_disks disks;
+    char *path; // of the answer's rule
+    struct install_facts facts;
 };
 
 static void install_done(struct install *install) {
@@ -34,8 +42,52 @@ static void install_done(struct install *install) {
     stack_set_done(&install->set);
     discovered_done(&install->found);
     install_disks_done(&install->disks);
+    free(install->path);
     if (install->root_fd >= 0)
         close(install->root_fd);
+}
+
+// On all consoles, and in the log: whoever comes by SSH reads it there.
+static void say(const char *fmt, ...) printf_like(1, 2) nonnull(1);
+static void say(const char *fmt, ...) {
+    char text[LINE_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    console_print_all("%s", text);
+    log_info("%s", text);
+}
+
+static char *resolve_path(const struct install_answer *answer) {
+    struct diskrule rule;
+    struct err ignored;
+    return answer->disk && diskrule_parse(answer->disk, &rule, &ignored) == 0 && *rule.path ? realpath(rule.path, NULL) : NULL;
+}
+
+static int look(struct install *install, struct err *err) {
+    install_disks_done(&install->disks);
+    free(install->path);
+    int r = install_disks_load(install->root_fd, bootrecord_text(&install->record, "DISK"), bootrecord_text(&install->record, "SLOT_ID"),
+                               &install->disks, err);
+    install->path = resolve_path(&install->answer);
+    install->facts = (struct install_facts){.disks = &install->disks,
+                                            .source = install->found.source,
+                                            .path = install->path,
+                                            .has_image = access(IMAGE, F_OK) == 0,
+                                            .is_again = install->is_again};
+    return r;
+}
+
+// "largest" of the disks that happen to be there already is another one than the largest.
+static int look_at_all(struct install *install, struct err *err) {
+    volumes_settle(install->root_fd, 0);
+    int r = look(install, err);
+    if (r < 0 || install->is_list || clock_ms() >= SLOW_DISKS_MS || !install_plan_waits(&install->answer, &install->facts))
+        return r;
+    say("waiting for disks until %d s after the start", SLOW_DISKS_MS / 1000);
+    volumes_settle(install->root_fd, SLOW_DISKS_MS);
+    return look(install, err);
 }
 
 // The configuration was found and checked by `webops apply`; here it is only read again.
@@ -51,29 +103,28 @@ static int load(struct install *install, struct err *err) {
     if (r < 0)
         return r;
     install_answer_load(&install->set.schema, &install->found.config, &install->answer);
-    return install_disks_load(install->root_fd, bootrecord_text(&install->record, "DISK"), bootrecord_text(&install->record, "SLOT_ID"),
-                              &install->disks, err);
+    return look_at_all(install, err);
 }
 
 static void show(const struct install *install) {
-    console_print_all("installer of %s %s; configuration: %s", bootrecord_text(&install->record, "PROFILE"),
-                      bootrecord_text(&install->record, "VERSION"), install->found.source);
+    say("installer of %s %s; configuration: %s", bootrecord_text(&install->record, "PROFILE"), bootrecord_text(&install->record, "VERSION"),
+        install->found.source);
     for (size_t i = 0; i < install->found.refusal_count; i++) {
         const struct discover_refusal *refusal = &install->found.refusals[i];
         for (size_t j = 0; j < refusal->problems.count && j < MAX_PROBLEMS; j++)
-            console_print_all("config: %s:%u: %s", refusal->source, refusal->problems.items[j].line, refusal->problems.items[j].text);
+            say("config: %s:%u: %s", refusal->source, refusal->problems.items[j].line, refusal->problems.items[j].text);
     }
     for (size_t i = 0; i < install->disks.count; i++) {
         cleanup_buf struct buf line = {0};
         install_disk_format(&install->disks.items[i], &line);
-        console_print_all("disk %s", buf_str(&line));
+        say("disk %s", buf_str(&line));
     }
     if (!install->disks.count)
-        console_print_all("this machine has no disk");
+        say("this machine has no disk");
 }
 
 static void tell(const char *line) {
-    console_print_all("installing: %s", line);
+    say("installing: %s", line);
 }
 
 static int write_disk(const struct install *install, const struct install_disk *disk, struct err *err) {
@@ -87,8 +138,8 @@ static int write_disk(const struct install *install, const struct install_disk *
         .secrets = has_config && has_secrets ? "/" DISCOVER_SECRETS : NULL,
         .tell = tell,
     };
-    console_print_all("installing on %s%s%s, from %s", disk->path, *disk->serial ? ", serial number " : "", disk->serial,
-                      install->answer.url ?: "the medium");
+    say("installing on %s%s%s, from %s", disk->path, *disk->serial ? ", serial number " : "", disk->serial,
+        install->answer.url ?: "the medium");
     return install_write(&write, err);
 }
 
@@ -99,7 +150,7 @@ static int follow(const struct install *install, struct err *err) {
     case INSTALL_POWEROFF:
         return power_off_machine(true, "the installation is finished", err);
     default:
-        console_print_all("remove the medium and restart");
+        say("remove the medium and restart");
         return 0;
     }
 }
@@ -109,16 +160,19 @@ static void put_first(int root_fd, const char *disk) {
     struct err err;
     int r = bootorder_apply(root_fd, disk, &err);
     if (r < 0)
-        console_print_all("%s; if the medium starts again, remove it", err.text);
+        say("%s; if the medium starts again, remove it", err.text);
     else if (r > 0)
-        console_print_all("%s is first in the firmware's boot order", disk);
+        say("%s is first in the firmware's boot order", disk);
 }
 
 static int carry_out(const struct install *install, const struct install_plan *plan, struct err *err) {
     if (plan->action == INSTALL_REFUSE)
         return err_set(err, -EPERM, "%s", plan->text);
     if (plan->action != INSTALL_WRITE) {
-        console_print_all("not installed: %s", plan->text);
+        // An installation that was cut off before it told the firmware, or a disk that was flashed elsewhere.
+        if (plan->action == INSTALL_PRESENT && install->disks.items[plan->disk].holds == INSTALL_HOLDS_SAME)
+            put_first(install->root_fd, install->disks.items[plan->disk].path);
+        say("not installed: %s", plan->text);
         return plan->action == INSTALL_PRESENT && install->answer.then == INSTALL_POWEROFF
                    ? power_off_machine(true, "there is nothing to install", err)
                    : 0;
@@ -131,19 +185,13 @@ static int carry_out(const struct install *install, const struct install_plan *p
     cleanup_free char *what = install->answer.url ? str_dup(install->answer.url)
                                                   : str_printf("%s %s", bootrecord_text(&install->record, "PROFILE"),
                                                                bootrecord_text(&install->record, "VERSION"));
-    console_print_all("installed: %s on %s%s%s", what, disk->path, *disk->serial ? ", serial number " : "", disk->serial);
+    say("installed: %s on %s%s%s", what, disk->path, *disk->serial ? ", serial number " : "", disk->serial);
     put_first(install->root_fd, disk->path);
     if (follow(install, err) < 0) { // what is installed stays installed
         log_error("%s", err->text);
-        console_print_all("the machine cannot be restarted (%s): do it by hand", err->text);
+        say("the machine cannot be restarted (%s): do it by hand", err->text);
     }
     return 0;
-}
-
-static char *resolve_path(const struct install_answer *answer) {
-    struct diskrule rule;
-    struct err ignored;
-    return answer->disk && diskrule_parse(answer->disk, &rule, &ignored) == 0 && *rule.path ? realpath(rule.path, NULL) : NULL;
 }
 
 // Two at once would write to one disk.
@@ -161,24 +209,21 @@ static int install_disk(struct install *install, struct err *err) {
     int r = install->root_fd < 0 ? install->root_fd : load(install, err);
     if (r < 0)
         return r;
-    cleanup_free char *path = resolve_path(&install->answer);
-    const struct install_facts facts = {
-        .disks = &install->disks, .path = path, .has_image = access(IMAGE, F_OK) == 0, .is_again = install->is_again};
     lock_fd = lock(install->root_fd, err);
     if (lock_fd < 0)
         return lock_fd;
     show(install);
     if (install->is_list)
         return 0;
-    install_plan_make(&install->answer, &facts, &plan);
+    install_plan_make(&install->answer, &install->facts, &plan);
     return carry_out(install, &plan, err);
 }
 
 int verb_install_disk(const struct verb *self, int argc, char **argv) {
     struct install install = {.root_fd = -1};
     const struct opt options[] = {
-        {"again", 0, OPT_FLAG, &install.is_again, NULL, "Writes also when the disk holds an installed machine."},
-        {"list", 'l', OPT_FLAG, &install.is_list, NULL, "Only shows the disks, on the consoles."},
+        {"again", 0, OPT_FLAG, &install.is_again, NULL, "Writes whatever this disk and others hold."},
+        {"list", 'l', OPT_FLAG, &install.is_list, NULL, "Only shows the disks."},
         {0},
     };
     char **args;
@@ -188,7 +233,7 @@ int verb_install_disk(const struct verb *self, int argc, char **argv) {
     struct err err = {0};
     r = install_disk(&install, &err);
     if (r < 0 && r != -ENOTSUP)
-        console_print_all("not installed: %s", err.text);
+        console_print_all("not installed: %s%s", err.text, r == -EAGAIN && getenv(IN_SERVICE) ? "; trying again in a minute" : "");
     install_done(&install);
     return r < 0 ? verb_failed(r, &err) : EXIT_OK;
 }

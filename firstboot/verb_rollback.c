@@ -53,7 +53,7 @@ int verb_rollback(const struct verb *self, int argc, char **argv) {
     const struct opt options[] = {
         {"plan", 0, OPT_FLAG, &is_plan, NULL, "Shows what would be done; changes nothing."},
         {"force", 0, OPT_FLAG, &is_forced, NULL, "Goes on when a hook of a stack fails."},
-        {"root", 0, OPT_TEXT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
+        {"root", 0, OPT_ROOT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
         {0},
     };
     char **args;

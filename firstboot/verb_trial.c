@@ -82,7 +82,7 @@ static int act(const char *name, const char *root, struct err *err) {
 int verb_trial(const struct verb *self, int argc, char **argv) {
     const char *root = "/";
     const struct opt options[] = {
-        {"root", 0, OPT_TEXT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
+        {"root", 0, OPT_ROOT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
         {0},
     };
     char **args;

@@ -9,7 +9,7 @@ int verb_uninstall(const struct verb *self, int argc, char **argv) {
     const struct opt options[] = {
         {"purge", 0, OPT_FLAG, &engine.is_purge, NULL, "Deletes the stack's data, too: the directories that are printed, nothing else."},
         {"dry-run", 0, OPT_FLAG, &engine.is_dry_run, NULL, "Shows what would be stopped, removed and deleted; changes nothing."},
-        {"root", 0, OPT_TEXT, &engine.root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
+        {"root", 0, OPT_ROOT, &engine.root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
         {0},
     };
     char **args;

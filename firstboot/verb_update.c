@@ -49,7 +49,7 @@ int verb_update(const struct verb *self, int argc, char **argv) {
          "Takes a generation that was rejected here before, or an older one; goes on when a hook of a stack fails."},
         {"automatic", 0, OPT_FLAG, &update_options.is_automatic, NULL,
          "For the timer: does nothing unless UPDATE_AUTO is true and UPDATE_WINDOW is open; restarts the machine."},
-        {"root", 0, OPT_TEXT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
+        {"root", 0, OPT_ROOT, &root, "DIR", "Works on the tree below DIR and leaves the running system alone."},
         {"json", 0, OPT_FLAG, &as_json, NULL, "Prints one JSON object per event."},
         {0},
     };

@@ -2,7 +2,9 @@
 // Looks at block devices and opens file systems on them. What is read from them is seed.c's business.
 #include "firstboot/volumes.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/file.h"
+#include "common/run.h"
 #include "firstboot/detached.h"
 #include "firstboot/superblock.h"
 #include <errno.h>
@@ -158,6 +160,7 @@ static void volumes_add(struct volumes *volumes, const struct device *device, en
     struct volume *volume = &volumes->items[volumes->count++];
     *volume = (struct volume){.kind = kind, .type = superblock->type};
     strcpy(volume->device, device->name);
+    strcpy(volume->disk, device->disk);
     strcpy(volume->label, superblock->label);
 }
 
@@ -276,4 +279,13 @@ int volume_open(int root_fd, const char *device, const char *type, struct err *e
 
 int volume_open_writable(int root_fd, const char *device, struct err *err) {
     return open_volume(root_fd, device, "vfat", true, err);
+}
+
+void volumes_settle(int root_fd, int64_t until_ms) {
+    struct err ignored; // a failure only means that the look comes too soon
+    const struct run run = {.argv = RUN_ARGV("udevadm", "settle", "--timeout=10"), .timeout_ms = 15000};
+    while (clock_ms() < until_ms)
+        clock_sleep_ms(until_ms - clock_ms());
+    if (file_exists(root_fd, "run/udev/control"))
+        (void)!run_quiet(&run, &ignored);
 }

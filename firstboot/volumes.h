@@ -4,6 +4,7 @@
 #include "common/err.h"
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define VOLUME_NAME_BYTES 64
 #define VOLUME_MEDIUM "run/webops/medium" // where the init mounts the installation medium that it started from
@@ -13,6 +14,7 @@ enum volume_kind { VOLUME_ESP, VOLUME_WEBOPS, VOLUME_CIDATA };
 struct volume {
     enum volume_kind kind;
     char device[VOLUME_NAME_BYTES]; // kernel name: "sdb1"
+    char disk[VOLUME_NAME_BYTES]; // the disk it is a partition of: "sdb"; or itself
     char label[33];
     const char *type; // of the file system
 };
@@ -25,6 +27,9 @@ struct volumes {
 void volumes_done(struct volumes *volumes);
 // All candidates below root_fd (sys/class/block, dev/). Devices that cannot be read (no medium) are skipped.
 int volumes_find(int root_fd, struct volumes *ret_volumes, struct err *err) must_check nonnull(2, 3);
+// Waits until `until_ms` of clock_ms(), which Linux counts from its start, 0 = not at all; then until udev has dealt with the devices that are known
+// (at most ten seconds).
+void volumes_settle(int root_fd, int64_t until_ms);
 // Opens the file system on `device` (relative to root_fd) read-only, without set-id bits, devices, programs or symbolic links, and returns a
 // directory descriptor. It is mounted nowhere: nobody else can see it, and closing the descriptor ends it.
 int volume_open(int root_fd, const char *device, const char *type, struct err *err) must_check nonnull(2, 3, 4);

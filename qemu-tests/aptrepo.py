@@ -48,9 +48,44 @@ def be_ubuntu(image, version):
 
 
 def with_resolved(tree):
-    """A package of its own in Debian 12 and Ubuntu 24.04; before, systemd brought it."""
+    """A package of its own in Debian 12 and Ubuntu 24.04; before, systemd brought it. The version stays Debian's, as in many of Ubuntu's packages: the
+    builder must not mistake one for the other."""
     control = (tree / "DEBIAN/control").read_text()
     (tree / "DEBIAN/control").write_text(re.sub(r"(?m)^Depends: ", "Depends: systemd-resolved, ", control))
+
+
+SOCKET = """\
+[Unit]
+Description=OpenBSD Secure Shell server socket
+Before=sockets.target ssh.service
+ConditionPathExists=!/etc/ssh/sshd_not_to_be_run
+
+[Socket]
+ListenStream=0.0.0.0:22
+ListenStream=[::]:22
+BindIPv6Only=ipv6-only
+Accept=no
+FreeBind=yes
+
+[Install]
+WantedBy=sockets.target
+RequiredBy=ssh.service
+"""
+START_BY_SOCKET = """\
+for needed_by in sockets.target.wants ssh.service.requires; do
+    mkdir -p "/etc/systemd/system/$needed_by"
+    ln -sf /usr/lib/systemd/system/ssh.socket "/etc/systemd/system/$needed_by/ssh.socket"
+done
+"""
+
+
+def started_by_socket(tree):
+    """sshd since Ubuntu 22.10: its package enables a socket unit."""
+    (tree / "lib/systemd/system/ssh.socket").write_text(SOCKET)
+    script = tree / "DEBIAN/postinst"
+    text = script.read_text()
+    assert text.startswith("#!/bin/sh\nset -e\n") and text.endswith("\nexit 0\n")
+    script.write_text(text[:-len("exit 0\n")] + START_BY_SOCKET + "exit 0\n")
 
 
 def virtual_kernel(pool, name, depends):
@@ -63,27 +98,29 @@ def virtual_kernel(pool, name, depends):
 
 
 def needed_packages(image):
-    """Name, version and architecture of every package of finished builds of ours: what most scenarios boot, and where they run on this, of all stacks."""
+    """File and SHA-256 of every package of finished builds of ours: what most scenarios boot, and where they run on this, of all stacks."""
     needed = {}
-    for profile in ("dev",) if DISTRIBUTION != image else ("dev", "stacks", "cluster", "kvm", "server"):
-        build = images.bake(Path(__file__).parent / "profiles" / f"{profile}.yaml", SHARED / profile)
-        for line in build.file(".packages").read_text().splitlines():
-            _, name, release, architecture = line.split("\t")
-            needed[name] = release, architecture
-    return {name: package for name, package in needed.items() if not name.startswith("webops-stand-in-")}
+    for name in ("dev",) if DISTRIBUTION != image else ("dev", "stacks", "cluster", "kvm", "server"):
+        profile, lock = Path(__file__).parent / "profiles" / f"{name}.yaml", SHARED / f"{image}-{name}.lock"
+        images.bake(profile, SHARED / name)
+        images.good(images.webops_image("lock", profile, "-o", lock))
+        for package, _, _, file, _, sha256, _ in (line.split("\t") for line in lock.read_text().splitlines() if line.count("\t") == 6):
+            needed[package] = file, sha256
+    return {package: found for package, found in needed.items() if not package.startswith("webops-stand-in-")}
 
 
 def fill_pool(pool, image, version):
     """Their files, from the builder's cache; the kernel under the name that the definition wants."""
     kernel, wanted = "", definition(image)
-    changes = {"base-files": be_ubuntu(image, version), **({} if "systemd-resolved" in wanted["packages"] else {"systemd": with_resolved})}
-    for name, (release, architecture) in needed_packages(image).items():
-        found = images.CACHE / "packages" / f"{name}_{release.replace(':', '%3a')}_{architecture}.deb"
-        assert found.exists(), found
+    changes = {"base-files": be_ubuntu(image, version), **({} if "systemd-resolved" in wanted["packages"] else {"systemd": with_resolved}),
+               **({"openssh-server": started_by_socket} if image > "ubuntu-22.10" else {})}
+    for name, (file, sha256) in needed_packages(image).items():
+        found = images.CACHE / "packages" / sha256
+        assert found.exists(), f"{file}: {found}"
         if name in changes:
             deb(found, pool, changes[name])
         else:
-            (pool / found.name.replace("%3a", "-")).symlink_to(found)
+            (pool / file.replace("%3a", "-")).symlink_to(found)
         kernel = name if name.startswith("linux-image-") and name.endswith("cloud-amd64") and name != "linux-image-cloud-amd64" else kernel
     virtual_kernel(pool, wanted["kernel"], kernel)
 

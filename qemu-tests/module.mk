@@ -2,7 +2,7 @@
 # Everything around the programs: dependencies, quickstart, checks, scenarios in QEMU, benchmarks, installation.
 FUZZ_SECONDS ?= 30
 # A machine of the scenarios keeps one processor busy in software emulation, and a second one while it boots.
-PYTEST ?= $(PYTHON) -B -m pytest -v -n $(shell nproc) --dist loadgroup --durations 20
+PYTEST ?= $(PYTHON) -B -m pytest -v -rs -n $(shell nproc) --dist loadgroup --durations 20
 PYTEST_ARGS ?=
 CLANG = clang
 FUZZ_FLAGS = -std=gnu17 -D_GNU_SOURCE -I. -DWEBOPS_VERSION='"$(VERSION)"' -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
@@ -85,6 +85,7 @@ $(eval $(call fuzz_room,firstboot/http,$(HTTP_SOURCES),$(HTTP_LIBS)))
 $(eval $(call fuzz_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
 SHARE = $(DESTDIR)$(PREFIX)/share/webops
+DOC = $(DESTDIR)$(PREFIX)/share/doc/webops
 LIBEXEC = $(DESTDIR)$(PREFIX)/libexec/webops
 
 install: programs ## install to DESTDIR and PREFIX (/usr/local)
@@ -94,6 +95,7 @@ install: programs ## install to DESTDIR and PREFIX (/usr/local)
 	ln -f $(LIBEXEC)/webops-flash $(LIBEXEC)/bundled/webops-flash
 	for file in $$(git ls-files images overlays profiles 2>/dev/null || find images overlays profiles -type f -o -type l); do \
 	    mkdir -p $(SHARE)/$$(dirname $$file) && cp -P --preserve=mode $$file $(SHARE)/$$file || exit 1; done
+	for page in $(wildcard docs/*.md docs/stacks/*.md); do install -D -m 0644 $$page $(DOC)/$${page#docs/} || exit 1; done
 	for page in $(wildcard man/*.[1-8]); do install -D -m 0644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$(basename $$page) || exit 1; done
 
 clean: ## remove what was built (not the cache)

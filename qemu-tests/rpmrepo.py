@@ -83,6 +83,39 @@ def edit(path, *changes):
     path.write_text(text)
 
 
+def make_certificates(tree, number):
+    """/etc/ssl/certs of Enterprise Linux is a link, and so is the bundle."""
+    certificates, bundle, there = tree / "etc/pki/tls/certs", tree / "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", tree / "etc/ssl/certs"
+    for directory in (certificates, bundle.parent):
+        directory.mkdir(parents=True)
+    bundle.write_bytes((there / "ca-certificates.crt").read_bytes())
+    (certificates / "ca-bundle.crt").symlink_to("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem")
+    shutil.rmtree(there)
+    there.symlink_to("../pki/tls/certs" if number == "8" else "/etc/pki/tls/certs")
+
+
+def remove_shadow_group(tree):
+    """Enterprise Linux has none: programs that ask for passwords are root's, and nobody may read the files."""
+    gid, = (number for number, name in names(tree, "etc/group").items() if name == "shadow")
+    for path in tree.rglob("*"):
+        info = path.lstat()
+        if info.st_gid == gid and not path.is_symlink():
+            os.chown(path, info.st_uid, 0, follow_symlinks=False)
+            path.chmod(info.st_mode & 0o777 | (0o4000 if info.st_mode & 0o2000 else 0))
+    for name in ("group", "gshadow"):
+        path = tree / "etc" / name
+        path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if not line.startswith("shadow:")))
+    for name in ("shadow", "gshadow"):
+        (tree / "etc" / name).chmod(0)
+
+
+def compile_contexts(contexts):
+    """As `semodule -B` of the policy's package leaves them beside their texts. libselinux prefers them when they are not older."""
+    (contexts / "file_contexts.local").write_text("")
+    for name in ("file_contexts", "file_contexts.homedirs", "file_contexts.local"):
+        run("sefcontext_compile", "-o", contexts / f"{name}.bin", contexts / name)
+
+
 def make_host_keys(units):
     """sshd.service of Enterprise Linux has its host keys made in /etc."""
     (units / "sshd-keygen.target").write_text("[Unit]\nWants=sshd-keygen.service\n")
@@ -91,7 +124,7 @@ def make_host_keys(units):
 
 
 def make_older(tree):
-    """What is otherwise in 8: an sshd that includes no files and has the policy's algorithms on its command line, a kernel that reads no zstd."""
+    """What is otherwise in 8: an sshd_config that includes no files, an sshd that has the policy's algorithms on its command line, a kernel that reads no zstd."""
     config, = (tree / "usr/lib/modules").glob("*/config")
     edit(config, ("CONFIG_SQUASHFS_ZSTD=y", "# CONFIG_SQUASHFS_ZSTD is not set"), ("CONFIG_RD_ZSTD=y", "# CONFIG_RD_ZSTD is not set"))
     edit(tree / "etc/ssh/sshd_config", ("\nInclude /etc/ssh/sshd_config.d/*.conf\n", "\n"))
@@ -111,11 +144,9 @@ def make_enterprise(tree, image):
     move(tree, "etc/chrony/chrony.conf", "etc/chrony.conf")
     move(tree, "etc/selinux/default", "etc/selinux/targeted")
     (tree / "etc/selinux/config").write_text("SELINUX=enforcing\nSELINUXTYPE=targeted\n")
-    bundle = tree / "etc/pki/tls/certs/ca-bundle.crt"
-    bundle.parent.mkdir(parents=True)
-    certificates = tree / "etc/ssl/certs/ca-certificates.crt"
-    bundle.write_bytes(certificates.read_bytes() if certificates.exists() else b"")
-    certificates.unlink(missing_ok=True)
+    compile_contexts(tree / "etc/selinux/targeted/contexts/files")
+    make_certificates(tree, number)
+    remove_shadow_group(tree)
     (tree / "etc/resolv.conf").unlink(missing_ok=True)
     (tree / "usr/lib/os-release").write_text(f'NAME="{NAMES[name]}"\nVERSION="{number} (fixture)"\nID="{name}"\nID_LIKE="rhel centos fedora"\n'
                                              f'VERSION_ID="{number}"\nPLATFORM_ID="platform:el{number}"\n'

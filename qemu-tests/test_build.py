@@ -272,10 +272,10 @@ def test_locked_packages(tmp_path, small):
     good(webops_image("plan", profile, "--locked", env=env_for(profile)))
 
     text = lock.read_text()
-    lock.write_text(re.sub(r"^tzdata\t[^\t]+\t(\w+)\t[^\t]+", r"tzdata\t0.1-1\t\1\ttzdata_0.1-1_\1.deb", text, flags=re.M))
+    lock.write_text(re.sub(r"^tzdata\t[^\t]+\t(\w+)\t[^\t]+\t(\d+)\t\w+", rf"tzdata\t0.1-1\t\1\ttzdata_0.1-1_\1.deb\t\2\t{64 * '0'}", text, flags=re.M))
     refused(webops_image("build", profile, "--lock", lock, "-o", tmp_path / "never", env=env_for(profile)), "the mirrors do not offer (any more): tzdata=0.1-1;")
     lock.write_text(text.replace("part base ", "part other "))
-    refused(webops_image("build", profile, "--lock", lock, "-o", tmp_path / "never", env=env_for(profile)), "the lock has no part base", "webops-image lock")
+    refused(webops_image("build", profile, "--lock", lock, "-o", tmp_path / "never", env=env_for(profile)), "its part 2 is other, that of the recipes is base", "webops-image lock")
     assert not final_names(tmp_path / "never")
 
 
@@ -288,11 +288,19 @@ def test_two_builds_at_once(tmp_path, small):
     assert digests(tmp_path / "out0") == digests(tmp_path / "out1")
 
 
+def copy_nodes(profile, cache):
+    """What the shared cache has for a profile, into a cache of its own: named one by one, since other builds work in the shared one."""
+    nodes = json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)["nodes"]
+    for path in [CACHE / "nodes" / f"{node['kind']}-{node['key']}" for node in nodes if node["cached"]] + list(CACHE.glob("nodes/packages-*")):
+        shutil.copytree(path, cache / "nodes" / path.name)
+
+
 def test_corrupt_cache_entry(tmp_path, small):
     profile = project(tmp_path / "p")
     cache = tmp_path / "cache"
-    shutil.copytree(CACHE, cache, symlinks=True, ignore=shutil.ignore_patterns("tmp"))  # where a build beside us works
-    files = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 100_000 and path.suffix not in (".deb",)]
+    copy_nodes(profile, cache)
+    shutil.copytree(CACHE / "packages", cache / "packages", ignore=shutil.ignore_patterns(".*"))  # hidden is where a build beside us works
+    files = [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 100_000 and path.parent.name != "packages"]
     assert files
     for path in files:
         with open(path, "r+b") as file:
@@ -376,9 +384,7 @@ def test_full_cache(tmp_path, small):
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", cache], check=True)
     try:
         # All that is built already, so that the two steps that write most meet the full disk: mksquashfs, and our own slot image.
-        shared = [node for node in json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)["nodes"] if node["cached"]]
-        for path in [CACHE / "nodes" / f"{node['kind']}-{node['key']}" for node in shared] + list(CACHE.glob("nodes/packages-*")):
-            shutil.copytree(path, nodes / path.name)
+        copy_nodes(profile, cache)
         count = len(list(nodes.iterdir()))
         for mebibytes, stage, finished in ((8, "layer extra", 0), (48, "slot image", 2)):
             size = shutil.disk_usage(cache).used + (mebibytes << 20)
@@ -403,6 +409,20 @@ def test_one_byte_over_the_slot(tmp_path, small):
     refused(build(too_small, tmp_path / "out"), "slot_size")
     assert not leftovers(tmp_path / "out")
     good(build(project(tmp_path / "q", slot_size=f"{fits}M"), tmp_path / "out2"))
+
+
+def test_secrets_of_an_installer_are_looked_at_before_the_build(tmp_path):
+    profile, secrets, config, bad = project(tmp_path / "p"), tmp_path / "secrets", tmp_path / "config.env", tmp_path / "bad.pem"
+    config.write_text("HOSTNAME=one\n")
+    bad.write_text("no certificate\n")
+    secrets.mkdir()
+    (secrets / "operator.secret").write_text("")
+    (secrets / "operator.secret").chmod(0o600)
+    command = ["installer", profile, "-o", tmp_path / "out", "--config", config, "--secrets", secrets]
+    refused(webops_image(*command, env=env_for(profile)), "operator.secret is empty")
+    (secrets / "operator.secret").write_text("canary")
+    refused(webops_image(*command, "--encrypt-to", bad, env=env_for(profile)), "bad.pem")
+    assert not leftovers(tmp_path / "out")
 
 
 def test_bad_profile_names_file_and_line(tmp_path):

@@ -41,6 +41,23 @@ def test_is_configured(machine):
     assert "curve25519-sha256" in kex and "diffie-hellman" not in kex and "nistp" not in kex
 
 
+def test_sshd_listens_itself(machine):
+    """Ubuntu 24.04 enables a socket unit for it, of which the port would have to be known before webops runs."""
+    listening = machine.root_out("ss -Hltnp sport = :22").splitlines()
+    assert listening and all('"sshd"' in line and '"systemd"' not in line for line in listening), listening
+    assert machine.root_out("systemctl is-enabled ssh.socket 2>/dev/null", check=False) in ("", "disabled", "not-found")
+
+
+def test_programs_find_the_certificates_of_authorities(machine):
+    assert int(machine.out("grep -c '^-----BEGIN CERTIFICATE' /etc/ssl/certs/ca-certificates.crt")) > 100  # where our libcurl looks, which is Debian's
+
+
+def test_password_hashes_can_be_read_as_the_distribution_wants(machine):
+    expected = "0 root:root" if machine.family.has_rpm else "640 root:shadow"
+    assert set(machine.root_out("stat -c '%a %U:%G' /etc/shadow /etc/gshadow").splitlines()) == {expected}
+    assert machine.root_out("getent shadow ops").startswith("ops:$")
+
+
 def addresses(machine):
     return {address["local"] for link in json.loads(machine.out("ip -json address")) for address in link["addr_info"]}
 

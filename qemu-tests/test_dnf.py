@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dnf backend against what repositories do wrong: a tiny signed one made here, and what `plan`, `lock` and `build` say of it."""
+import contextlib
 import functools
 import http.server
+import json
+import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import images
@@ -244,15 +249,25 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def served(tiny):
-    """The repository by plain http."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tiny.repository)) as server:
+@contextlib.contextmanager
+def serve(handler, directory, certificate=None):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=directory)) as server:
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate / "certificate.pem", certificate / "key.pem")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def served(tiny, request):
+    """The repository by plain http."""
+    with serve(getattr(request, "param", Quiet), tiny.repository) as address:
+        yield address
 
 
 def test_plain_http(tiny, served):
@@ -267,11 +282,32 @@ def test_plain_http(tiny, served):
     images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
 
 
+def test_a_key_that_is_not_trusted_any_more(tiny):
+    """The mirror's index still has its signature: the same one, and another one."""
+    tiny.recipes(signed="true")
+    tiny.sign_index()
+    images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+    tiny.key = make_key(tiny.top / "gnupg-new")
+    shutil.copy(tiny.top / "gnupg-new/key.asc", tiny.top / "gnupg/key.asc")
+    tiny.recipes(signed="true")
+    tiny.refused("plan", "resolving packages", "GPG")
+    tiny.index("--revision", "3000000000")
+    tiny.sign_index()
+    tiny.refused("plan", "resolving packages", "GPG")
+    tiny.sign_index("gnupg-new")
+    images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+
+
+def test_a_mirror_that_was_just_updated(tiny):
+    for layers in ("[tool]", "[extra]"):
+        tiny.recipes(layers="more", more=f"dnf: {layers}")
+        images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+        tiny.index("--revision", "3000000000")
+
+
 def test_a_mirror_that_goes_back(tiny):
     """The same packages with the same signatures, from the index of an earlier day."""
     def plan():
-        for stamp in (tiny.top / "cache/metadata").glob("*.asked"):
-            stamp.unlink()  # no minute's grace
         return images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml")).stderr
     tiny.index("--revision", "1000")
     shutil.copytree(tiny.repository / "repodata", tiny.top / "old")
@@ -285,3 +321,130 @@ def test_a_mirror_that_goes_back(tiny):
         said = plan()
         assert f"tiny: {tiny.repository.as_uri()} offers an older repository (revision 1000) than was seen before (2000)" in said, said
         assert str(tiny.top / "cache/metadata/tiny.revision") in said
+
+
+def test_a_mirror_that_goes_back_over_http(tiny, served):
+    """What it says of its files' times is older then, too."""
+    tiny.recipes(mirror=served, signed="true")
+    for revision, where in (("1000", "old"), ("2000", "new")):
+        tiny.index("--revision", revision)
+        tiny.sign_index()
+        shutil.copytree(tiny.repository / "repodata", tiny.top / where)
+    later = time.time() + 1000
+    os.utime(tiny.top / "new/repomd.xml", (later, later))
+    for where, says in (("new", False), ("old", True)):
+        shutil.rmtree(tiny.repository / "repodata")
+        shutil.copytree(tiny.top / where, tiny.repository / "repodata")
+        tiny.recipes(mirror=served, signed="true", layers="more", more="dnf: [tool]" if says else "dnf: [extra]")  # so that something is resolved
+        said = images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml")).stderr
+        assert ("older repository (revision 1000) than was seen before (2000)" in said) == says, said
+
+
+def test_a_signature_that_is_asked_for_later(tiny):
+    images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+    tiny.recipes(signed="true")
+    tiny.refused("plan", "resolving packages")
+
+
+def test_what_was_built_with_other_keys_is_built_again(tiny):
+    """The packages are the same, and the signatures of those that are installed already would not be looked at any more."""
+    def base_key():
+        nodes = json.loads(images.good(tiny.run("plan", "--json", tiny.top / "profiles/tiny.yaml")).stdout)["nodes"]
+        return next(node["key"] for node in nodes if node["kind"] == "base")
+    first = base_key()
+    home, other = tiny.top / "gnupg", make_key(tiny.top / "gnupg-other")
+    run("gpg", "--batch", "--homedir", home, "--import", tiny.top / "gnupg-other/key.asc")
+    (home / "key.asc").write_text(run("gpg", "--batch", "--homedir", home, "--armor", "--export", "fixture"))
+    tiny.key = f"{tiny.key}, {other}"
+    tiny.recipes()
+    assert base_key() != first
+
+
+class Disk:
+    """What dnf-resolve is asked for an image on a vendor's disk, and the rpm database of a disk that has `names`."""
+    def __init__(self, tiny, names):
+        self.tiny, self.dir = tiny, tiny.top / "place"
+        packages = [package for name in names for package in tiny.repository.glob(f"{name}-1*.rpm")]
+        run("rpm", "--dbpath", self.dir / "rpm", "--justdb", "--nodeps", "--nosignature", "-i", *packages)
+
+    def resolve(self, *wanted):
+        source = {"id": "tiny", "url": self.tiny.repository.as_uri(), "index": str(self.tiny.repository / "repodata/repomd.xml"),
+                  "keyring": str(self.tiny.top / "gnupg/key.asc"), "is_signed": False}
+        question = {"dir": str(self.dir), "architecture": "x86_64", "release": "9", "platform": "platform:el9", "modules": [], "sources": [source], "below": [],
+                    "install": wanted, "is_offline": False, "has_disk": True}
+        result = subprocess.run(["/usr/bin/python3", "-IB", images.ROOT / "build/dnf-resolve"], input=json.dumps(question), text=True, capture_output=True,
+                                timeout=120, check=False)
+        assert result.returncode == 0, result.stderr
+        return [line.split("\t")[0] for line in result.stdout.splitlines()]
+
+
+def test_a_disk_that_has_all_that_is_wanted(tiny):
+    disk = Disk(tiny, ["core", "library"])
+    assert disk.resolve("core") == []
+    assert disk.resolve("core", "tool") == ["tool"]
+
+
+def test_a_cache_that_was_moved(tiny):
+    disk = Disk(tiny, ["core", "library"])
+    assert disk.resolve("tool") == ["tool"]
+    shutil.copytree(disk.dir, tiny.top / "copied", symlinks=True)
+    shutil.rmtree(disk.dir / "rpm")
+    disk.dir = tiny.top / "copied"
+    assert disk.resolve("tool") == ["tool"]
+    link, = (link for link in (disk.dir / "root").rglob("*") if link.is_symlink())
+    link.unlink()
+    link.symlink_to(tiny.top / "place/rpm")  # as an earlier version left it
+    assert disk.resolve("tool") == ["tool"]
+
+
+class TwoIndexes(Quiet):
+    """Another index for dnf than for webops-image, both with good signatures."""
+    def do_GET(self):
+        if self.headers["User-Agent"].startswith("webops-image/"):
+            self.path = self.path.replace("/repodata/", "/elsewhere/")
+        super().do_GET()
+
+
+@pytest.mark.parametrize("served", [TwoIndexes], indirect=True)
+def test_a_mirror_that_gives_dnf_another_index(tiny, served):
+    tiny.recipes(mirror=served, signed="true")
+    tiny.sign_index()
+    shutil.copytree(tiny.repository / "repodata", tiny.repository / "elsewhere")
+    images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+    shutil.rmtree(tiny.top / "cache")
+    tiny.index("--revision", "1000", "--excludes", "*tool*")
+    tiny.sign_index()
+    tiny.refused("plan", f"{served} gave two different indexes", "run again; if this comes back")
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=mirror", "-addext",
+        "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "certificate.pem")
+    return tmp_path
+
+
+def test_an_https_mirror_that_sends_on_to_http(tiny, certificate, monkeypatch):
+    """The certificate is trusted in a mount namespace only: dnf and libcurl both read the machine's list."""
+    class SendsOn(Quiet):
+        target = None
+
+        def do_GET(self):
+            if not self.target:
+                return super().do_GET()
+            self.send_response(302)
+            self.send_header("Location", self.target + self.path)
+            return self.end_headers()
+
+    with serve(Quiet, tiny.repository) as http_mirror, serve(SendsOn, tiny.repository, certificate) as mirror:
+        trusting = certificate / "trusting"
+        trusting.write_text(f"""#!/bin/sh
+exec unshare --mount sh -ec 'mount --bind {certificate}/certificate.pem /etc/ssl/certs/ca-certificates.crt; exec {images.PROGRAM} "$@"' sh "$@"
+""")
+        trusting.chmod(0o755)
+        monkeypatch.setattr(images, "PROGRAM", trusting)
+        tiny.recipes(mirror=mirror)
+        images.good(tiny.run("plan", tiny.top / "profiles/tiny.yaml"))
+        shutil.rmtree(tiny.top / "cache")
+        SendsOn.target = http_mirror
+        tiny.refused("plan", f"{mirror}/repodata/repomd.xml sends on to an address without https")

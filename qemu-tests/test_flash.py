@@ -111,7 +111,13 @@ def test_refusals_touch_nothing(image, disk, tmp_path):
     refused(image.raw, disk, "--serial", "X", "--yes", says=f"{disk} has the serial number (none), and not X")
     refused(image.raw, "/dev/null", "--yes", says="/dev/null is no whole disk")
     refused(tmp_path / "none", disk, "--yes", says="No such file")
-    refused(image.file(".packages"), disk, "--yes", says="not a multiple of 4096")
+    medium = tmp_path / "server-installer.iso"
+    with open(medium, "wb") as file:
+        file.truncate(20 * MIB + 2048)
+        file.seek(32768)
+        file.write(b"\1CD001\1")
+    refused(medium, disk, "--yes", says=f"{medium} is an ISO 9660 image")
+    refused(image.file(".packages"), disk, "--yes", says="is no disk image: it has ")
     small = tmp_path / "small"
     with open(small, "wb") as file:
         file.truncate(100 * MIB)
@@ -196,6 +202,24 @@ def test_a_disk_that_fails(image, disk):
         assert b"webops-image flash: not finished\n" in start(disk)
     good(webops_image("flash", image.raw, disk, "--yes"))
     assert is_image(image, disk)
+
+
+def test_a_disk_that_loses_the_table(image, disk, tmp_path):
+    """It says that it has written, and has not: the backup table, or the block with the table. The write between them has only the zeros of more
+    partitions than our images have."""
+    log, command = tmp_path / "writes", [PROGRAM, "flash", image.raw, disk, "--yes"]
+
+    def traced(*options):  # without -f: not the thread that writes the pieces
+        return subprocess.run(["strace", "-qq", "-o", log, "-e", "trace=pwrite64", *options, *command], text=True, capture_output=True, env=environment(), timeout=300)
+
+    good(traced())
+    sizes = [int(line.rsplit(" = ", 1)[1]) for line in log.read_text().splitlines()]
+    assert sizes[-3:] == [65536, MIB - 4096, 4096], sizes
+    for number, size in ((len(sizes) - 2, 65536), (len(sizes), 4096)):
+        subprocess.run(["sgdisk", "--zap-all", disk], check=True, stdout=subprocess.DEVNULL)
+        told = traced("-e", f"inject=pwrite64:retval={size}:when={number}")
+        assert told.returncode == 1 and f"{disk}: the partition table was read back otherwise than it was written" in told.stderr, told
+        assert webops_image("flash", "--verify-only", image.raw, disk).returncode == 1
 
 
 @contextlib.contextmanager

@@ -34,6 +34,8 @@ def test_every_file_is_there(prefix):
         assert (prefix / "share/webops" / name).read_bytes() == (ROOT / name).read_bytes(), name
     for page in (ROOT / "man").glob("*.[1-8]"):
         assert (prefix / f"share/man/man{page.suffix[1:]}" / page.name).exists(), page
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert {str(path.relative_to(prefix / "share/doc/webops")) for path in (prefix / "share/doc/webops").rglob("*.md")} == pages
 
 
 def files(directory):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Installation media: from power-on to a healthy installed machine with nobody typing, and every answer by which nothing is written."""
+import contextlib
 import functools
 import hashlib
 import http.server
 import json
+import os
 import shlex
 import socket
 import subprocess
@@ -79,11 +81,11 @@ class Machine(VM):
                  "-device", "virtio-net-pci,netdev=net,romfile=", "-serial", f"file:{self.serial}", "-qmp", f"unix:{self.facts['qmp']},server=on,wait=off",
                  *firmware, *drives, *extra], stdout=subprocess.PIPE, stderr=errors, text=True)
 
-    def wait_off(self, timeout=INSTALL_SECONDS):
+    def wait_off(self, since=0, timeout=INSTALL_SECONDS):
         """Until it has switched itself off."""
         deadline = time.monotonic() + timeout
         while self.process.poll() is None:
-            assert REFUSED not in self.console(), self.last_words()
+            assert REFUSED not in self.console(since), self.last_words(since)
             assert time.monotonic() < deadline, f"{self.name}: still on after {timeout} s; {self.last_words()}"
             time.sleep(0.2)
 
@@ -114,14 +116,20 @@ def network_boot(release):
     return ["-kernel", release.file("-installer.vmlinuz"), "-initrd", release.file("-installer.initrd"), "-append", release.file("-installer.cmdline").read_text().strip()]
 
 
+@contextlib.contextmanager
+def serving(release, port):
+    """The build's directory by HTTP."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(release.dir))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://10.0.2.2:{server.server_address[1]}"  # as the guest sees it
+        server.shutdown()
+
+
 @pytest.fixture
 def server(release):
-    """The build's directory by HTTP; its address as the guest sees it."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(release.dir))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://10.0.2.2:{server.server_address[1]}"
-        server.shutdown()
+    with serving(release, 0) as address:
+        yield address
 
 
 def test_cdrom_under_uefi(release, access):
@@ -154,13 +162,15 @@ def test_cdrom_under_uefi(release, access):
 
 
 def test_stick_under_bios(release, access):
-    """The same file as a disk. A second stick says to switch off, and counts more than what is on the medium; then the medium is pulled out."""
+    """The same file as a disk. A second stick says to switch off, and counts more than what is on the medium; nor is it, though it is no USB disk here, the
+    smallest one. Then the medium is pulled out."""
     disk, stick = empty_disk("stick"), release.file("-installer.iso")
     try:
         with Machine("stick", release, access, bios=True, disks={stick: ",bootindex=1", disk: f",serial={SERIAL},bootindex=2"},
-                     extra=access.stick(ANSWER.replace("=erase", f"={SERIAL}") + "INSTALL_THEN=poweroff\n")) as machine:
+                     extra=access.stick(ANSWER.replace("=erase", f"={SERIAL}").replace(f"serial={SERIAL}", "smallest") + "INSTALL_THEN=poweroff\n")) as machine:
             machine.wait_installed()
             machine.wait_off()
+            assert "webops: disk /dev/vdc" in machine.console() and "with a volume for a configuration" in machine.console()
             assert "webops: disk /dev/vda" in machine.console() and "the installation medium" in machine.console()
         with Machine("stick-installed", release, access, bios=True, disks={disk: ",bootindex=1"}) as machine:
             machine.wait_healthy()
@@ -169,16 +179,22 @@ def test_stick_under_bios(release, access):
         disk.unlink()
 
 
-def test_network_installs_from_an_address(release, access, server):
-    """No medium at all: kernel and initramfs as a boot server hands them over, the configuration from the virtual machine's host, the image by HTTP."""
-    disk = empty_disk("network")
+def test_network_installs_from_an_address(release, access):
+    """No medium at all: kernel and initramfs as a boot server hands them over, the configuration from the virtual machine's host, the image by HTTP, from a
+    server that is up later than the machine."""
+    disk, port = empty_disk("network"), free_port()
+    server = f"http://10.0.2.2:{port}"
     sha256 = hashlib.sha256(release.file(".bmap").read_bytes()).hexdigest()
     config = f"{ANSWER}INSTALL_IMAGE_URL={server}/dev-2026.11.1.raw.zst\nINSTALL_IMAGE_SHA256={sha256}\nINSTALL_THEN=poweroff\n"
     try:
         with Machine("network", release, access, bios=True, disks={disk: f",serial={SERIAL}"}, extra=[*network_boot(release), *access.fw_cfg(config)]) as machine:
-            line = machine.wait_installed()
+            refused = machine.wait_console(REFUSED, timeout=INSTALL_SECONDS)
+            assert "Connection refused" in refused and refused.endswith("; trying again in a minute"), refused
+            since = machine.mark()
+            with serving(release, port):
+                line = machine.wait_console("webops: installed: ", since, timeout=INSTALL_SECONDS, never=(REFUSED,))
             assert f"{server}/dev-2026.11.1.raw.zst" in line
-            machine.wait_off()
+            machine.wait_off(since)
         report = json.loads(images.good(images.webops_image("inspect", "--json", disk)).stdout)  # holds every byte of the slot against its hashes
         assert report["slots"][0]["version"] == "2026.11.1"
         esp = Esp(disk)
@@ -188,12 +204,16 @@ def test_network_installs_from_an_address(release, access, server):
 
 
 def test_wrong_answers_write_nothing(release, access, server):
-    """One machine with two disks, where somebody tries again and again; then what it is when it is asked."""
-    disks = [empty_disk("wrong-1"), empty_disk("wrong-2")]
+    """One machine with two empty disks and one with data, where somebody tries again and again; then what it is when it is asked."""
+    disks, data = [empty_disk("wrong-1"), empty_disk("wrong-2")], empty_disk("wrong-data")
+    os.truncate(data, DISK_BYTES // 2)
+    subprocess.run(["mkfs.ext4", "-q", data], check=True)
+    held = hashlib.sha256(data.read_bytes()).hexdigest()
     image, sha256 = f"INSTALL_IMAGE_URL={server}/dev-2026.11.1.raw.zst\n", hashlib.sha256(b"").hexdigest()
     rule = f"INSTALL_DISK=serial={SERIAL}\n"
     answers = {  # what config.env says → what is said of it
-        "INSTALL_DISK=smallest\nINSTALL_CONFIRM=erase\n": "the rule fits /dev/vda and /dev/vdb",
+        "INSTALL_DISK=largest\nINSTALL_CONFIRM=erase\n": "the rule fits /dev/vda and /dev/vdb",
+        "INSTALL_DISK=smallest\nINSTALL_CONFIRM=erase\n": "/dev/vdc holds data, and INSTALL_DISK does not name it",
         "INSTALL_DISK=serial=OTHER\nINSTALL_CONFIRM=erase\n": "no disk fits the rule",
         "INSTALL_DISK=path=/dev/disk/by-id/virtio-OTHER\nINSTALL_CONFIRM=erase\n": "there is no /dev/disk/by-id/virtio-OTHER",
         rule: f"set INSTALL_CONFIRM={SERIAL}",
@@ -204,7 +224,7 @@ def test_wrong_answers_write_nothing(release, access, server):
         f"{rule}INSTALL_CONFIRM=erase\n{image.replace('.raw', '.none')}INSTALL_IMAGE_SHA256={sha256}\n": "404",
     }
     try:
-        with Machine("wrong", release, access, bios=True, disks={disks[0]: f",serial={SERIAL}", disks[1]: ",serial=TARGET2"},
+        with Machine("wrong", release, access, bios=True, disks={disks[0]: f",serial={SERIAL}", disks[1]: ",serial=TARGET2", data: ""},
                      extra=[*network_boot(release), *access.fw_cfg(LOGIN)]) as machine:
             first = machine.wait_console("webops: not installed: ", timeout=INSTALL_SECONDS)
             assert "put a config.env on the medium" in first
@@ -214,7 +234,7 @@ def test_wrong_answers_write_nothing(release, access, server):
                 result = machine.root("webops install-disk", check=False)
                 line = machine.wait_console(REFUSED, since)
                 assert text in line, f"{answer}{line}{result.stderr}"
-                assert all(map(is_untouched, disks)), f"{answer} wrote to a disk"
+                assert all(map(is_untouched, disks)) and hashlib.sha256(data.read_bytes()).hexdigest() == held, f"{answer} wrote to a disk"
             assert machine.root_out("webops health") == "started from an installation medium: there is no machine to judge"
             assert "started from an installation medium" in machine.root_out("webops status")
             assert machine.status()["slot"] == "medium"
@@ -223,7 +243,7 @@ def test_wrong_answers_write_nothing(release, access, server):
                 assert refused.returncode == 1 and "installation medium" in refused.stderr, f"{verb}: {refused}"
             assert machine.root_out("systemctl --failed --no-legend --plain") == ""
     finally:
-        for disk in disks:
+        for disk in (*disks, data):
             disk.unlink()
 
 

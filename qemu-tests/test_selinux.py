@@ -52,6 +52,12 @@ def test_no_file_of_a_layer_is_without_a_label(layers):
         assert without == (["proc"] if name == "rocky-9" else []), name  # what is mounted there has its own, so the policy names none
 
 
+def test_no_layer_has_a_compiled_table(layers):
+    """The machine's restorecon would take it instead of the text with our lines: it is never older, all times are one."""
+    assert "/usr/lib/webops/" in (layers["rocky-9"] / "etc/selinux/targeted/contexts/files/file_contexts.local").read_text()
+    assert [path for tree in layers.values() for path in tree.glob("etc/selinux/*/contexts/files/*.bin")] == []
+
+
 @pytest.mark.parametrize("layer, path, expected", [
     ("rocky-9", "etc/shadow", "shadow_t"),
     ("rocky-9", "usr/sbin/sshd", "sshd_exec_t"),

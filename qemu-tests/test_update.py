@@ -160,7 +160,8 @@ def test_major_upgrade(upgraded):
     assert now["slots"]["a"]["state"] == "good"
     check_data(vm)
     assert identity(vm) == vm.identity
-    assert vm.root_out("systemctl --failed --no-legend --plain") == ""
+    assert vm.root_out("systemctl --failed --no-legend --plain") == "" and vm.root_out("webops drift") == "no drift"
+    assert vm.out("echo $LANG") == "C.UTF-8"
     assert vm.root(f"webops update {device}").returncode == 0  # runs already: nothing to do
     history = vm.root_out("webops history")
     assert "2026.12.9" in history and "committed" in history, history

@@ -2,11 +2,14 @@
 """`webops-image upload proxmox` against the double in doubles/proxmox.py, which is itself checked with proxmoxer, the client of others."""
 import functools
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import types
 
 import proxmoxer
@@ -120,6 +123,8 @@ def test_refusals_name_their_reason(node, image):
     refused(says=["a raw or qcow2 image is expected: zstd -d"], place=f"{image.raw}.zst")
     refused("--vmid", "7", "--vm", says=["an id from 100 on"], code=2)
     refused("--start", says=["goes with --vm"], code=2)
+    for place in ("https://example.org/web-1.0.raw", "-"):  # said at once, and not after it was fetched
+        refused(says=["only files are uploaded", "download the image first"], place=place, code=2)
     node.token.write_text("root@pam!webops=wrong")
     refused(says=["/version: 401 no such token (token, or its permissions)"])
     node.token.chmod(0o644)
@@ -135,6 +140,13 @@ def test_refusals_name_their_reason(node, image):
     refused("--vm", "--vmid", "151", "--vm-storage", "local", says=["storage 'local' does not support content-type 'images'"])
     refused("--vm", "--vmid", "151", "--name", "two words", says=["400 Parameter verification failed.; name: value does not match"])
     assert list(machines(node)) == ["150"]
+
+
+@pytest.mark.parametrize("rest", ["/", "//", "/#v1:0:=node%2Fpve1:4:::::::"])
+def test_address_as_a_browser_has_it(node, image, rest):
+    node.arguments[1] += rest
+    good(upload(node, image.raw))
+    assert "/upload" in requests(node)
 
 
 def test_another_certificate(node, image, tmp_path):
@@ -184,6 +196,18 @@ def test_lost_answers_make_no_second_machine(node, image):
     assert [vmid for vmid, machine in machines(node).items() if machine["template"]] == ["104"]
 
 
+def test_machine_that_does_not_start(node, image):
+    """The machine is there, and the run fails; the next one starts it."""
+    (node.dir / "no-start").write_text("KVM virtualisation configured, but not available")
+    for _ in range(2):
+        told = upload(node, image.raw, "--vm", "--start")
+        assert told.returncode == 1 and "virtual machine 100 is there, but starting it: the task failed: KVM virtualisation configured, but not available" in told.stderr, told
+        assert list(machines(node)) == ["100"] and "start" not in machines(node)["100"]
+    (node.dir / "no-start").unlink()
+    assert "virtual machine 100 (was there)" in good(upload(node, image.raw, "--vm", "--start")).stdout
+    assert machines(node)["100"]["start"] == "1"
+
+
 def test_lost_answer_and_an_envelope(node, image, tmp_path):
     """The secrets' envelope is another one each time, and the machine the same."""
     access, pem = Access(), tmp_path / "machine.pem"
@@ -193,10 +217,102 @@ def test_lost_answer_and_an_envelope(node, image, tmp_path):
         command = ["--vm", "--config", access.config("HOSTNAME=web1\n"), "--secrets", access.secrets, "--encrypt-to", pem]
         fault(node, "POST /qemu$ done-then-drop")
         assert upload(node, image.raw, *command).returncode == 75
-        assert "virtual machine 100 (was there)" in good(upload(node, image.raw, *command)).stdout
-        assert "virtual machine 101\n" in good(upload(node, image.raw, "--vm", "--config", access.config("HOSTNAME=web2\n"), *command[3:])).stdout
+        (access.secrets / "operator.secret").write_text("changed")  # which nothing on the node tells; so that is said
+        told = good(upload(node, image.raw, *command))
+        assert "virtual machine 100 (was there)" in told.stdout and "it cannot be told whether they have changed" in told.stderr, told
+        (seed,) = (node.dir / "iso").iterdir()  # no other one is left for nothing
+        told = good(upload(node, image.raw, "--vm", "--config", access.config("HOSTNAME=web2\n"), *command[3:]))
+        assert "virtual machine 101\n" in told.stdout and "cannot be told" not in told.stderr, told
+        assert seed.name in machines(node)["100"]["ide2"] and seed.name not in machines(node)["101"]["ide2"] and len(list((node.dir / "iso").iterdir())) == 2
     finally:
         access.close()
+
+
+def test_task_of_somebody_else(node, image):
+    """While it runs a machine cannot be looked for; it is said what is waited for."""
+    (node.dir / "busy").touch()
+    end = threading.Timer(30, (node.dir / "busy").unlink, [True])  # so that silence fails instead of hanging
+    end.start()
+    with subprocess.Popen([PROGRAM, "upload", "proxmox", image.raw, *node.arguments, "--vm"], env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert any("waiting for task UPID:pve1:0000AAAA:00000001:00000001:qmcreate:999:somebody@pam: of node pve1" in line for line in process.stderr)
+        assert not machines(node)
+        (node.dir / "busy").unlink()
+        assert "waiting for" not in process.stderr.read()  # once
+    end.cancel()
+    assert process.returncode == 0 and list(machines(node)) == ["100"]
+
+
+def start(node, image, *arguments, **changes):
+    return subprocess.Popen([PROGRAM, "upload", "proxmox", image, *node.arguments, *arguments], env=environment(**changes), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_until(condition, process):
+    """Or until it has ended, which what comes then is to judge."""
+    deadline = time.monotonic() + 60
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def outcome(process):
+    with process:
+        out, error = process.communicate(timeout=300)
+    return good(subprocess.CompletedProcess(process.args, process.returncode, out, error))
+
+
+def is_half_there(node):
+    return any(path.stat().st_size for path in (node.dir / "import").iterdir())
+
+
+def test_copy_that_goes_on_without_us(node, image):
+    """The node copies an upload to its name; the run that waited for it is killed. The next one does not take the half for the whole."""
+    (node.dir / "copying").touch()
+    with start(node, image.raw, "--vm") as process:
+        wait_until(lambda: is_half_there(node), process)
+        process.kill()
+    before = len(requests(node))
+    process = start(node, image.raw, "--vm")
+    wait_until(lambda: re.search("tasks/UPID.*imgcopy.*/status", requests(node)[before:]), process)
+    (node.dir / "copying").unlink()
+    told = outcome(process)
+    (stored,) = (node.dir / "import").iterdir()
+    assert told.stdout == f"local:import/{stored.name} (was there)\nvirtual machine 100\n" and requests(node).count("/upload") == 1
+    subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", image.raw, stored], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("where", ["POST /upload wait", "POST /qemu$ wait"])
+def test_two_at_once(node, image, tmp_path, where):
+    """Neither looks before the other one has made what there is to find; temporary directories of their own do not matter."""
+    fault(node, where)
+    process = start(node, image.raw, "--vm")
+    wait_until((node.dir / "waits").exists, process)
+    before = requests(node)
+    other = start(node, image.raw, "--vm", TMPDIR=tmp_path)
+    assert any("is being uploaded already by another run on this computer; waiting for its end" in line for line in other.stderr)
+    assert requests(node) == before
+    (node.dir / "waits").unlink()
+    volume, machine = outcome(process).stdout.splitlines()
+    assert machine == "virtual machine 100" and outcome(other).stdout == f"{volume} (was there)\n{machine} (was there)\n"
+    assert requests(node).count("/upload") == 1 and list(machines(node)) == ["100"]
+
+
+def test_sent_by_another_computer_meanwhile(node, image, tmp_path):
+    """What came while the image was converted is not written over."""
+    good(upload(node, image.raw))
+    (stored,) = (node.dir / "import").iterdir()
+    stored.rename(tmp_path / stored.name)
+    hold, tool = tmp_path / "hold", tmp_path / "bin" / "qemu-img"
+    hold.touch()
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\ntouch {hold}.seen; while [ -e {hold} ]; do sleep 0.05; done; exec {shutil.which("qemu-img")} "$@"\n')
+    tool.chmod(0o755)
+    process = start(node, image.raw, PATH=f"{tool.parent}:{os.environ['PATH']}")
+    wait_until((tmp_path / "hold.seen").exists, process)
+    (tmp_path / stored.name).rename(stored)
+    before = stored.stat()
+    hold.unlink()
+    assert outcome(process).stdout == f"local:import/{stored.name} (was there)\n"
+    assert requests(node).count("/upload") == 1 and stored.stat().st_mtime_ns == before.st_mtime_ns
 
 
 def test_configuration_on_the_image(node, image, tmp_path):

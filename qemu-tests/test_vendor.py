@@ -64,6 +64,8 @@ LEFTOVERS = {
     "etc/fstab": "UUID=11111111-2222-3333-4444-555555555555 / ext4 defaults 0 1\nLABEL=NOT-HERE /boot/efi vfat defaults 0 1\n",
     "etc/hostname": "vendor-host\n",
     "etc/ssh/ssh_host_ed25519_key": f"{SECRET}\n",
+    "etc/systemd/system/sockets.target.wants/ssh.socket": "[Socket]\nListenStream=22\n",
+    "etc/systemd/system/ssh.service.requires/ssh.socket": "[Socket]\nListenStream=22\n",
     "etc/systemd/system/snap.core.mount": "[Mount]\nWhat=/nowhere\nWhere=/snap/core\n",
     "home/debian/.ssh/authorized_keys": f"ssh-ed25519 {SECRET}\n",
     "root/.ssh/authorized_keys": f"ssh-ed25519 {SECRET}\n",
@@ -173,7 +175,7 @@ def test_what_is_no_whole_disk_is_refused_before_anything_starts(disk):
     text.write_bytes(b"no disk\n" * 512)
     refused(project(DIR / "bad", cut), "cut.qcow2", "damaged or cut off")
     refused(project(DIR / "bad", text), "text.raw", "neither a qcow2 nor a raw disk")
-    refused(project(DIR / "bad", DIR / "missing.raw"), "vendor-test.yaml: disk: ", "missing.raw")
+    refused(project(DIR / "bad", DIR / "missing.raw"), ": disk.file: ", "missing.raw")
     refused(project(DIR / "bad", f"{disk[0]}\n  sha256: {'0' * 64}"), "has SHA-256", "the definition says 0000")
     refused(project(DIR / "bad", disk[0], "stand_ins: [x]\n"), "stand_ins: a vendor's image")
 

@@ -256,11 +256,11 @@ class VM:
         """What lies on the state partition where stacks keep things, two levels deep."""
         return set(self.root_out("find /srv /var/lib /var/lib/webops/persist/etc -xdev -mindepth 1 -maxdepth 2").splitlines())
 
-    def ignored(self):
-        """What systemd's programs say they ignore, of files that the image or we gave them."""
+    def ignored(self, known=()):
+        """What systemd's programs say they ignore, of files that the image or we gave them, without what is known of an older one."""
         lines = self.root_out("journalctl -b -q -o cat --no-pager -t systemd -t systemd-networkd -t systemd-udevd -t systemd-resolved").splitlines()
         assert lines, f"{self.name}: systemd has said nothing since the start"
-        return [line for line in lines if "ignoring" in line]
+        return [line for line in lines if "ignoring" in line and not any(word in line for word in known)]
 
     def disconnect(self):
         subprocess.run(self._ssh("-O", "exit"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)

@@ -8,6 +8,7 @@
 #include "builder/download.h"
 #include "builder/package_tree.h"
 #include "builder/places.h"
+#include "builder/tempdir.h"
 #include "builder/tool_log.h"
 #include "common/digest.h"
 #include "common/file.h"
@@ -16,7 +17,6 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
-#include <sys/file.h>
 
 #define MAX_OUTPUT_BYTES (32u << 20)
 
@@ -47,6 +47,10 @@ static int check_sources(const struct recipe_image *image, struct err *err) {
     return r;
 }
 
+static char *index_url(const struct recipe_source *source) {
+    return str_printf("%s/repodata/repomd.xml", source->mirror);
+}
+
 static int fingerprint(const struct recipe_image *image, const struct package_dirs *dirs, long max_age_s,
                        char ret_hex[FINGERPRINT_HEX_BYTES], struct err *err) {
     cleanup_strings struct strings urls = {0};
@@ -55,11 +59,13 @@ static int fingerprint(const struct recipe_image *image, const struct package_di
     if (r < 0)
         return r;
     for (unsigned i = 0; i < image->source_count; i++) {
-        cleanup_free char *url = str_printf("%s/repodata/repomd.xml", image->sources[i].mirror);
+        cleanup_free char *url = index_url(&image->sources[i]);
         strings_add(&urls, url);
-        buf_printf(&text, "%s\n", url);
+        buf_printf(&text, "%s%s\n", url, image->sources[i].signed_metadata ? " signed" : "");
     }
-    r = fingerprint_mirrors(image, buf_str(&text), &urls, dirs->metadata, max_age_s, ret_hex, err);
+    buf_printf(&text, "%s %s\n", image->release, image->platform);
+    // dnf asks again whenever it resolves, and must be given what we were: a minute's old answer will not do.
+    r = fingerprint_mirrors(image, buf_str(&text), &urls, dirs->metadata, max_age_s < 0 ? max_age_s : 0, ret_hex, err);
     for (unsigned i = 0; r >= 0 && i < urls.count; i++) {
         cleanup_free char *copy = fingerprint_copy(urls.items[i], dirs->metadata);
         r = repomd_watch(&image->sources[i], copy, dirs->metadata, err);
@@ -72,12 +78,13 @@ static void add_texts(json_t *list, const struct strings *texts) {
         json_array_append_new(list, json_string(texts->items[i]));
 }
 
-static json_t *source_list(const struct recipe_image *image) {
+static json_t *source_list(const struct recipe_image *image, const struct package_dirs *dirs) {
     json_t *list = json_array();
     for (unsigned i = 0; i < image->source_count; i++) {
         const struct recipe_source *source = &image->sources[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:b}", "id", source->archive, "url", source->mirror, "keyring",
-                                              source->keyring, "is_signed", source->signed_metadata));
+        cleanup_free char *url = index_url(source), *copy = fingerprint_copy(url, dirs->metadata);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:b}", "id", source->archive, "url", source->mirror, "index", copy,
+                                              "keyring", source->keyring, "is_signed", source->signed_metadata));
     }
     return list;
 }
@@ -90,8 +97,8 @@ static const char *rpm_architecture(const struct recipe_image *image) {
 }
 
 // What dnf-resolve is asked. What lies below is named exactly, so that it is kept as it is; what a disk has, by its database.
-static char *ask(const struct recipe_image *image, bool is_offline, const char *dir, const struct strings *packages, bool has_disk,
-                 const struct package_set *const *parents, size_t parent_count) {
+static char *ask(const struct recipe_image *image, const struct package_dirs *dirs, const char *dir, const struct strings *packages,
+                 bool has_disk, const struct package_set *const *parents, size_t parent_count) {
     json_t *install = json_array(), *below = json_array(), *modules = json_array();
     add_texts(modules, &image->modules);
     if (parent_count == 0)
@@ -103,23 +110,11 @@ static char *ask(const struct recipe_image *image, bool is_offline, const char *
             json_array_append_new(below, json_sprintf("%s-%s.%s", p->name, p->version, p->architecture));
         }
     json_t *all = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b, s:b}", "dir", dir, "architecture", rpm_architecture(image),
-                            "release", image->release, "platform", image->platform, "modules", modules, "sources", source_list(image),
-                            "below", below, "install", install, "is_offline", is_offline, "has_disk", has_disk);
+                            "release", image->release, "platform", image->platform, "modules", modules, "sources", source_list(image, dirs),
+                            "below", below, "install", install, "is_offline", dirs->is_offline, "has_disk", has_disk);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     return text;
-}
-
-static int lock_root(const char *dir, struct err *err) {
-    cleanup_free char *path = str_printf("%s.lock", dir);
-    int fd = file_open(AT_FDCWD, path, O_RDWR | O_CREAT, 0644, err);
-    while (fd >= 0 && flock(fd, LOCK_EX) < 0)
-        if (errno != EINTR) {
-            int r = err_sys(err, -errno, "cannot lock %s", path);
-            close(fd);
-            return r;
-        }
-    return fd;
 }
 
 static int run_resolve(const char *question, char **ret_lines, struct err *err) {
@@ -171,22 +166,26 @@ static int put_database(const char *dir, const struct dnf_disk *disk, struct err
 static int resolve_with(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
                         const struct dnf_disk *disk, const struct package_set *const *parents, size_t parent_count,
                         struct package_set *ret_set, struct err *err) {
-    cleanup_free char *dir = str_printf("%s/dnf-%s", dirs->metadata, image->id), *lines = NULL;
+    cleanup_free char *dir = str_printf("%s/dnf-%s", dirs->metadata, image->id), *path = str_printf("%s.lock", dir), *lines = NULL;
     cleanup_package_set struct package_set set = {0};
     int r = check_sources(image, err);
-    cleanup_fd int lock = r < 0 ? -1 : lock_root(dir, err);
+    cleanup_fd int lock = r < 0 ? -1 : file_lock(AT_FDCWD, path, err);
     if (lock < 0)
         return r < 0 ? r : lock;
     r = file_mkdirs(AT_FDCWD, dir, 0755, err);
     if (r >= 0 && disk)
         r = put_database(dir, disk, err);
-    cleanup_free char *question = ask(image, dirs->is_offline, dir, packages, disk != NULL, parents, parent_count);
+    cleanup_free char *question = ask(image, dirs, dir, packages, disk != NULL, parents, parent_count);
     if (r >= 0)
         r = run_resolve(question, &lines, err);
     if (r >= 0)
         r = package_set_parse(lines, strlen(lines), &set, err);
     if (r >= 0)
         r = subtract(&set, disk != NULL, parents, parent_count, err);
+    for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
+        cleanup_free char *url = index_url(&image->sources[i]), *copy = fingerprint_copy(url, dirs->metadata);
+        r = repomd_keep(&image->sources[i], copy, dirs->metadata, err);
+    }
     if (r < 0)
         return err_prefix(err, r, "image %s: resolving packages", image->id);
     *ret_set = set;
@@ -233,13 +232,14 @@ static int explain_signature(const char *dbpath, const char *dir, const struct p
 // Every package must be signed by a key of the image's keyrings, whatever the repository says of its hash; also one that was in the cache already:
 // another image, with other keys, may have brought it there.
 static int check_signatures(const struct recipe_image *image, const char *dir, const struct package_set *set, struct err *err) {
-    cleanup_free char *database = str_printf("%s/keys-XXXXXX", dir);
+    cleanup_free char *base = str_printf("%s/keys", dir), *dbpath = NULL;
+    cleanup_tempdir char *database = NULL;
     if (!set->count)
         return 0;
-    if (!mkdtemp(database))
-        return err_sys(err, -errno, "cannot make a directory in %s", dir);
-    cleanup_free char *dbpath = str_printf("--dbpath=%s", database);
-    int r = 0;
+    int r = tempdir_make_beside(base, &database, err);
+    if (r < 0)
+        return r;
+    dbpath = str_printf("--dbpath=%s", database);
     for (unsigned i = 0; r >= 0 && i < image->source_count; i++) {
         const struct run import = {.argv = RUN_ARGV("rpmkeys", dbpath, "--import", image->sources[i].keyring)};
         r = run_quiet(&import, err);
@@ -248,17 +248,14 @@ static int check_signatures(const struct recipe_image *image, const char *dir, c
         r = err_prefix(err, r, "importing the keys of the image");
     else if (run_checksig(dbpath, dir, set, err) < 0)
         r = explain_signature(dbpath, dir, set, err);
-    struct err ignored;
-    (void)!file_remove_tree(AT_FDCWD, database, &ignored);
     return r;
 }
 
-// In the cache a package has the name of its hash: distributions have packages of one name with other content.
 static int fetch_one(const struct package_dirs *dirs, const struct package *package, unsigned *fetched, struct err *err) {
     const struct recipe_fetch fetch = {.url = package->uri, .sha256 = package->sha256, .path = package->file};
-    if (dirs->is_offline && !download_is_there(dirs->packages, &fetch))
+    int r = download_ensure(dirs->packages, &fetch, dirs->is_offline, err);
+    if (r == -EAGAIN && dirs->is_offline)
         return package_refuse_offline(package, err);
-    int r = download_ensure(dirs->packages, &fetch, err);
     if (r < 0)
         return err_prefix(err, r, "package %s", package->name);
     *fetched += (unsigned)r;

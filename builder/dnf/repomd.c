@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "builder/dnf/repomd.h"
+#include "builder/fingerprint.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -8,7 +9,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define MAX_INDEX_BYTES (4u << 20) // as in fingerprint.c
 #define MAX_DIGITS 18 // what fits into 63 bits
 
 struct parse {
@@ -65,11 +65,11 @@ int repomd_revision(const char *xml, size_t size, uint64_t *ret_revision, struct
     XML_SetElementHandler(parse.parser, begin, end);
     XML_SetCharacterDataHandler(parse.parser, text);
     int r = 0;
-    if (size > MAX_INDEX_BYTES || XML_Parse(parse.parser, xml, (int)size, XML_TRUE) == XML_STATUS_ERROR)
+    if (size > FINGERPRINT_MAX_BYTES || XML_Parse(parse.parser, xml, (int)size, XML_TRUE) == XML_STATUS_ERROR)
         r = err_set(err, -EINVAL, "line %lu: %s", (unsigned long)XML_GetCurrentLineNumber(parse.parser),
-                    size > MAX_INDEX_BYTES ? "too large"
-                    : parse.has_type       ? "a document type"
-                                           : XML_ErrorString(XML_GetErrorCode(parse.parser)));
+                    size > FINGERPRINT_MAX_BYTES ? "too large"
+                    : parse.has_type             ? "a document type"
+                                                 : XML_ErrorString(XML_GetErrorCode(parse.parser)));
     XML_ParserFree(parse.parser);
     if (r >= 0)
         *ret_revision = parse.revision ? parse.revision : parse.timestamp;
@@ -82,26 +82,43 @@ static uint64_t load(const char *path) {
     return file_read(AT_FDCWD, path, 64, &text, NULL, &ignored) < 0 ? 0 : strtoull(text, NULL, 10);
 }
 
-int repomd_watch(const struct recipe_source *source, const char *path, const char *metadata, struct err *err) {
-    cleanup_free char *kept = str_printf("%s/%s.revision", metadata, source->archive), *xml = NULL;
-    uint64_t now = 0;
+static char *record_path(const struct recipe_source *source, const char *metadata) {
+    return str_printf("%s/%s.revision", metadata, source->archive);
+}
+
+// 0 where it tells none, so that leaving it out does not help; dnf will say what is wrong with it.
+static int read_revision(const char *path, uint64_t *ret_revision, struct err *err) {
+    cleanup_free char *xml = NULL;
     size_t size;
     struct err unreadable;
-    if (source->snapshot)
-        return 0;
-    int r = file_read(AT_FDCWD, path, MAX_INDEX_BYTES, &xml, &size, err);
-    if (r < 0)
+    int r = file_read(AT_FDCWD, path, FINGERPRINT_MAX_BYTES, &xml, &size, err);
+    *ret_revision = 0;
+    if (r >= 0 && repomd_revision(xml, size, ret_revision, &unreadable) < 0)
+        *ret_revision = 0;
+    return r;
+}
+
+int repomd_watch(const struct recipe_source *source, const char *path, const char *metadata, struct err *err) {
+    cleanup_free char *kept = record_path(source, metadata);
+    uint64_t now;
+    int r = source->snapshot ? 0 : read_revision(path, &now, err);
+    if (r < 0 || source->snapshot)
         return r;
-    if (repomd_revision(xml, size, &now, &unreadable) < 0)
-        now = 0; // so that leaving it out does not help; dnf will say what is wrong with it
     const uint64_t newest = load(kept);
     if (now < newest)
         log_warn("%s: %s offers an older repository (revision %llu) than was seen before (%llu): the mirror is behind, or serves old "
                  "packages with known holes; "
                  "take another one, or remove %s where the repository was made anew",
                  source->archive, source->mirror, (unsigned long long)now, (unsigned long long)newest, kept);
-    if (now <= newest)
-        return 0;
+    return 0;
+}
+
+int repomd_keep(const struct recipe_source *source, const char *path, const char *metadata, struct err *err) {
+    cleanup_free char *kept = record_path(source, metadata);
+    uint64_t now = 0;
+    int r = source->snapshot ? 0 : read_revision(path, &now, err);
+    if (r < 0 || now <= load(kept))
+        return r;
     cleanup_free char *line = str_printf("%llu\n", (unsigned long long)now);
     return file_publish(AT_FDCWD, kept, line, strlen(line), 0644, err);
 }

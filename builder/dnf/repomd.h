@@ -8,7 +8,9 @@
 // 0 when there is neither. -EINVAL when it is not XML, or declares a document type.
 int repomd_revision(const char *xml, size_t size, uint64_t *ret_revision, struct err *err) must_check nonnull(1, 3, 4);
 
-// Holds a fetched repomd.xml (`path`) against the newest that was seen of this source, <metadata>/<archive>.revision, and keeps the newer one's revision
-// there. An older one is warned of. Mirrors of a past day (`snapshot`) are left alone.
+// Holds a fetched repomd.xml (`path`) against the newest that was used of this source, <metadata>/<archive>.revision: an older one is warned of. Mirrors of
+// a past day (`snapshot`) are left alone.
 int repomd_watch(const struct recipe_source *source, const char *path, const char *metadata, struct err *err) must_check
     nonnull(1, 2, 3, 4);
+// Notes its revision there, if it is newer: once it was used, and with that its signature checked where it has to have one.
+int repomd_keep(const struct recipe_source *source, const char *path, const char *metadata, struct err *err) must_check nonnull(1, 2, 3, 4);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 // Labels are not taken over: they are set anew. Devices are the kernel's.
 static int unpack(struct err *err) {
@@ -19,18 +18,6 @@ static int unpack(struct err *err) {
                             .in = RUN_INHERIT};
     int r = sandbox_make_dir("root", err);
     return r < 0 ? r : run(&tar, err);
-}
-
-// We write below these from outside of the tree: a link in it would lead into the build host.
-static int check_directories(struct err *err) {
-    static const char *const paths[] = {"root/dev", "root/etc", "root/proc", "root/run",     "root/sys",
-                                        "root/tmp", "root/usr", "root/var",  "root/usr/lib", "root/usr/lib/sysimage"};
-    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-        struct stat info;
-        if (lstat(paths[i], &info) == 0 && !S_ISDIR(info.st_mode))
-            return err_set(err, -EINVAL, "%s: is no directory in the vendor's image", paths[i] + strlen("root"));
-    }
-    return 0;
 }
 
 static int put_database(const char *database, struct err *err) {
@@ -61,7 +48,7 @@ int sandbox_job_disk(int argc, char **argv, struct err *err) {
     cleanup_free char *here = get_current_dir_name(), *root = str_printf("%s/root", here);
     int r = argc >= 4 && setenv("SOURCE_DATE_EPOCH", argv[0], 1) == 0 ? unpack(err) : err_set(err, -EINVAL, "disk: arguments are missing");
     if (r >= 0)
-        r = check_directories(err);
+        r = sandbox_check_tree(err);
     if (r >= 0)
         r = put_database(argv[3], err);
     if (r >= 0)

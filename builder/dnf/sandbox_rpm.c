@@ -83,11 +83,17 @@ int sandbox_rpm_finish(const char *root, const char *policy, const char *labels_
     int r = write_list(root, err);
     if (r >= 0)
         r = make_readable(err);
-    return r < 0 || strcmp(policy, "-") == 0 ? r : labels_keep(root, policy, labels_dir, err);
+    if (r < 0 || strcmp(policy, "-") == 0)
+        return r;
+    cleanup_free char *contexts = str_printf(LABELS_IN_IMAGE, policy);
+    r = sandbox_check_directory(contexts, err);
+    return r < 0 ? r : labels_keep(root, policy, labels_dir, err);
 }
 
 static int install(const char *root, const char *packages_dir, bool has_lower, char **files, size_t count, struct err *err) {
     int r = sandbox_make_dir("root", err);
+    if (r >= 0)
+        r = sandbox_check_tree(err);
     if (r >= 0)
         r = sandbox_mount_inside(has_lower, err);
     if (r >= 0)

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // An image to a disk of this computer, asked about first and read back afterwards. The steps themselves are in flash.c.
 #include "builder/flash/command.h"
+#include "builder/fat.h"
 #include "builder/flash/disks.h"
-#include "builder/flash/fat.h"
 #include "builder/flash/flash.h"
 #include "builder/flash/image.h"
 #include "builder/flash/table.h"
+#include "builder/flash/url.h"
 #include "builder/image_report.h"
 #include "builder/progress.h"
 #include "common/buf.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/meter.h"
+#include "common/slot.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -19,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 struct flash_options {
     struct flash_origin origin;
@@ -120,6 +123,10 @@ static int configure(const struct flash_options *options, struct flash *flash, s
         r = seed_give(&options->seed, put_on_boot_partition, fat, err);
     if (r >= 0)
         r = fat_save(fat, err);
+    if (r >= 0 && fsync(flash->target->fd) < 0)
+        r = err_sys(err, -errno, "flushing %s", flash->target->name);
+    if (r >= 0)
+        r = fat_read_back(fat, err);
     fat_free(fat);
     return r < 0 ? err_prefix(err, r, "putting the configuration on %s", flash->target->name) : 0;
 }
@@ -220,8 +227,10 @@ static int check_config(const struct flash_options *options, const char *image, 
     cleanup_stack_set struct stack_set stacks = {0};
     int r = image_report_stacks(image, &options->origin.http, &stacks, err);
     if (r == -ENOENT)
-        return options->check(&options->seed, err);
-    return r < 0 ? r : seed_check(&stacks.schema, options->seed.config, options->seed.secrets, err);
+        r = options->check(&options->seed, err);
+    else if (r >= 0)
+        r = seed_check(&stacks.schema, options->seed.config, options->seed.secrets, err);
+    return r < 0 ? r : seed_try(&options->seed, err);
 }
 
 static int flash_image(const struct flash_options *options, struct err *err) {
@@ -246,6 +255,21 @@ static int flash_image(const struct flash_options *options, struct err *err) {
     return r < 0 ? r : flash_disk(options, &image, disk, err);
 }
 
+static bool is_sha256(const char *text) {
+    uint8_t bytes[32];
+    return strlen(text) == 2 * sizeof(bytes) && hex_parse(text, sizeof(bytes), bytes);
+}
+
+static int check_origin(const struct flash_origin *origin, struct err *err) {
+    const char *const names[] = {origin->image, origin->map};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (names[i] && strstr(names[i], "://") && !url_is(names[i]))
+            return err_set(err, -EINVAL, "%s: of addresses, only https:// and http:// are known", names[i]);
+    if (origin->map_sha256 && !is_sha256(origin->map_sha256))
+        return err_set(err, -EINVAL, "--bmap-sha256 %s: 64 digits 0-9 and a-f are expected, such as sha256sum prints", origin->map_sha256);
+    return 0;
+}
+
 static int check_usage(const struct flash_options *options, int count, struct err *err) {
     if (options->list && (count > 0 || options->yes || options->verify_only || options->serial || options->seed.config))
         return err_set(err, -EINVAL, "--list goes with --json only");
@@ -259,11 +283,11 @@ static int check_usage(const struct flash_options *options, int count, struct er
         return err_set(err, -EINVAL, "%s", seed_conflict(&options->seed));
     if (options->verify_only && (options->seed.config || options->yes))
         return err_set(err, -EINVAL, "--verify-only writes nothing: it takes neither --config nor --yes");
-    return 0;
+    return check_origin(&options->origin, err);
 }
 
 int flash_command(const struct verb *self, flash_config_check *check, int argc, char **argv) {
-    struct flash_options values = {.origin.http = HTTP_DEFAULTS, .check = check};
+    struct flash_options values = {.origin = {.http = HTTP_DEFAULTS, .wants_table = true}, .check = check};
     const struct opt options[] = {
         {"list", 'l', OPT_FLAG, &values.list, NULL, "only show the disks of this computer"},
         {"serial", 's', OPT_TEXT, &values.serial, "SERIAL", "the disk with this serial number, and no other"},

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sockets that block with the kernel's own time limits, and OpenSSL over them.
+// Sockets that do not block, so that every wait is one of ours (also within a record of TLS), and OpenSSL over them.
 #include "builder/flash/connection.h"
 #include "builder/flash/resolve.h"
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/file.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -69,15 +71,15 @@ void connection_close(struct connection *connection) {
     *connection = (struct connection){.fd = -1};
 }
 
+// Waits, by the kernel's own time limit; what comes behind it does not.
 static int connect_to(const struct address *address, unsigned timeout_ms) {
     struct timeval limit = {timeout_ms / 1000, (suseconds_t)(timeout_ms % 1000) * 1000};
     cleanup_fd int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
         return -errno;
     if (connect(fd, &address->any, address->size) < 0)
         return errno == EINPROGRESS ? -ETIMEDOUT : -errno;
-    return take_fd(&fd);
+    return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : take_fd(&fd);
 }
 
 static int connect_any(const struct url *url, unsigned timeout_ms, struct err *err) {
@@ -110,22 +112,86 @@ static bool expect_host(SSL *ssl, const char *host) {
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
+static bool wait_for(struct connection *connection, short events) {
+    struct pollfd look = {.fd = connection->fd, .events = events};
+    int64_t begun = clock_ms();
+    int r;
+    while ((r = poll(&look, 1, (int)connection->limits.timeout_ms)) < 0 && errno == EINTR)
+        ;
+    connection->waited_ms += clock_ms() - begun;
+    return r > 0;
+}
+
+// On average over each `slow_ms` of waiting, by what came through the socket: a record of TLS may take long until it is whole.
+static bool is_too_slow(struct connection *connection) {
+    uint64_t received = connection->ssl ? BIO_number_read(SSL_get_rbio(connection->ssl)) : connection->received;
+    uint64_t least = (uint64_t)connection->waited_ms * CONNECTION_LEAST_BYTES / 1000;
+    if (connection->waited_ms < connection->limits.slow_ms)
+        return false;
+    bool is_slow = received - connection->judged_at < least;
+    connection->judged_at = received;
+    connection->waited_ms = 0;
+    return is_slow;
+}
+
+static int broken(const char *why, struct err *err) {
+    return err_set(err, -EAGAIN, "the connection broke: %s", why);
+}
+
+// After a call that did not succeed: 0 when it is to be made again, else -EAGAIN. `result` is the call's, and `events` what it waits for in clear.
+static int retry(struct connection *connection, int result, short events, struct err *err) {
+    int code = errno, problem = connection->ssl ? SSL_get_error(connection->ssl, result) : SSL_ERROR_SYSCALL;
+    if (connection->ssl)
+        events = problem == SSL_ERROR_WANT_READ ? POLLIN : problem == SSL_ERROR_WANT_WRITE ? POLLOUT : 0;
+    else if (code != EAGAIN)
+        events = 0;
+    if (events == 0)
+        return broken(problem == SSL_ERROR_SSL ? reason() : code ? strerror(code) : "it was closed", err);
+    if (is_too_slow(connection))
+        return err_set(err, -EAGAIN, "the connection broke: less than %d bytes a second came for %u s", CONNECTION_LEAST_BYTES,
+                       connection->limits.slow_ms / 1000);
+    return wait_for(connection, events) ? 0 : broken("nothing came for too long", err);
+}
+
+static int shake_hands(struct connection *connection, struct err *err) {
+    int result, r = 0;
+    do {
+        errno = 0;
+        ERR_clear_error();
+        result = SSL_connect(connection->ssl);
+    } while (result != 1 && (r = retry(connection, result, 0, err)) >= 0);
+    return r;
+}
+
+// One failure passes: many a rescue system's clock stands in the past until somebody, or something, sets it.
+static int distrust(const char *host, long verified, struct err *err) {
+    time_t seconds = time(NULL);
+    struct tm now;
+    char date[32] = "";
+    if (verified != X509_V_ERR_CERT_NOT_YET_VALID)
+        return err_set(err, -EPERM, "the certificate of %s is not to be trusted: %s (this system's clock, or --ca FILE?)", host,
+                       X509_verify_cert_error_string(verified));
+    if (gmtime_r(&seconds, &now))
+        strftime(date, sizeof(date), "%Y-%m-%d %H:%M", &now);
+    return err_set(err, -EAGAIN, "the certificate of %s is not valid yet, at %s UTC by this system's clock: set the clock, and try again",
+                   host, date);
+}
+
 static int begin_tls(struct connection *connection, const struct url *url, const struct tls *tls, struct err *err) {
     ERR_clear_error();
     connection->ssl = SSL_new(tls->context);
     if (!connection->ssl || !expect_host(connection->ssl, url->host) || SSL_set_fd(connection->ssl, connection->fd) != 1)
         return err_set(err, -ENOMEM, "TLS with %s: %s", url->host, reason());
-    if (SSL_connect(connection->ssl) == 1)
+    int r = shake_hands(connection, err);
+    if (r >= 0)
         return 0;
     long verified = SSL_get_verify_result(connection->ssl);
-    if (verified != X509_V_OK)
-        return err_set(err, -EPERM, "the certificate of %s is not to be trusted: %s (this system's clock, or --ca FILE?)", url->host,
-                       X509_verify_cert_error_string(verified));
-    return err_set(err, -EAGAIN, "TLS with %s: %s", url->host, ERR_peek_last_error() ? reason() : "the connection ended");
+    return verified != X509_V_OK ? distrust(url->host, verified, err) : err_prefix(err, r, "TLS with %s", url->host);
 }
 
-int connection_open(const struct url *url, const struct tls *tls, unsigned timeout_ms, struct connection *ret_connection, struct err *err) {
-    struct connection connection = {.fd = connect_any(url, timeout_ms, err)};
+int connection_open(const struct url *url, const struct tls *tls, const struct connection_limits *limits, struct connection *ret_connection,
+                    struct err *err) {
+    struct connection connection = {.fd = connect_any(url, limits->timeout_ms, err), .limits = *limits};
     int r = connection.fd;
     if (r >= 0 && url->is_tls)
         r = begin_tls(&connection, url, tls, err);
@@ -137,36 +203,36 @@ int connection_open(const struct url *url, const struct tls *tls, unsigned timeo
     return 0;
 }
 
-static int broken(struct connection *connection, ssize_t got, struct err *err) {
-    int code = errno, problem = connection->ssl ? SSL_get_error(connection->ssl, (int)got) : SSL_ERROR_SYSCALL;
-    bool is_late = problem == SSL_ERROR_WANT_READ || problem == SSL_ERROR_WANT_WRITE || (problem == SSL_ERROR_SYSCALL && code == EAGAIN);
-    return err_set(err, -EAGAIN, "the connection broke: %s",
-                   is_late                    ? "nothing came for too long"
-                   : problem == SSL_ERROR_SSL ? reason()
-                   : code                     ? strerror(code)
-                                              : "it was closed");
-}
-
 int connection_write(struct connection *connection, const void *data, size_t size, struct err *err) {
-    for (size_t done = 0; done < size;) {
+    int r = 0;
+    for (size_t done = 0; r >= 0 && done < size;) {
         errno = 0;
         ERR_clear_error();
         const char *at = (const char *)data + done;
         ssize_t put =
             connection->ssl ? SSL_write(connection->ssl, at, (int)(size - done)) : send(connection->fd, at, size - done, MSG_NOSIGNAL);
-        if (put <= 0)
-            return broken(connection, put, err);
-        done += (size_t)put;
+        if (put > 0)
+            done += (size_t)put;
+        else
+            r = retry(connection, (int)put, POLLOUT, err);
     }
-    return 0;
+    return r;
 }
 
 ssize_t connection_read(struct connection *connection, void *data, size_t size, struct err *err) {
-    errno = 0;
-    ERR_clear_error();
-    ssize_t got = connection->ssl ? SSL_read(connection->ssl, data, (int)size) : recv(connection->fd, data, size, 0);
-    if (got > 0)
-        return got;
-    bool is_end = connection->ssl ? SSL_get_error(connection->ssl, (int)got) == SSL_ERROR_ZERO_RETURN : got == 0;
-    return is_end ? 0 : broken(connection, got, err);
+    ssize_t got;
+    int r;
+    do {
+        errno = 0;
+        ERR_clear_error();
+        got = connection->ssl ? SSL_read(connection->ssl, data, (int)size) : recv(connection->fd, data, size, 0);
+        if (got > 0) {
+            connection->received += (uint64_t)got;
+            return got;
+        }
+        if (connection->ssl ? SSL_get_error(connection->ssl, (int)got) == SSL_ERROR_ZERO_RETURN : got == 0)
+            return 0;
+        r = retry(connection, (int)got, POLLIN, err);
+    } while (r >= 0);
+    return r;
 }

@@ -3,6 +3,7 @@
 #include "builder/flash/flash.h"
 #include "builder/flash/table.h"
 #include "common/buf.h"
+#include "common/flashmark.h"
 #include "common/slot.h"
 #include "common/worker.h"
 #include <assert.h>
@@ -15,7 +16,6 @@
 #define PIECE_BYTES ((size_t)4 << 20)
 #define MARK_BYTES ((uint64_t)256 << 20)
 #define DIRECT_ALIGNMENT 4096
-#define MARK "webops-image flash: not finished\n"
 
 // Memory that O_DIRECT takes.
 static void *aligned(size_t size) {
@@ -54,7 +54,7 @@ static void format_mark(const struct flash *flash, uint64_t next, char ret_text[
     char hex[2 * DIGEST_BYTES + 1];
     bmap_identity(flash->bmap, identity);
     hex_format(identity, sizeof(identity), hex);
-    snprintf(ret_text, 256, MARK "image %s\nnext %" PRIu64 "\n", hex, next);
+    snprintf(ret_text, 256, FLASH_MARK "image %s\nnext %" PRIu64 "\n", hex, next);
 }
 
 // Whatever was flushed before stays written, so what the mark says is true.
@@ -74,7 +74,7 @@ static int load_mark(const struct flash *flash, uint64_t *ret_next, struct err *
     int r = get(flash, block, BMAP_BLOCK_BYTES, 0, err);
     if (r < 0)
         return r;
-    const char *at = strncmp(block, MARK, strlen(MARK)) == 0 ? strstr(block, "\nnext ") : NULL;
+    const char *at = strncmp(block, FLASH_MARK, strlen(FLASH_MARK)) == 0 ? strstr(block, "\nnext ") : NULL;
     *ret_next = 0;
     if (!at || sscanf(at, "\nnext %" SCNu64, &next) != 1)
         return 0;
@@ -170,17 +170,18 @@ static int mark(struct pass *pass, uint64_t next, struct err *err) {
     return r < 0 ? r : save_mark(pass->flash, next, err);
 }
 
+// The head is in memory already, and stays there.
 static int write_piece(struct pass *pass, uint64_t at, size_t size, struct err *err) {
     struct flash *flash = pass->flash;
     uint8_t *data = pass->buffers[pass->turn];
+    if (at < FLASH_HEAD_BYTES) {
+        digest_add(&pass->digest, flash->head + at, size);
+        return 0;
+    }
     int r = flash_source_read(flash->source, at, data, size, err);
     if (r < 0)
         return r;
     digest_add(&pass->digest, data, size);
-    if (at < FLASH_HEAD_BYTES) {
-        memcpy(flash->head + at, data, size);
-        return 0;
-    }
     pass->since_mark += size;
     r = start_job(pass, write_job, size, at, err);
     return r < 0 || pass->since_mark < flash->mark_bytes ? r : mark(pass, at + size, err);
@@ -231,9 +232,25 @@ static int write_all(struct pass *pass, struct err *err) {
     return r < 0 ? r : mark(pass, bmap->image_bytes, err);
 }
 
+static int load_head(struct flash *flash, struct err *err) {
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < flash->bmap->count && flash->bmap->ranges[i].offset < FLASH_HEAD_BYTES; i++) {
+        const struct bmap_range *range = &flash->bmap->ranges[i];
+        uint64_t room = FLASH_HEAD_BYTES - range->offset;
+        size_t size = (size_t)(range->size < room ? range->size : room);
+        r = flash_source_read(flash->source, range->offset, flash->head + range->offset, size, err);
+    }
+    return r;
+}
+
+// What comes first in the image decides whether the disk is touched at all.
 int flash_write(struct flash *flash, struct err *err) {
     struct pass pass;
-    int r = begin(flash, err);
+    int r = load_head(flash, err);
+    if (r >= 0)
+        r = table_check(flash->head, flash->source->name, err);
+    if (r >= 0)
+        r = begin(flash, err);
     if (r < 0)
         return r;
     pass_init(&pass, flash);
@@ -267,6 +284,7 @@ static int read_range(struct pass *pass, const struct bmap_range *range, struct 
     return r < 0 ? r : wait_job(pass, err);
 }
 
+// Also with an error a range is named: the one that could not be read.
 static int read_all(struct flash *flash, const struct bmap_range **ret_differing, struct err *err) {
     struct pass pass;
     int r = 0;
@@ -276,7 +294,7 @@ static int read_all(struct flash *flash, const struct bmap_range **ret_differing
     for (size_t i = 0; r >= 0 && !*ret_differing && i < flash->bmap->count; i++) {
         const struct bmap_range *range = &flash->bmap->ranges[i];
         r = read_range(&pass, range, err);
-        if (r >= 0 && !is_right(&pass, range))
+        if (r < 0 || !is_right(&pass, range))
             *ret_differing = range;
     }
     pass_done(&pass);
@@ -286,12 +304,13 @@ static int read_all(struct flash *flash, const struct bmap_range **ret_differing
 int flash_read_back(struct flash *flash, struct err *err) {
     const struct bmap_range *differing = NULL;
     int r = read_all(flash, &differing, err);
-    if (r < 0 || !differing)
+    if (!differing)
         return r;
     struct err ignored;
-    (void)!save_mark(flash, start_of(differing), &ignored);
-    return differs(differing, flash->target->name,
-                   "were read back otherwise than they were written: the disk, its cable or the memory is bad", -EIO, err);
+    (void)!save_mark(flash, start_of(differing), &ignored); // a sector that cannot be read may be one again that was written anew
+    return r < 0 ? r
+                 : differs(differing, flash->target->name,
+                           "were read back otherwise than they were written: the disk, its cable or the memory is bad", -EIO, err);
 }
 
 int flash_go_back(struct flash *flash, uint64_t offset, struct err *err) {
@@ -300,7 +319,7 @@ int flash_go_back(struct flash *flash, uint64_t offset, struct err *err) {
 
 // The block that was a mark becomes boot sector and table in one write, and nothing is left to do behind it.
 int flash_finish(struct flash *flash, struct err *err) {
-    cleanup_free uint8_t *tail = aligned(FLASH_TAIL_BYTES), *seen = aligned(FLASH_HEAD_BYTES);
+    cleanup_free uint8_t *tail = aligned(FLASH_TAIL_BYTES), *seen = aligned(FLASH_HEAD_BYTES), *seen_tail = aligned(FLASH_TAIL_BYTES);
     uint64_t tail_at = flash->target->size - FLASH_TAIL_BYTES;
     int r = get(flash, tail, FLASH_TAIL_BYTES, tail_at, err);
     if (r >= 0)
@@ -315,22 +334,14 @@ int flash_finish(struct flash *flash, struct err *err) {
         r = put(flash, flash->head, BMAP_BLOCK_BYTES, 0, err);
     if (r >= 0)
         r = flush(flash, err);
+    (void)posix_fadvise(flash->target->fd, 0, 0, POSIX_FADV_DONTNEED);
     if (r >= 0)
         r = get(flash, seen, FLASH_HEAD_BYTES, 0, err);
-    if (r < 0 || memcmp(seen, flash->head, FLASH_HEAD_BYTES) == 0)
+    if (r >= 0)
+        r = get(flash, seen_tail, FLASH_TAIL_BYTES, tail_at, err);
+    if (r < 0 || (memcmp(seen, flash->head, FLASH_HEAD_BYTES) == 0 && memcmp(seen_tail, tail, FLASH_TAIL_BYTES) == 0))
         return r;
     return err_set(err, -EIO, "%s: the partition table was read back otherwise than it was written", flash->target->name);
-}
-
-static int load_head(struct flash *flash, struct err *err) {
-    int r = 0;
-    for (size_t i = 0; r >= 0 && i < flash->bmap->count && flash->bmap->ranges[i].offset < FLASH_HEAD_BYTES; i++) {
-        const struct bmap_range *range = &flash->bmap->ranges[i];
-        uint64_t room = FLASH_HEAD_BYTES - range->offset;
-        size_t size = (size_t)(range->size < room ? range->size : room);
-        r = flash_source_read(flash->source, range->offset, flash->head + range->offset, size, err);
-    }
-    return r;
 }
 
 int flash_compare(struct flash *flash, struct err *err) {
@@ -350,7 +361,7 @@ int flash_compare(struct flash *flash, struct err *err) {
     r = table_fit(head, wanted, flash->target->size, err);
     if (r < 0)
         return r;
-    if (strncmp((const char *)seen, MARK, strlen(MARK)) == 0)
+    if (strncmp((const char *)seen, FLASH_MARK, strlen(FLASH_MARK)) == 0)
         return err_set(err, -EIO, "%s: an image was being written and is not finished; flash it again", flash->target->name);
     if (memcmp(head, seen, FLASH_HEAD_BYTES) != 0 || memcmp(tail, wanted, FLASH_TAIL_BYTES) != 0)
         return err_set(err, -EIO, "%s: boot sector or partition table are not the image's", flash->target->name);

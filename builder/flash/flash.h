@@ -36,9 +36,11 @@ struct flash {
 void flash_init(struct flash *flash, struct flash_source *source, const struct bmap *bmap, const struct flash_target *target)
     nonnull(1, 2, 3, 4);
 void flash_done(struct flash *flash);
-// Writes all but the first MiB, and flushes. Each range is held against its hash on the way: -EBADMSG when the image is not what its map says.
+// Writes all but the first MiB, and flushes. Before anything is written the image's head is read: -EINVAL when it has no table of ours.
+// Each range is held against its hash on the way: -EBADMSG when the image is not what its map says.
 int flash_write(struct flash *flash, struct err *err) must_check nonnull(1, 2);
-// Reads back what flash_write() wrote, past every cache. -EIO names the first range that differs; the next flash_write() begins there.
+// Reads back what flash_write() wrote, past every cache. -EIO names the first range that differs; the next flash_write() begins there,
+// and so it does after a read error.
 int flash_read_back(struct flash *flash, struct err *err) must_check nonnull(1, 2);
 // What lies behind this offset will now be another than the image's: a run that comes after an interruption writes it again from there.
 int flash_go_back(struct flash *flash, uint64_t offset, struct err *err) must_check nonnull(1, 3);

@@ -61,7 +61,7 @@ static int read_head(struct http *http, struct http_head *ret_head, struct err *
 static int ask(struct http *http, const struct url *url, struct http_head *ret_head, struct err *err) {
     connection_close(&http->connection);
     http->in_at = http->in_size = 0;
-    int r = connection_open(url, http->tls, http->options.timeout_ms, &http->connection, err);
+    int r = connection_open(url, http->tls, &http->options.limits, &http->connection, err);
     if (r >= 0)
         r = send_request(http, url, err);
     if (r >= 0)
@@ -104,7 +104,7 @@ static int refuse(const struct http_head *head, const struct url *url, struct er
         int code;
         const char *says;
     } rows[] = {{401, -EPERM, " (it wants a password, which is not sent)"},
-                {403, -EPERM, " (forbidden)"},
+                {403, -EACCES, " (forbidden)"},
                 {404, -ENOENT, " (not found)"},
                 {408, -EAGAIN, " (timeout)"},
                 {410, -ENOENT, " (not there any more)"},
@@ -144,6 +144,7 @@ static int attempt(struct http *http, struct err *err) {
     int r = url_parse(http->url.text, &url, err);
     if (r >= 0)
         r = follow(http, &url, &head, err);
+    http->begun_at = http->at;
     if (r >= 0)
         r = http->at > 0 ? judge_part(http, &head, &url, err) : judge_first(http, &head, &url, err);
     return r;
@@ -166,9 +167,12 @@ static unsigned wait_ms(const struct http *http) {
     return ms < LONGEST_WAIT_MS ? (unsigned)ms : LONGEST_WAIT_MS;
 }
 
-// The connection is of no use any more, and `err` says why.
+// The connection is of no use any more, and `err` says why. A few bytes per try are no success, or a server that trickles would be given as many tries as
+// it likes.
 static int go_on(struct http *http, struct err *err) {
     int r = -EAGAIN;
+    if (http->at - http->begun_at >= HTTP_WORTH_BYTES)
+        http->failures = 0;
     while (r == -EAGAIN) {
         char size[METER_SIZE_BYTES];
         if (++http->failures >= http->options.tries)
@@ -199,7 +203,6 @@ ssize_t http_read(struct http *http, void *data, size_t size, struct err *err) {
         ssize_t got = read_body(http, data, size, err);
         if (got > 0) {
             http->at += (uint64_t)got;
-            http->failures = 0;
             return got;
         }
         int r = go_on(http, err);

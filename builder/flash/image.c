@@ -2,6 +2,7 @@
 // Finds the files of an image by their names, as a build writes them, here or on a server.
 #include "builder/flash/image.h"
 #include "builder/flash/flash.h"
+#include "builder/flash/table.h"
 #include "builder/release.h"
 #include "common/buf.h"
 #include "common/digest.h"
@@ -25,8 +26,7 @@ static int find_image(const char *path, char **ret_path, struct err *err) {
 
 // "web-1.0.raw", "web-1.0.raw.zst" → "web-1.0.bmap"
 static char *map_path(const char *path) {
-    cleanup_free char *base = str_without(path, RUN_ARGV(".raw.zst", ".zst", ".raw"));
-    return str_printf("%s.bmap", base);
+    return url_beside(path, RUN_ARGV(".raw.zst", ".zst", ".raw"), ".bmap");
 }
 
 // What comes by http may be changed on its way, and the image is held against nothing but its map. Before anybody is asked.
@@ -87,10 +87,31 @@ static int open_image(const struct flash_origin *origin, struct flash_image *ima
     return r < 0 ? r : flash_source_open(fd, stream, image->path, &image->source, err);
 }
 
+static int check_least(const struct flash_image *image, uint64_t bytes, struct err *err) {
+    return bytes >= FLASH_HEAD_BYTES + FLASH_TAIL_BYTES
+               ? 0
+               : err_set(err, -EINVAL, "%s is no disk image: it has %llu bytes", image->path, (unsigned long long)bytes);
+}
+
+// A raw file is looked at before it is read through and before anything is asked. Of what gives its bytes only once, flash_write() sees the head.
+static int check_head(const struct flash_image *image, struct err *err) {
+    cleanup_free uint8_t *head = mem_array(FLASH_HEAD_BYTES, 1);
+    struct stat st;
+    if (!image->source.is_seekable)
+        return 0;
+    if (fstat(image->source.fd, &st) < 0)
+        return err_sys(err, -errno, "%s", image->path);
+    int r = check_least(image, (uint64_t)st.st_size, err);
+    if (r >= 0)
+        r = pread_all(image->source.fd, image->path, head, FLASH_HEAD_BYTES, 0, err);
+    return r < 0 ? r : table_check(head, image->path, err);
+}
+
 static int check_size(const struct flash_image *image, struct err *err) {
     struct stat st;
-    if (image->bmap.image_bytes < FLASH_HEAD_BYTES + FLASH_TAIL_BYTES)
-        return err_set(err, -EINVAL, "%s is no disk image: it has %llu bytes", image->path, (unsigned long long)image->bmap.image_bytes);
+    int r = check_least(image, image->bmap.image_bytes, err);
+    if (r < 0)
+        return r;
     if (image->source.is_seekable && (fstat(image->source.fd, &st) < 0 || (uint64_t)st.st_size != image->bmap.image_bytes))
         return err_set(err, -EINVAL, "%s has another size than its block map says; it is cut off, or the map is of another image",
                        image->path);
@@ -106,6 +127,8 @@ int flash_image_open(const struct flash_origin *origin, struct flash_image *ret_
     r = check_origin(origin, map, err);
     if (r >= 0)
         r = open_image(origin, &image, err);
+    if (r >= 0 && origin->wants_table)
+        r = check_head(&image, err);
     if (r >= 0)
         r = load_map(origin, map, &image, err);
     if (r >= 0)

@@ -12,6 +12,7 @@ struct flash_origin {
     const char *map; // path or address; NULL: the .bmap file beside the image
     const char *map_sha256; // hex; NULL: not told
     struct http_options http;
+    bool wants_table; // it is for a disk of ours: a raw file without our partition table is refused (-EINVAL)
 };
 
 struct flash_image {

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <signal.h>
-#include <string.h>
 
 // What the machine checks anyway is left to it; that a shell would read another text than it does is said here.
 static int check_config(const struct seed *seed, struct err *err) {
@@ -30,11 +29,9 @@ static int check_config(const struct seed *seed, struct err *err) {
 int main(int argc, char **argv) {
     static const struct verb verb = {
         "", "[IMAGE | URL | - [DISK]]", 0, 2, "Writes an image to a disk of this computer, and reads it back.", NULL};
-    if (argc == 2 && strcmp(argv[1], "--version") == 0)
-        return puts("webops-flash " WEBOPS_VERSION) < 0;
     log_init("webops-flash", LOG_LEVEL_INFO, false);
     signal(SIGPIPE, SIG_IGN);
     // The host's configuration of OpenSSL may name modules, which a static program cannot load.
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-    return flash_command(&verb, check_config, argc, argv);
+    return verb_finish(flash_command(&verb, check_config, argc, argv));
 }

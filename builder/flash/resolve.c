@@ -68,36 +68,39 @@ static void add_answer(struct found *found, const uint8_t *answer, int size, ns_
             add(found, type == ns_t_a ? AF_INET : AF_INET6, ns_rr_rdata(record));
 }
 
-// Returns whether a server told that there is no such name; false = none answered.
+// Returns whether it is certain that there is no address: the name is unknown, or it has none of either kind. A question without an answer leaves
+// that open, whatever is said to the other one.
 static bool ask(struct found *found, const char *host) {
     static const ns_type types[] = {ns_t_a, ns_t_aaaa};
     struct __res_state state = {0};
     cleanup_free uint8_t *answer = mem_array(NS_MAXMSG, 1);
-    bool is_answered = false;
+    bool is_unknown = false;
+    size_t answers = 0;
     if (res_ninit(&state) != 0)
         return false;
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         int size = res_nsearch(&state, host, ns_c_in, types[i], answer, NS_MAXMSG);
-        is_answered |= size >= 0 || state.res_h_errno == HOST_NOT_FOUND || state.res_h_errno == NO_DATA;
+        is_unknown |= size < 0 && state.res_h_errno == HOST_NOT_FOUND;
+        answers += size >= 0 || state.res_h_errno == NO_DATA;
         if (size > 0)
             add_answer(found, answer, size < NS_MAXMSG ? size : NS_MAXMSG, types[i]);
     }
     res_nclose(&state);
-    return is_answered;
+    return is_unknown || answers == ARRAY_SIZE(types);
 }
 
 int resolve(const char *host, const char *hosts, struct address ret_addresses[RESOLVE_MAX], size_t *ret_count, struct err *err) {
     struct found found = {ret_addresses, 0};
-    bool is_answered = true;
+    bool is_certain = true;
     if (!add_number(&found, host))
         add_hosts(&found, hosts, host);
     if (found.count == 0 && strcasecmp(host, "localhost") == 0)
         add_number(&found, "127.0.0.1"); // RFC 6761: no name server is asked for it
     if (found.count == 0)
-        is_answered = ask(&found, host);
+        is_certain = ask(&found, host);
     *ret_count = found.count;
     if (found.count > 0)
         return 0;
-    return is_answered ? err_set(err, -ENOENT, "there is no host %s", host)
-                       : err_set(err, -EAGAIN, "the address of %s cannot be found: no name server of /etc/resolv.conf answers", host);
+    return is_certain ? err_set(err, -ENOENT, "there is no host %s", host)
+                      : err_set(err, -EAGAIN, "the address of %s cannot be found: no name server of /etc/resolv.conf answers", host);
 }

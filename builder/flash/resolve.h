@@ -16,6 +16,6 @@ struct address {
     socklen_t size;
 };
 
-// IPv4 first. `hosts` is the text of /etc/hosts. -ENOENT: no such host; -EAGAIN: no name server answers.
+// IPv4 first. `hosts` is the text of /etc/hosts. -ENOENT: no such host, or one without any address; -EAGAIN: a question was not answered.
 int resolve(const char *host, const char *hosts, struct address ret_addresses[RESOLVE_MAX], size_t *ret_count, struct err *err) must_check
     nonnull(1, 2, 3, 4, 5);

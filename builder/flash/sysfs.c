@@ -255,6 +255,12 @@ static char *model_of(const struct system *system, const char *dir) {
     return attribute(system, dir, "device/name"); // MMC
 }
 
+// The kernel means drives that stay when their medium goes, and an SD card ("SD", "SDcombo") goes with its device. "MMC" is soldered.
+static bool is_removable(const struct system *system, const char *dir) {
+    cleanup_free char *type = attribute(system, dir, "device/type");
+    return number(system, dir, "removable") || strncmp(type, "SD", 2) == 0;
+}
+
 static bool is_virtual(const char *name) {
     return strncmp(name, "loop", 4) == 0 || strncmp(name, "nbd", 3) == 0;
 }
@@ -282,7 +288,7 @@ static void add_disk(const struct system *system, const char *name, struct disks
         .size = size * SYSFS_SECTOR_BYTES,
         .sector = sector,
         .is_read_only = number(system, dir, "ro"),
-        .is_removable = number(system, dir, "removable"),
+        .is_removable = is_removable(system, dir),
         .is_loop = is_virtual(name),
         .use = find_use(system, dir, name, 0),
     };

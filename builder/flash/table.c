@@ -29,6 +29,8 @@ enum {
     CRC = 88
 };
 enum { FIRST = 32, LAST = 40, NAME = 56 };
+#define ISO_MAGIC "CD001" // ECMA-119, 8.1: of the first volume descriptor, in sector 16 of 2048 bytes
+#define ISO_MAGIC_AT (16 * 2048 + 1)
 
 // CRC-32 of IEEE 802.3, bit by bit: for some kilobytes.
 static uint32_t crc32(const uint8_t *bytes, size_t size) {
@@ -62,6 +64,18 @@ static const uint8_t *find_entries(const uint8_t *head) {
 
 static int no_table(struct err *err) {
     return err_set(err, -ENOENT, "the image has no GPT partition table (of %d entries, with right checksums)", GPT_MAX_PARTITIONS);
+}
+
+// An installation medium has a GPT, too, but the one that xorriso makes, with 248 entries.
+int table_check(const uint8_t *head, const char *name, struct err *err) {
+    if (find_entries(head))
+        return 0;
+    if (memcmp(head + ISO_MAGIC_AT, ISO_MAGIC, strlen(ISO_MAGIC)) == 0)
+        return err_set(err, -EINVAL,
+                       "%s is an ISO 9660 image, such as an installation medium: nothing was written; dd writes it to a stick "
+                       "(docs/INSTALLER.md)",
+                       name);
+    return err_set(err, -EINVAL, "%s has no GPT partition table of a webops image, or a damaged one: nothing was written", name);
 }
 
 int table_fit(uint8_t *head, uint8_t *tail, uint64_t disk_bytes, struct err *err) {

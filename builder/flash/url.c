@@ -100,3 +100,9 @@ int url_join(const struct url *base, const char *reference, struct url *ret_url,
                                     : str_printf("%s%s%.*s%s", scheme, base->authority, (int)path, base->target, reference);
     return url_parse(joined, ret_url, err);
 }
+
+char *url_beside(const char *text, const char *const *tails, const char *ending) {
+    size_t size = url_is(text) ? strcspn(text, "?#") : strlen(text);
+    cleanup_free char *path = str_printf("%.*s", (int)size, text), *base = str_without(path, tails);
+    return str_printf("%s%s%.*s", base, ending, (int)strcspn(text + size, "#"), text + size);
+}

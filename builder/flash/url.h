@@ -21,6 +21,9 @@ bool url_is(const char *text) nonnull(1);
 int url_parse(const char *text, struct url *ret_url, struct err *err) must_check nonnull(1, 2, 3);
 // Where a redirection from `base` leads: another address, a path, or a path relative to that of `base`.
 int url_join(const struct url *base, const char *reference, struct url *ret_url, struct err *err) must_check nonnull(1, 2, 3, 4);
+// The name of a file beside another, for paths and addresses: "https://host/web.raw.zst?token" → "https://host/web.bmap?token". The first of
+// `tails` (NULL-terminated) that the other ends with is cut off; what a '?' begins in an address stays behind.
+char *url_beside(const char *text, const char *const *tails, const char *ending) nonnull(1, 2, 3);
 void url_done(struct url *url);
 
 #define cleanup_url cleanup(url_done)

@@ -11,13 +11,14 @@ struct http_server {
     unsigned port;
 };
 
-static inline void http_server_start(const char *dir, struct http_server *ret_server) {
+// `script` (Python; NULL = the module http.server) gets the same arguments and says the same line.
+static inline void http_server_start_script(const char *dir, const char *script, struct http_server *ret_server) {
     struct err err = {0};
     int pipes[2];
     char line[256];
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
-    struct run run = {.argv = RUN_ARGV("setpriv", "--pdeathsig", "KILL", "/usr/bin/python3", "-u", "-m", "http.server", "--bind",
-                                       "127.0.0.1", "--directory", dir, "0"),
+    struct run run = {.argv = RUN_ARGV("setpriv", "--pdeathsig", "KILL", "/usr/bin/python3", "-u", script ? "-c" : "-m",
+                                       script ?: "http.server", "--bind", "127.0.0.1", "--directory", dir, "0"),
                       .out = pipes[1],
                       .error = open("/dev/null", O_WRONLY | O_CLOEXEC)};
     assert_ok(run_start(&run, &ret_server->pid, &err));
@@ -34,6 +35,10 @@ static inline void http_server_start(const char *dir, struct http_server *ret_se
     line[size] = 0;
     close(pipes[0]);
     assert_int_equal(sscanf(line, "Serving HTTP on 127.0.0.1 port %u", &ret_server->port), 1);
+}
+
+static inline void http_server_start(const char *dir, struct http_server *ret_server) {
+    http_server_start_script(dir, NULL, ret_server);
 }
 
 static inline void http_server_stop(struct http_server *server) {

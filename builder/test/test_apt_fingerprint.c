@@ -202,35 +202,108 @@ static void test_flat(void **state) {
     take(f, 0);
 }
 
-// Over HTTP: unchanged files are not sent again, changed ones are.
+// The tag is what the file "tag" says. With "never" there the server claims that nothing has changed, whatever it was asked.
+#define TAG_SERVER                                                                                                                         \
+    "import http.server, os, sys\n"                                                                                                        \
+    "class Handler(http.server.SimpleHTTPRequestHandler):\n"                                                                               \
+    "    def tag(self):\n"                                                                                                                 \
+    "        return open(os.path.join(sys.argv[4], 'tag')).read()\n"                                                                       \
+    "    def end_headers(self):\n"                                                                                                         \
+    "        if self.tag(): self.send_header('ETag', self.tag())\n"                                                                        \
+    "        super().end_headers()\n"                                                                                                      \
+    "    def do_GET(self):\n"                                                                                                              \
+    "        if self.tag() == 'never' or self.tag() and self.headers.get('If-None-Match') == self.tag():\n"                                \
+    "            self.send_response(304)\n"                                                                                                \
+    "            return self.end_headers()\n"                                                                                              \
+    "        super().do_GET()\n"                                                                                                           \
+    "server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), lambda *a: Handler(*a, directory=sys.argv[4]))\n"                          \
+    "print('Serving HTTP on 127.0.0.1 port %d (' % server.server_port, flush=True)\n"                                                      \
+    "server.serve_forever()\n"
+
+static void serve_tags(struct fixture *f, struct http_server *server, char **ret_mirror, char **ret_tag) {
+    *ret_tag = scratch_file(f->scratch, "tag");
+    put_file(*ret_tag, "", 0);
+    http_server_start_script(f->scratch->path, TAG_SERVER, server);
+    f->source.mirror = *ret_mirror = str_printf("http://127.0.0.1:%u/mirror", server->port);
+}
+
+// Over HTTP: what has the same tag is not sent again, all else is; also where a mirror goes back, or says that its files are of another year.
 static void test_http(void **state) {
     struct fixture *f = *state;
     struct http_server server;
-    cleanup_free char *path = release_path(f, "one");
-    time_t old = time(NULL) - 1000;
-    http_server_start(f->scratch->path, &server);
-    cleanup_free char *mirror = str_printf("http://127.0.0.1:%u/mirror", server.port);
-    f->source.mirror = mirror;
-    assert_int_equal(utime(path, &(struct utimbuf){old, old}), 0);
+    cleanup_free char *path = release_path(f, "one"), *mirror = NULL, *tag = NULL;
+    const time_t old = time(NULL) - 1000, late = time(NULL) + 100000000;
+    serve_tags(f, &server, &mirror, &tag);
+    assert_int_equal(utime(path, &(struct utimbuf){late, late}), 0);
     struct print first = take(f, 0);
-    assert_string_equal(first.hex, take(f, 0).hex);
     offer(f, "one", "release ONE");
     assert_int_equal(utime(path, &(struct utimbuf){old, old}), 0);
-    assert_string_equal(first.hex, take(f, 0).hex); // the server says: not modified since
-    assert_int_equal(utime(path, &(struct utimbuf){old + 10, old + 10}), 0);
     struct print second = take(f, 0);
     assert_string_not_equal(first.hex, second.hex);
+    put_file(tag, "\"a\"", 3);
+    assert_string_equal(second.hex, take(f, 0).hex); // now our copies have the tag
+    offer(f, "one", "release one");
+    assert_string_equal(second.hex, take(f, 0).hex); // the server says: not modified
+    put_file(tag, "W/\"b\"", 5);
+    assert_string_equal(first.hex, take(f, 0).hex);
     http_server_stop(&server);
     expect_refused(f, 0, -EAGAIN, mirror);
-    assert_string_equal(second.hex, take(f, -1).hex);
+    assert_string_equal(first.hex, take(f, -1).hex);
+}
+
+static void damage_copies(const struct fixture *f) {
+    cleanup_dir DIR *dir = opendir(f->metadata);
+    unsigned count = 0;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (str_ends_with(entry->d_name, ".release")) {
+            cleanup_free char *path = str_printf("%s/%s", f->metadata, entry->d_name);
+            put_file(path, "damaged", 7);
+            count++;
+        }
+    assert_int_equal(count, 2);
+}
+
+// A copy that is not the one with that tag any more is not asked for by it.
+static void test_tag_of_another_copy(void **state) {
+    struct fixture *f = *state;
+    struct http_server server;
+    cleanup_free char *mirror = NULL, *tag = NULL;
+    serve_tags(f, &server, &mirror, &tag);
+    put_file(tag, "\"a\"", 3);
+    struct print first = take(f, 0);
+    damage_copies(f);
+    assert_string_equal(first.hex, take(f, 0).hex);
+    put_file(tag, "never", 5);
+    damage_copies(f);
+    expect_refused(f, 0, -EPROTO, "without having been asked for that");
+    http_server_stop(&server);
+}
+
+#define RELEASE(date) "Origin: test\nValid-Until: " date "\nArchitectures: amd64\n"
+
+// The mirror stands still: what was resolved before would be taken for today's for ever.
+static void test_last_day(void **state) {
+    struct fixture *f = *state;
+    offer(f, "two", RELEASE("Sat, 03 Jan 2015 00:00:00 UTC"));
+    expect_refused(f, 0, -ESTALE, "/mirror/dists/two/InRelease was to be used until Sat, 03 Jan 2015 00:00:00 UTC");
+    expect_refused(f, 60, -ESTALE, "say `snapshot: true` in images/tiny.yaml");
+    take(f, -1); // offline it is what there is
+    f->source.snapshot = true;
+    take(f, 0);
+    f->source.snapshot = false;
+    offer(f, "two", RELEASE("Tue, 03 Jan 2150 00:00:00 UTC"));
+    take(f, 0);
+    offer(f, "two", RELEASE("soon"));
+    take(f, 0); // apt refuses it
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_every_input), TEST(test_borders),     TEST(test_age),  TEST(test_offline), TEST(test_missing),
-        TEST(test_too_large),   TEST(test_bad_sources), TEST(test_flat), TEST(test_http),
+        TEST(test_every_input),         TEST(test_borders),     TEST(test_age),  TEST(test_offline), TEST(test_missing),
+        TEST(test_too_large),           TEST(test_bad_sources), TEST(test_flat), TEST(test_http),    TEST(test_last_day),
+        TEST(test_tag_of_another_copy),
     };
     return cmocka_run_group_tests_name("apt_fingerprint", tests, NULL, NULL);
 }

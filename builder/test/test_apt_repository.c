@@ -99,7 +99,7 @@ static void test_layer_and_download(void **state) {
     assert_int_equal(fetched, 4);
     assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
     assert_int_equal(fetched, 0);
-    cleanup_free char *damaged = str_printf("%s/%s", f->packages, package_set_find(&base, "lib")->file);
+    cleanup_free char *damaged = str_printf("%s/%s", f->packages, package_set_find(&base, "lib")->sha256);
     put_file(damaged, "broken", 6);
     assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
     assert_int_equal(fetched, 1);
@@ -167,6 +167,29 @@ static void test_conflict_below(void **state) {
     assert_null(layer.packages);
 }
 
+// Ubuntu builds many of Debian's packages anew under the same name and version: builds of both use one cache, also at once.
+static void test_same_name_other_content(void **state) {
+    struct archive_fixture *f = *state;
+    cleanup_package_set struct package_set base = {0}, other = {0};
+    struct err err = {0};
+    unsigned fetched = 9;
+    cleanup_buf struct buf index = {0};
+    resolve_base(f, &base);
+    assert_ok(apt_download(&f->image, &f->dirs, &base, NULL, &err));
+    archive_add(f->pool, "core", "1.0", "Essential: yes\nSection: rebuilt\n", &index);
+    archive_add(f->pool, "kernel", "6", "", &index);
+    archive_release(f->scratch, &index, "good@test.invalid");
+    resolve_base(f, &other);
+    assert_string_equal(package_set_find(&base, "core")->file, package_set_find(&other, "core")->file);
+    assert_string_not_equal(package_set_find(&base, "core")->sha256, package_set_find(&other, "core")->sha256);
+    assert_ok(apt_download(&f->image, &f->dirs, &other, &fetched, &err));
+    assert_int_equal(fetched, 2);
+    assert_ok(apt_download(&f->image, &f->dirs, &base, &fetched, &err));
+    assert_int_equal(fetched, 0); // they are still there, and right
+    cleanup_free char *repository = scratch_file(f->scratch, "repository");
+    assert_ok(deb_repository(repository, f->packages, &base, &err));
+}
+
 // A package that was changed behind the signed index.
 static void test_damaged_archive(void **state) {
     struct archive_fixture *f = *state;
@@ -176,7 +199,7 @@ static void test_damaged_archive(void **state) {
     cleanup_free char *path = str_printf("%s/core_1.0_amd64.deb", f->pool);
     put_file(path, "evil", 4);
     assert_true(apt_download(&f->image, &f->dirs, &base, NULL, &err) < 0);
-    cleanup_free char *taken = str_printf("%s/core_1.0_amd64.deb", f->packages);
+    cleanup_free char *taken = str_printf("%s/%s", f->packages, package_set_find(&base, "core")->sha256);
     assert_false(file_exists(AT_FDCWD, taken));
 }
 
@@ -262,7 +285,7 @@ static void test_snapshot(void **state) {
     cleanup_free char *expired = str_printf("Valid-Until: Sat, 03 Jan 2015 00:00:00 UTC\n%s", text);
     put_file(release, expired, strlen(expired));
     archive_sign(f->scratch, "good@test.invalid");
-    expect_unresolved(f, "web", -EIO, "is expired");
+    expect_unresolved(f, "web", -ESTALE, "was to be used until Sat, 03 Jan 2015 00:00:00 UTC");
     f->source.snapshot = true;
     resolve_base(f, &base);
     assert_true(base.count > 0);
@@ -280,6 +303,25 @@ static void test_version_that_left(void **state) {
     cleanup_free char *says = str_printf("the mirrors do not offer (any more): %s=0.1; name a snapshot mirror", base.packages[0].name);
     assert_int_equal(apt_download(&f->image, &f->dirs, &base, NULL, &err), -ENOENT);
     assert_contains(err.text, says);
+}
+
+// A lock file of today, and a cache whose package lists are of last month: no reason to say that the mirrors have nothing of it.
+static void test_lists_older_than_the_set(void **state) {
+    struct archive_fixture *f = *state;
+    struct err err = {0};
+    cleanup_package_set struct package_set base = {0}, later = {0};
+    cleanup_buf struct buf index = {0};
+    cleanup_free char *elsewhere = make_dir(f->scratch, "elsewhere");
+    const struct package_dirs other = {.metadata = elsewhere, .packages = elsewhere};
+    unsigned fetched = 0;
+    resolve_base(f, &base);
+    archive_add(f->pool, "core", "1.1", "Essential: yes\n", &index);
+    archive_add(f->pool, "kernel", "6", "", &index);
+    archive_release(f->scratch, &index, "good@test.invalid");
+    assert_ok(apt_resolve(&f->image, &other, NULL, NULL, 0, &later, &err));
+    assert_string_equal(package_set_find(&later, "core")->version, "1.1");
+    assert_ok(apt_download(&f->image, &f->dirs, &later, &fetched, &err));
+    assert_int_equal(fetched, later.count);
 }
 
 static void test_not_a_package(void **state) {
@@ -300,14 +342,23 @@ static void test_not_a_package(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        with_archive(test_resolve_base),      with_archive(test_layer_and_download),
-        with_archive(test_local_repository),  with_archive(test_missing_package),
-        with_archive(test_wrong_key),         with_archive(test_unsigned),
-        with_archive(test_conflict_below),    with_archive(test_damaged_archive),
-        with_archive(test_fingerprint),       with_archive(test_unreachable),
-        with_archive(test_stand_in),          with_archive(test_not_a_package),
-        with_archive(test_snapshot),          with_archive(test_offline),
+        with_archive(test_resolve_base),
+        with_archive(test_layer_and_download),
+        with_archive(test_local_repository),
+        with_archive(test_missing_package),
+        with_archive(test_wrong_key),
+        with_archive(test_unsigned),
+        with_archive(test_conflict_below),
+        with_archive(test_damaged_archive),
+        with_archive(test_fingerprint),
+        with_archive(test_unreachable),
+        with_archive(test_stand_in),
+        with_archive(test_not_a_package),
+        with_archive(test_snapshot),
+        with_archive(test_offline),
         with_archive(test_version_that_left),
+        with_archive(test_same_name_other_content),
+        with_archive(test_lists_older_than_the_set),
     };
     return cmocka_run_group_tests_name("apt_repository", tests, begin, archive_end);
 }

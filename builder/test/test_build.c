@@ -227,12 +227,15 @@ static void test_refused(void **state) {
     } cases[] = {
         {"profiles/small.yaml", "image: tiny", "image: huge", "huge"},
         {"profiles/small.yaml", "[one, two]", "[one, three]", "three"},
-        {"profiles/small.yaml", "small.env", "none.env", "none.env"},
+        {"profiles/small.yaml", "small.env", "none.env", "small.yaml:13: config: cannot open "},
+        {"profiles/small.env", "HOSTNAME=", "HOSTNME=", "small.yaml:13: config: "},
+        {"profiles/small.env", "HOSTNAME=", "HOSTNAME=a\nHOSTNAME=", "small.env: 1 problem; docs/CONFIG.md lists every key"},
+        {"profiles/small.env", "HOSTNAME=", "SSH_PORT=x\nTWO_ENABLED=true\nHOSTNAME=", "small.env: 2 problems"},
         {"overlays/one/stack.yaml", "default: a", "default: A", "overlays/one/stack.yaml:5: keys[0]: ONE_NAME: default is not valid"},
-        {"overlays/one/stack.yaml", "keys:", "kees:", "overlays/one/stack.yaml:4: Unexpected key: kees"},
+        {"overlays/one/stack.yaml", "keys:", "kees:", "overlays/one/stack.yaml:4: kees: unknown key; did you mean keys?"},
         {"overlays/one/stack.yaml", "name: one", "name: two", "overlays/one/stack.yaml:1: name: must be that of its directory"},
         {"overlays/one/templates/one.env", "ONE_NAME", "ONE_NAM", "overlays/one/templates/one.env:1: ONE_NAM"},
-        {"profiles/small.yaml", "config:", "trust: none.pem\nconfig:", "none.pem"},
+        {"profiles/small.yaml", "config:", "trust: none.pem\nconfig:", "small.yaml:13: trust: cannot open "},
         {"profiles/small.yaml", "config:", "trust: small.env\nconfig:", "no certificate"},
         {"profiles/small.yaml", "config:", "trust: ../keys/signing.pem\nconfig:", "no certificate authority"},
         {"profiles/small.yaml", "image: tiny", "image: tiny\nkernel: no-such-kernel", "no-such-kernel"},
@@ -325,7 +328,60 @@ static void test_missing_program(void **state) {
         assert_int_equal(unlink(path), 0);
         assert_int_equal(project_plan(false, &build, &err), -ENOENT);
         assert_contains(err.text, path);
+        if (i < 2)
+            assert_contains(err.text, "is needed for building (run make, or unset WEBOPS_PROGRAMS)");
         project_put(name, text);
+    }
+}
+
+// Problems of the profile's configuration are printed like those that `config check` finds.
+static void test_default_configuration(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *says; // NULL = good
+    } cases[] = {
+        {"HOSTNME=x\n", "profiles/small.env:1: HOSTNME: unknown key; did you mean HOSTNAME?"},
+        {"# x\nONE_NAM=x\n", "profiles/small.env:2: ONE_NAM: unknown key; did you mean ONE_NAME?"},
+        {"ONE_ENABLED=true\nONE_NAME=b\n", NULL}, // a key of the profile's stack
+        {"OPERATOR_PASSWORD_FILE=/webops/secrets/none.secret\n", NULL}, // secrets come later
+        {"", NULL},
+    };
+    cleanup_free char *old = project_get("profiles/small.env");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_build struct build build = {0};
+        cleanup_free char *out = NULL, *said = NULL;
+        struct redirect redirect;
+        struct err err = {0};
+        project_put("profiles/small.env", cases[i].text);
+        redirect_begin(&redirect);
+        int r = project_plan(false, &build, &err);
+        redirect_end(&redirect, &out, &said);
+        if (r != (cases[i].says ? -EINVAL : 0))
+            fail_msg("%s: %d %s", cases[i].text, r, err.text);
+        assert_contains(said, cases[i].says ?: "");
+    }
+    project_put("profiles/small.env", old);
+}
+
+// What an option names is not the profile's fault.
+static void test_options_at_fault(void **state) {
+    (void)state;
+    cleanup_free char *profile = project_path("profiles/small.yaml"), *out = project_path("out");
+    cleanup_free char *expected = str_printf("there is no lock file (make it with `webops-image lock %s`): cannot open ", profile);
+    const struct {
+        struct build_options options;
+        const char *says;
+    } cases[] = {
+        {{.profile = profile, .out_dir = out, .trust = "nosuch"}, "--trust: cannot open nosuch"},
+        {{.profile = profile, .out_dir = out, .is_locked = true}, expected},
+        {{.profile = profile, .out_dir = out, .is_locked = true, .lock = "no.lock"}, "`webops-image lock -o no.lock "},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_build struct build build = {0};
+        struct err err = {0};
+        assert_int_equal(build_plan(&cases[i].options, &build, &err), -ENOENT);
+        assert_contains(err.text, cases[i].says);
+        assert_true(i > 0 || strncmp(err.text, cases[i].says, strlen(cases[i].says)) == 0);
     }
 }
 
@@ -346,11 +402,21 @@ static void test_archive_changes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_edits),           cmocka_unit_test(test_tree_edits),      cmocka_unit_test(test_epoch),
-        cmocka_unit_test(test_cmdline),         cmocka_unit_test(test_cmdline_of_both), cmocka_unit_test(test_without_config),
-        cmocka_unit_test(test_order_of_layers), cmocka_unit_test(test_offline),         cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_generation),      cmocka_unit_test(test_secure_boot),     cmocka_unit_test(test_missing_program),
+        cmocka_unit_test(test_edits),
+        cmocka_unit_test(test_tree_edits),
+        cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_cmdline),
+        cmocka_unit_test(test_cmdline_of_both),
+        cmocka_unit_test(test_without_config),
+        cmocka_unit_test(test_order_of_layers),
+        cmocka_unit_test(test_offline),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_secure_boot),
+        cmocka_unit_test(test_missing_program),
         cmocka_unit_test(test_archive_changes),
+        cmocka_unit_test(test_default_configuration),
+        cmocka_unit_test(test_options_at_fault),
     };
     return cmocka_run_group_tests_name("build", tests, begin, archive_end);
 }

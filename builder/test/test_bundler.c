@@ -207,8 +207,8 @@ static void test_verb_refuses(void **state) {
     } cases[] = {
         {{"--key", key, "--cert", cert, product->image}, EXIT_PERMANENT, "another key"},
         {{"--key", key, "--cert", own, product->image}, EXIT_PERMANENT, "has expired"}, // today is later
-        {{"--key", key, product->image}, EXIT_PERMANENT, "--cert"},
-        {{"--valid-days", "0", product->image}, EXIT_PERMANENT, "--valid-days"},
+        {{"--key", key, product->image}, EXIT_USAGE, "--cert"},
+        {{"--valid-days", "0", product->image}, EXIT_USAGE, "--valid-days"},
         {{product->image, "second"}, EXIT_USAGE, ""},
     };
     setenv("SOURCE_DATE_EPOCH", "1900000000", 1);

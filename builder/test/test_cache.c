@@ -162,6 +162,61 @@ static void test_killed_builder(void **state) {
     close(ready[1]);
 }
 
+// What lost its lock file to another one's sweep is swept all the same; what is none of ours is not.
+static void test_left_without_a_lock(void **state) {
+    struct room *room = *state;
+    struct err err = {0};
+    struct cache again;
+    cleanup_free char *left = str_printf("%s/tmp/0123456789abcdef/work/deep", room->path), *tmp = str_printf("%s/tmp", room->path);
+    cleanup_free char *other = str_printf("%s/tmp/0123456789abcdefg", room->path),
+                      *lock = str_printf("%s/tmp/fedcba9876543210.lock", room->path);
+    assert_int_equal(file_mkdirs(AT_FDCWD, left, 0755, &err), 0);
+    assert_int_equal(file_mkdirs(AT_FDCWD, other, 0755, &err), 0);
+    assert_int_equal(file_publish(AT_FDCWD, lock, "", 0, 0600, &err), 0);
+    assert_int_equal(cache_open(room->path, &again, &err), 0);
+    cache_done(&again);
+    assert_true(file_exists(AT_FDCWD, other));
+    assert_int_equal(count_entries(tmp), 1);
+}
+
+// Whoever removes a lock file that was just made has not taken the directory with it.
+static void test_sweep_beside_a_beginning(void **state) {
+    struct room *room = *state;
+    struct err err = {0};
+    pid_t pid = fork();
+    if (pid == 0)
+        for (;;) {
+            struct cache own;
+            if (cache_open(room->path, &own, &err) < 0)
+                _exit(1);
+            cache_done(&own);
+        }
+    for (int i = 0; i < 300; i++) {
+        struct cache_entry entry;
+        assert_int_equal(cache_scratch(&room->cache, &entry, &err), 0);
+        cleanup_free char *lock = str_printf("%s.lock", entry.dir);
+        assert_true(file_exists(AT_FDCWD, entry.dir));
+        assert_true(file_exists(AT_FDCWD, lock));
+        cache_abort(&entry);
+    }
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_unusable_paths(void **state) {
+    struct room *room = *state;
+    static const char *const names[] = {"my cache", "a[b]", "100%", "a\"b", "a#b", "a\\b"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct err err = {0};
+        struct cache cache;
+        cleanup_free char *path = str_printf("%s/%s", room->path, names[i]);
+        assert_int_equal(cache_open(path, &cache, &err), -EINVAL);
+        assert_non_null(strstr(err.text, path));
+        assert_non_null(strstr(err.text, "WEBOPS_CACHE"));
+    }
+}
+
 // Two processes want the same node at once: one builds, the other waits and takes it.
 static void test_two_builders(void **state) {
     struct room *room = *state;
@@ -264,8 +319,17 @@ static void test_graph_failure(void **state) {
 int main(void) {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(test_publish),        TEST(test_abort),        TEST(test_damage), TEST(test_silent_damage),
-        TEST(test_killed_builder), TEST(test_two_builders), TEST(test_graph),  TEST(test_graph_failure),
+        TEST(test_publish),
+        TEST(test_abort),
+        TEST(test_damage),
+        TEST(test_silent_damage),
+        TEST(test_killed_builder),
+        TEST(test_left_without_a_lock),
+        TEST(test_sweep_beside_a_beginning),
+        TEST(test_unusable_paths),
+        TEST(test_two_builders),
+        TEST(test_graph),
+        TEST(test_graph_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

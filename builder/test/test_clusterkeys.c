@@ -144,6 +144,54 @@ static void test_renew(void **state) {
     assert_contains(err.text, "holds no secrets of a cluster");
 }
 
+static void assert_fit(const char *dir, const char *node) {
+    cleanup_free char *key = str_printf("%s/nodes/%s/secrets/etcd-key.secret", dir, node),
+                      *pem = str_printf("%s/nodes/%s/secrets/etcd-cert.secret", dir, node);
+    cleanup_free char *of_key = tool(RUN_ARGV("openssl", "pkey", "-pubout", "-in", key)),
+                      *of_pem = tool(RUN_ARGV("openssl", "x509", "-noout", "-pubkey", "-in", pem));
+    assert_string_equal(of_key, of_pem);
+}
+
+// All nodes' secrets are made before the first one is touched.
+static void test_renew_all_or_nothing(void **state) {
+    struct err err = {0};
+    cleanup_free char *dir = scratch_file(*state, "demo"), *names = NULL, *last = str_printf("%s/nodes/n3/secrets", dir),
+                      *away = str_printf("%s/away", dir);
+    assert_ok(cluster_make(dir, &request, &err));
+    cleanup_free char *before = read_text(dir, "nodes/n1/secrets/etcd-key.secret");
+    assert_int_equal(rename(last, away), 0);
+    assert_ok(file_publish(AT_FDCWD, last, "", 0, 0600, &err));
+    assert_true(cluster_renew(dir, FROM, 60, &names, &err) < 0);
+    assert_contains(err.text, "nothing was renewed");
+    cleanup_free char *after = read_text(dir, "nodes/n1/secrets/etcd-key.secret");
+    assert_string_equal(before, after);
+    cleanup_free char *left = tool(RUN_ARGV("find", dir, "-name", ".*"));
+    assert_string_equal(left, "");
+}
+
+// Killed halfway: a copy that is not whole, and secrets that were moved away where two names cannot be exchanged.
+static void test_renew_after_a_kill(void **state) {
+    struct err err = {0};
+    cleanup_free char *dir = scratch_file(*state, "demo"), *names = NULL, *secrets_dir = str_printf("%s/nodes/n2/secrets", dir),
+                      *old = str_printf("%s/nodes/n2/.secrets.old", dir), *half = str_printf("%s/nodes/n2/.secrets.new", dir),
+                      *torn = str_printf("%s/etcd-key.secret", half), *own = str_printf("%s/own.secret", secrets_dir);
+    assert_ok(cluster_make(dir, &request, &err));
+    assert_ok(file_publish(AT_FDCWD, own, "mine", 4, 0640, &err));
+    cleanup_free char *password = read_text(dir, "nodes/n2/secrets/postgres-rewind.secret");
+    assert_int_equal(rename(secrets_dir, old), 0);
+    assert_int_equal(mkdir(half, 0700), 0);
+    assert_ok(file_publish(AT_FDCWD, torn, "-----BEGIN", 10, 0600, &err));
+    assert_ok(cluster_renew(dir, FROM, 60, &names, &err));
+    for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
+        assert_fit(dir, nodes[i].name);
+    cleanup_free char *same = read_text(dir, "nodes/n2/secrets/postgres-rewind.secret");
+    assert_string_equal(same, password);
+    cleanup_free char *mode = tool(RUN_ARGV("stat", "-c", "%a", own, secrets_dir));
+    assert_string_equal(mode, "640\n700\n");
+    cleanup_free char *left = tool(RUN_ARGV("find", dir, "-name", ".*"));
+    assert_string_equal(left, "");
+}
+
 static void test_refused(void **state) {
     const struct scratch *scratch = *state;
     static const struct cluster_node bad[][3] = {
@@ -197,7 +245,7 @@ static void test_refused(void **state) {
 }
 
 static int secrets(const char *const *arguments, char **ret_out, char **ret_said) {
-    static const struct verb verb = {"secrets", "new-cluster DIR | renew DIR", 2, 2, "help", verb_secrets};
+    static const struct verb verb = {"secrets", "new-cluster|renew DIR", 2, 2, "help", verb_secrets};
     char *argv[16] = {(char *)"secrets"};
     int argc = 1;
     struct redirect redirect;
@@ -219,7 +267,11 @@ static void test_verb(void **state) {
         const char *out, *said;
     } cases[] = {
         {RUN_ARGV("new-cluster", not_there, "--name", "demo"), EXIT_USAGE, "", "at least one --node"},
-        {RUN_ARGV("new-cluster", not_there, "--name", "demo", "--node", "n1"), EXIT_PERMANENT, "", "NAME=ADDRESS"},
+        {RUN_ARGV("new-cluster", not_there, "--name", "demo", "--node", "n1"), EXIT_USAGE, "", "NAME=ADDRESS"},
+        {RUN_ARGV("new-cluster", not_there, "--name", "demo", "--node", "n1=192.0.2.1", "--node", "n2=192.0.2.2"), EXIT_USAGE, "",
+         "secrets new-cluster: 2 nodes: etcd needs an odd number"},
+        {RUN_ARGV("new-cluster", not_there, "--name", "demo", "--node", "n1=192.0.2.1", "--vip", "192.0.2.9/24"), EXIT_USAGE, "",
+         "needs an interface"},
         {RUN_ARGV("new-cluster", not_there, "--name", "d", "--node", "n1=192.0.2.1", "--ssh-key", key), EXIT_PERMANENT, "", "private key"},
         {RUN_ARGV("new-cluster", dir, "--name", "demo", "--node", "n1=192.0.2.1"), EXIT_OK, "keep apart:   ca.key", ""},
         {RUN_ARGV("new-cluster", dir, "--name", "demo", "--node", "n1=192.0.2.1"), EXIT_PERMANENT, "", "never overwritten"},
@@ -254,6 +306,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_shared, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_config, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_renew, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_renew_all_or_nothing, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_renew_after_a_kill, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_refused, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_verb, scratch_setup, scratch_teardown),
     };

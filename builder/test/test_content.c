@@ -138,8 +138,8 @@ static void test_units(void **state) {
 static void test_programs_fetch_remove_extra(void **state) {
     struct fixture *f = *state;
     char *programs[] = {TEXT("webops"), TEXT("webops-fetch")}, *remove[] = {TEXT("/etc/motd"), TEXT("/var/lib/x")};
-    struct recipe_fetch fetch[] = {{TEXT("http://x.test/a"), TEXT("aaaa"), TEXT("/opt/a"), 0},
-                                   {TEXT("http://x.test/b"), TEXT("bbbb"), TEXT("/opt/b"), 04755}};
+    struct recipe_fetch fetch[] = {{TEXT("http://x.test/a"), TEXT("aaaa"), TEXT("/opt/a"), 0, NULL},
+                                   {TEXT("http://x.test/b"), TEXT("bbbb"), TEXT("/opt/b"), 04755, NULL}};
     struct layer_extra extra = {"etc/extra", "data", 4, 0640};
     f->recipe.programs = (struct strings){programs, 2};
     f->recipe.remove = (struct strings){remove, 2};
@@ -165,7 +165,7 @@ static void test_programs_fetch_remove_extra(void **state) {
 static void test_escapes(void **state) {
     struct fixture *f = *state;
     static const char *const paths[] = {"/../etc/x", "/etc/../../x", "//etc/x", "/", "/./", "/a\nb", "/a/\xff", "/a//b", "/.."};
-    struct recipe_fetch fetch = {TEXT("u"), TEXT("h"), NULL, 0};
+    struct recipe_fetch fetch = {TEXT("u"), TEXT("h"), NULL, 0, NULL};
     struct layer_extra extra = {.data = "", .mode = 0644};
     char *remove[1];
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
@@ -248,7 +248,7 @@ static void test_too_deep(void **state) {
 // Two parts that bring one path, in every pairing that a recipe can write.
 static void test_collisions(void **state) {
     struct fixture *f = *state;
-    struct recipe_fetch fetch[] = {{TEXT("u"), TEXT("h"), TEXT("/etc/x"), 0}, {TEXT("v"), TEXT("i"), TEXT("/etc/x"), 0}};
+    struct recipe_fetch fetch[] = {{TEXT("u"), TEXT("h"), TEXT("/etc/x"), 0, NULL}, {TEXT("v"), TEXT("i"), TEXT("/etc/x"), 0, NULL}};
     struct recipe_unit enable = {TEXT("a.service"), TEXT("b.target")};
     char *remove[] = {TEXT("/etc/x")}, *mask[] = {TEXT("a.service"), TEXT("a.service")};
     f->recipe.fetch = fetch;
@@ -278,7 +278,7 @@ static void test_collisions(void **state) {
 static void test_modes(void **state) {
     struct fixture *f = *state;
     struct recipe_mode modes[] = {
-        {TEXT("/etc/secret"), 0600, TEXT("web:web")}, {TEXT("/var/lib/app"), 02770, NULL}, {TEXT("/etc"), 0711, NULL}};
+        {TEXT("/etc/secret"), 0600, TEXT("web:web"), NULL}, {TEXT("/var/lib/app"), 02770, NULL, NULL}, {TEXT("/etc"), 0711, NULL, NULL}};
     put(f, "etc/secret", 0644);
     put(f, "var/lib/app/x", 0644);
     f->recipe.modes = modes;
@@ -305,7 +305,7 @@ static void test_modes_refused(void **state) {
     assert_int_equal(symlink("secret", link), 0);
     f->recipe.remove = (struct strings){remove, 1};
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-        struct recipe_mode mode = {TEXT(paths[i]), 0600, NULL};
+        struct recipe_mode mode = {TEXT(paths[i]), 0600, NULL, NULL};
         f->recipe.modes = &mode;
         f->recipe.mode_count = 1;
         expect_refused(f, -ENOENT, paths[i]);

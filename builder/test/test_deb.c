@@ -125,10 +125,12 @@ static struct package package_of(const char *file, const char *sha256, uint64_t 
 static void test_repository(void **state) {
     struct scratch *scratch = *state;
     cleanup_free char *one = make_deb(scratch, "one", "-Znone", CONTROL), *dir = scratch_file(scratch, "new/repository");
+    cleanup_free char *kept = scratch_file(scratch, "feedbeef"), *also_kept = scratch_file(scratch, "cafe");
     struct err err = {0};
     struct package packages[] = {package_of("one.deb", "feedbeef", 4711), package_of("one-again.deb", "cafe", 1)};
-    cleanup_free char *again = scratch_file(scratch, "one-again.deb"), *index = str_printf("%s/Packages", dir), *text = NULL;
-    assert_int_equal(link(one, again), 0);
+    cleanup_free char *index = str_printf("%s/Packages", dir), *text = NULL;
+    assert_int_equal(link(one, also_kept), 0);
+    assert_int_equal(rename(one, kept), 0);
     assert_ok(deb_repository(dir, scratch->path, &(struct package_set){packages, 2}, &err));
     assert_ok(file_read(AT_FDCWD, index, 1 << 20, &text, NULL, &err));
     assert_string_equal(text, CONTROL "Filename: ./one.deb\nSize: 4711\nSHA256: feedbeef\n\n" CONTROL
@@ -136,15 +138,17 @@ static void test_repository(void **state) {
     char target[256] = "";
     cleanup_free char *entry = str_printf("%s/one.deb", dir);
     assert_true(readlink(entry, target, sizeof(target) - 1) > 0);
-    assert_string_equal(target, one);
+    assert_string_equal(target, kept);
 }
 
 static void test_repository_refused(void **state) {
     struct scratch *scratch = *state;
     struct err err = {0};
     cleanup_free char *dir = scratch_file(scratch, "repository"), *index = str_printf("%s/Packages", dir);
-    cleanup_free char *bad = scratch_file(scratch, "bad.deb"), *good = make_deb(scratch, "good", "-Znone", CONTROL);
+    cleanup_free char *bad = scratch_file(scratch, "bb"), *good = make_deb(scratch, "good", "-Znone", CONTROL),
+                      *kept = scratch_file(scratch, "aa");
     put_file(bad, "junk", 4);
+    assert_int_equal(rename(good, kept), 0);
     struct package packages[] = {package_of("good.deb", "aa", 1), package_of("bad.deb", "bb", 4)};
     assert_int_equal(deb_repository(dir, scratch->path, &(struct package_set){packages, 2}, &err), -EINVAL);
     assert_contains(err.text, "bad.deb");

@@ -133,6 +133,14 @@ static void qcow2_disk(void **state) {
     assert_ok(inspect_load(qcow2, &inspect, &err));
     assert_string_equal(inspect.format, "qcow2");
     assert_good_disk(f, &inspect);
+    cleanup_free char *here = getcwd(NULL, 0), *odd = scratch_file(f->scratch, "img-10:00.qcow2"); // to qemu-img the protocol "img-10"
+    assert_int_equal(link(qcow2, odd), 0);
+    assert_int_equal(chdir(f->scratch->path), 0);
+    inspect_done(&inspect);
+    assert_ok(inspect_load("img-10:00.qcow2", &inspect, &err));
+    assert_int_equal(unlink(odd), 0);
+    assert_int_equal(chdir(here), 0);
+    assert_good_disk(f, &inspect);
     free(tool(RUN_ARGV("qemu-img", "create", "-q", "-f", "qcow2", "-b", qcow2, "-F", "qcow2", overlay)));
     struct inspect none = {0};
     assert_int_equal(inspect_load(overlay, &none, &err), -EINVAL);
@@ -264,6 +272,15 @@ static void not_images(void **state) {
     inspect_done(&inspect);
     put_random(path, 3 * MIB, 7);
     assert_int_equal(inspect_load(path, &inspect, &err), -EMEDIUMTYPE); // no partition table
+    struct gpt_partition many[INSPECT_MAX_PARTITIONS + 1];
+    for (unsigned i = 0; i < ARRAY_SIZE(many); i++) {
+        many[i] = (struct gpt_partition){.type = GPT_TYPE_LINUX, .offset = (1 + i) * 64 * 1024, .size = 64 * 1024};
+        snprintf(many[i].name, sizeof(many[i].name), "p%u", i);
+        snprintf(many[i].uuid, sizeof(many[i].uuid), "6B29FC40-CA47-1067-B31D-00DD010662%02X", i);
+    }
+    cleanup_fd int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_ok(gpt_write(fd, path, "6B29FC40-CA47-1067-B31D-00DD01066200", many, ARRAY_SIZE(many), &err));
+    assert_int_equal(inspect_load(path, &inspect, &err), -EMEDIUMTYPE); // somebody else's
     assert_tidy(f);
 }
 

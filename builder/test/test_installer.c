@@ -250,7 +250,7 @@ static void secrets_come_after_the_compression(void **state) {
     cleanup_free char *config = scratch_file(place->scratch, "config.env"), *bin = scratch_file(place->scratch, "bin"),
                       *zstd = scratch_file(place->scratch, "bin/zstd"), *seen = scratch_file(place->scratch, "seen"),
                       *path = str_printf("%s:%s", bin, getenv("PATH")), *kept = str_dup(getenv("PATH")),
-                      *script = str_printf("#!/bin/sh\nfind '%s'/p-1.0-installer.* >'%s'\nexec /usr/bin/zstd \"$@\"\n",
+                      *script = str_printf("#!/bin/sh\nfind '%s'/.p-1.0-installer.* >'%s'\nexec /usr/bin/zstd \"$@\"\n",
                                            place->scratch->path, seen);
     assert_int_equal(mkdir(bin, 0700), 0);
     assert_ok(file_publish(AT_FDCWD, zstd, script, strlen(script), 0755, &err));
@@ -260,7 +260,7 @@ static void secrets_come_after_the_compression(void **state) {
     assert_ok(installer_save(&place->build, &seed, &err));
     setenv("PATH", kept, 1);
     cleanup_free char *list = tool(RUN_ARGV("cat", seen));
-    assert_contains(list, "p-1.0-installer.");
+    assert_contains(list, ".p-1.0-installer.webops-");
     assert_null(strstr(list, "user-data"));
 }
 

@@ -53,6 +53,10 @@ static void test_files(void **state) {
     source.keyring = empty;
     assert_int_equal(keyring_check(&image, &err), -ENOENT);
     assert_contains(err.text, empty);
+    assert_contains(err.text, "images/tiny.yaml names: put the distribution's keys there (docs/DISTRIBUTIONS.md, Keys)");
+    source.keyring = TEXT("/nonexistent/ubuntu-archive-keyring.gpg");
+    assert_int_equal(keyring_check(&image, &err), -ENOENT);
+    assert_contains(err.text, "it comes with the package ubuntu-keyring");
     source.keys.count = 0; // nothing pinned, nothing asked
     assert_ok(keyring_check(&image, &err));
 }

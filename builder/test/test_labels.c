@@ -115,6 +115,10 @@ static void test_keep(void **state) {
     assert_false(file_exists(scratch->fd, "kept/file_contexts.bin"));
     assert_false(file_exists(scratch->fd, "kept/file_contexts.local"));
     assert_false(file_exists(scratch->fd, "kept/file_contexts.homedirs"));
+    assert_int_equal(symlinkat("/etc/shadow", scratch->fd, "root/etc/selinux/targeted/contexts/files/file_contexts.homedirs"), 0);
+    assert_int_equal(labels_keep(root, "targeted", kept, &err), -EINVAL);
+    assert_contains(err.text, "file_contexts.homedirs: is no regular file");
+    assert_false(file_exists(scratch->fd, "kept/file_contexts.homedirs"));
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)

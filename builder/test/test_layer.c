@@ -110,7 +110,8 @@ static void test_everything(void **state) {
     put(f->scratch->path, "programs/webops-fetch", "ELF", 0700);
     cleanup_free char *programs_dir = scratch_file(f->scratch, "programs");
     struct recipe_unit enable[] = {{TEXT("ssh.service"), TEXT("multi-user.target")}, {TEXT("getty@tty1.service"), TEXT("getty.target")}};
-    struct recipe_mode modes[] = {{TEXT("/var/lib/thing/data"), 0600, TEXT("ops:adm")}, {TEXT("var/lib/thing"), 01770, TEXT("5:6")}};
+    struct recipe_mode modes[] = {{TEXT("/var/lib/thing/data"), 0600, TEXT("ops:adm"), NULL},
+                                  {TEXT("var/lib/thing"), 01770, TEXT("5:6"), NULL}};
     char *mask[] = {TEXT("apt-daily.timer")}, *gone[] = {TEXT("/usr/bin/tool")}, *programs[] = {TEXT("webops"), TEXT("webops-fetch")};
     f->recipe.enable = enable;
     f->recipe.enable_count = 2;
@@ -213,7 +214,7 @@ static void test_unknown_names(void **state) {
     f->recipe.remove = (struct strings){gone, 1};
     expect_refused(f, -ENOENT, "/usr/bin/nothing is in no lower layer");
     f->recipe.remove.count = 0;
-    struct recipe_mode mode = {TEXT("/etc/none"), 0600, NULL};
+    struct recipe_mode mode = {TEXT("/etc/none"), 0600, NULL, NULL};
     f->recipe.modes = &mode;
     f->recipe.mode_count = 1;
     expect_refused(f, -ENOENT, "no file or directory /etc/none");
@@ -262,16 +263,22 @@ static void test_download(void **state) {
     put(f->scratch->path, "served", "hello", 0644);
     cleanup_free char *url = str_printf("file://%s/served", f->scratch->path), *dir = scratch_file(f->scratch, "downloads");
     assert_ok(file_mkdirs(AT_FDCWD, dir, 0755, &err));
-    struct recipe_fetch fetch = {url, TEXT("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), TEXT("/opt/hello"), 0755};
+    struct recipe_fetch fetch = {url, TEXT("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), TEXT("/opt/hello"), 0755,
+                                 NULL};
     f->recipe.fetch = &fetch;
     f->recipe.fetch_count = 1;
     expect_refused(f, -EINVAL, "no directory for downloads");
     f->request.downloads_dir = dir;
+    f->request.is_offline = true;
+    expect_refused(f, -EAGAIN, "/served is not in the cache: an offline build needs one online build before it");
+    f->request.is_offline = false;
+    assert_ok(layer_build(&f->request, &err));
+    f->request.is_offline = true;
     assert_ok(layer_build(&f->request, &err));
     cleanup_free char *listing = show(f), *cached = str_printf("%s/%s", dir, fetch.sha256);
     expect_line(listing, "-rwxr-xr-x 0/0 ", "/opt/hello");
     put_file(cached, "hellO", 5); // damaged in the cache: fetched again
-    assert_ok(download_ensure(dir, &fetch, &err));
+    assert_ok(download_ensure(dir, &fetch, false, &err));
     cleanup_free char *text = NULL;
     assert_ok(file_read(AT_FDCWD, cached, 100, &text, NULL, &err));
     assert_string_equal(text, "hello");
@@ -283,18 +290,19 @@ static void test_download_refused(void **state) {
     put(f->scratch->path, "served", "other", 0644);
     put(f->scratch->path, "downloads/x", "", 0644);
     cleanup_free char *url = str_printf("file://%s/served", f->scratch->path), *dir = scratch_file(f->scratch, "downloads");
-    struct recipe_fetch fetch = {url, TEXT("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), TEXT("/opt/hello"), 0};
+    struct recipe_fetch fetch = {url, TEXT("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), TEXT("/opt/hello"), 0,
+                                 NULL};
     cleanup_free char *cached = str_printf("%s/%s", dir, fetch.sha256);
-    assert_int_equal(download_ensure(dir, &fetch, &err), -EBADMSG);
-    assert_contains(err.text, "the recipe says 2cf24d");
+    assert_int_equal(download_ensure(dir, &fetch, false, &err), -EBADMSG);
+    assert_contains(err.text, "expected was 2cf24d");
     assert_false(file_exists(AT_FDCWD, cached));
     fetch.url = TEXT("file:///nonexistent/x");
-    assert_int_equal(download_ensure(dir, &fetch, &err), -EAGAIN);
+    assert_int_equal(download_ensure(dir, &fetch, false, &err), -EAGAIN);
     assert_contains(err.text, "/nonexistent/x");
     fetch.url = TEXT("ftp://127.0.0.1/x");
-    assert_int_equal(download_ensure(dir, &fetch, &err), -EAGAIN);
+    assert_int_equal(download_ensure(dir, &fetch, false, &err), -EAGAIN);
     fetch.sha256 = TEXT("abc");
-    assert_int_equal(download_ensure(dir, &fetch, &err), -EINVAL);
+    assert_int_equal(download_ensure(dir, &fetch, false, &err), -EINVAL);
 }
 
 static void test_damaged_info(void **state) {

@@ -28,13 +28,39 @@ static void is_read_as_it_was_written(void **state) {
     assert_int_equal(lockfile_parse(text.data, text.size, "a.lock", &read, &err), 0);
     lockfile_format(&read, &again);
     assert_string_equal(buf_str(&again), buf_str(&text));
-    assert_int_equal(lockfile_take(&read, "debian-12", &wants, &taken, &err), 0);
+    assert_int_equal(lockfile_take(&read, 0, "debian-12", &wants, &taken, &err), 0);
     assert_int_equal(taken.count, 2);
     assert_string_equal(package_set_find(&taken, "systemd")->version, "1:2-3");
-    assert_int_equal(lockfile_take(&read, "debian-12", &other, &taken, &err), -ESTALE);
-    assert_contains(err.text, "debian-12 asks for other packages than when the lock was made");
-    assert_int_equal(lockfile_take(&read, "patroni", &wants, &taken, &err), -ESTALE);
-    assert_contains(err.text, "the lock has no part patroni");
+}
+
+// Each part was resolved on top of those below it.
+static void fits_only_its_recipes(void **state) {
+    (void)state;
+    static const char text[] = HEAD "part debian-12 1 systemd dbus\n" LINE("x") "part etcd 0 systemd\npart patroni 0 systemd\n";
+    static const struct {
+        size_t index;
+        const char *name;
+        const struct strings *wants;
+        const char *says; // NULL: taken
+    } rows[] = {
+        {0, "debian-12", &wants, NULL},
+        {1, "etcd", &other, NULL},
+        {0, "debian-12", &other, "debian-12 asks for other packages than when the lock was made"},
+        {1, "patroni", &other, "its part 2 is etcd, that of the recipes is patroni"},
+        {3, "site", &other, "the lock ends before the part site"},
+    };
+    struct err err = {0};
+    cleanup_lockfile struct lockfile lockfile = {0};
+    assert_int_equal(lockfile_parse(text, strlen(text), "a.lock", &lockfile, &err), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_package_set struct package_set taken = {0};
+        int r = lockfile_take(&lockfile, rows[i].index, rows[i].name, rows[i].wants, &taken, &err);
+        if (r != (rows[i].says ? -ESTALE : 0) || (r < 0 && !strstr(err.text, rows[i].says)))
+            fail_msg("row %zu: %d, %s", i, r, err.text);
+    }
+    assert_int_equal(lockfile_end(&lockfile, 3, &err), 0);
+    assert_int_equal(lockfile_end(&lockfile, 2, &err), -ESTALE);
+    assert_contains(err.text, "its part patroni is none of the recipes");
 }
 
 static void odd_files_are_refused(void **state) {
@@ -57,6 +83,7 @@ static void odd_files_are_refused(void **state) {
         {HEAD "part a 2 x\n" LINE("x"), "a.lock:4: packages are missing at the end"},
         {HEAD "part a 1 x\nnonsense\n", "a.lock:4: package set: line 1 is not a package"},
         {HEAD "part a 2 x\n" LINE("x") LINE("x"), "package x stands there twice"},
+        {HEAD "part a 0 \npart b 0 \npart a 0 \n", "a.lock:5: this part stands there twice"},
         {HEAD "part a 1 x\n" LINE("x") LINE("y"), "a.lock:5: expected: part NAME COUNT"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -69,6 +96,7 @@ static void odd_files_are_refused(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(is_read_as_it_was_written), cmocka_unit_test(odd_files_are_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(is_read_as_it_was_written), cmocka_unit_test(fits_only_its_recipes),
+                                       cmocka_unit_test(odd_files_are_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

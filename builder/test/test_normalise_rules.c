@@ -8,6 +8,7 @@
 #define TEXT(s) ((char *)(uintptr_t)(s))
 #define VAR "usr/share/factory/var/"
 #define DPKG "usr/lib/sysimage/dpkg/"
+#define SELINUX "etc/selinux/targeted/contexts/files/"
 
 static void expect_action(const char *path, mode_t type, const struct strings *exclude, enum normalise_action action) {
     enum normalise_action have = normalise_rule(path, type, exclude);
@@ -53,6 +54,9 @@ static void test_every_rule(void **state) {
         {DPKG "lock-frontend", DPKG "info/lock", REG, NORMALISE_DROP},
         {DPKG "triggers/Lock", DPKG "triggers/File", REG, NORMALISE_DROP},
         {DPKG "updates/0001", DPKG "updates", REG, NORMALISE_DROP},
+        {SELINUX "file_contexts.bin", SELINUX "file_contexts", REG, NORMALISE_DROP},
+        {SELINUX "file_contexts.local.bin", SELINUX "file_contexts.local", REG, NORMALISE_DROP},
+        {SELINUX "file_contexts.homedirs.bin", "etc/selinux/targeted/policy/policy.33", REG, NORMALISE_DROP},
         {"etc/machine-id", "etc/machine-idx", REG, NORMALISE_EMPTY},
         {"etc/ssh/ssh_host_ecdsa_key", "etc/ssh/ssh_config", ALL, NORMALISE_DROP},
         {"etc/ssh/ssh_host_ed25519_key.pub", "etc/ssh/ssh_host_", ALL, NORMALISE_DROP},

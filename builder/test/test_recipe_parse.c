@@ -51,36 +51,40 @@ static void test_image_refused(void **state) {
         {"id: d1", "id: ../d1", "i.yaml:1: id: "},
         {"id: d1", "id: -d1", "i.yaml:1: id: "},
         {"id: d1\n", "", "id"},
-        {"id: d1", "id: d1\nid: d2", "already seen: id"},
-        {"name: D 1", "nick: D 1", "Unexpected key: nick"},
+        {"id: d1", "id: d1\nid: d2", "i.yaml:2: id: stands twice"},
+        {"name: D 1", "nick: D 1", "i.yaml:2: nick: unknown key"},
         {"family: debian", "family: \"De bian\"", "i.yaml:3: family: "},
         {"backend: apt", "backend: yum", "i.yaml:4: backend: 'yum' is not one of apt, dnf"},
         {"architecture: amd64", "architecture: \"amd64 trusted=yes\"", "i.yaml:5: architecture: "},
         {"architecture: amd64", "architecture: \"amd64] http\"", "i.yaml:5: architecture: "},
         {"  - archive: debian\n", "  - \n", "i.yaml:"},
-        {"[one, two]", "[]", "source 1 needs suites and components"},
-        {"[main]", "[]", "source 1 needs suites and components"},
-        {"    suites: [one, two]\n", "", "source 1 needs suites and components"},
-        {"[one, two]", "[\"one two\"]", "i.yaml:8: suites: entry 1 must be one word"},
+        {"[one, two]", "[]", "i.yaml:8: sources[0].suites: apt needs suites and components"},
+        {"[main]", "[]", "i.yaml:9: sources[0].components: apt needs suites and components"},
+        {"    suites: [one, two]\n", "", "i.yaml:7: sources[0].suites: apt needs suites and components"},
+        {"[one, two]", "[\"one two\"]", "i.yaml:8: sources[0].suites[0]: must be one word"},
         {"[one, two]", "[one, \"\"]", "i.yaml:8: "},
-        {"[main]", "[main, \"a\\nb\"]", "i.yaml:9: components: entry 2"},
-        {"/keys/a.gpg", "a.gpg", "i.yaml:10: keyring: 'a.gpg' is not an absolute path"},
-        {"/keys/a.gpg", "/keys/../a.gpg", "i.yaml:10: keyring: "},
-        {"/keys/a.gpg", "/keys//a.gpg", "i.yaml:10: keyring: "},
-        {"/keys/a.gpg", "/keys/..", "i.yaml:10: keyring: "},
-        {"/keys/a.gpg", "/keys/", "i.yaml:10: keyring: "},
-        {"    keyring: /keys/a.gpg\n", "", "keyring"},
+        {"[main]", "[main, \"a\\nb\"]", "i.yaml:9: sources[0].components[1]: must"},
+        {"/keys/a.gpg", "a.gpg", "i.yaml:10: sources[0].keyring: 'a.gpg' is not an absolute path"},
+        {"/keys/a.gpg", "/keys/../a.gpg", "i.yaml:10: sources[0].keyring: "},
+        {"/keys/a.gpg", "/keys//a.gpg", "i.yaml:10: sources[0].keyring: "},
+        {"/keys/a.gpg", "/keys/..", "i.yaml:10: sources[0].keyring: "},
+        {"/keys/a.gpg", "/keys/", "i.yaml:10: sources[0].keyring: "},
+        {"    keyring: /keys/a.gpg\n", "", "i.yaml:7: sources[0].keyring: missing"},
         {"kernel: linux\n", "", "kernel"},
         {"kernel: linux\n", "kernel: linux\nruntime: static\n", "i.yaml:12: runtime: 'static' is not one of system, bundled"},
         {"kernel: linux\n", "kernel: linux\nselinux: targeted\n", "i.yaml:12: selinux: is for images of rpm packages only"},
         {"kernel: linux", "kernel: \"linux -o x\"", "i.yaml:11: kernel: "},
         {"kernel: linux", "kernel: [linux]", "i.yaml:11: "},
         {"packages:\n  - core\n", "", "at least one package is needed"},
-        {"  - core\n", "  - \"a b\"\n", "i.yaml:12: packages: entry 1"},
-        {"  - core\n", "  - core\n  - $(x)\n", "i.yaml:12: packages: entry 2"},
-        {"[gen]", "[\"ge'n\"]", "i.yaml:14: stand_ins: entry 1"},
+        {"  - core\n", "  - \"a b\"\n", "i.yaml:13: packages[0]: must"},
+        {"  - core\n", "  - core\n  - $(x)\n", "i.yaml:14: packages[1]: must"},
+        {"[gen]", "[\"ge'n\"]", "i.yaml:14: stand_ins[0]: must"},
         {"[gen]", "&a [gen]\nx: *a", "i.yaml:"},
-        {"sources:", "sources: []\nx:", "i.yaml:"},
+        {"sources:", "sources: []\nx:", "i.yaml:6: sources: must not be empty"},
+        {"    suites", "    snapshot: flase\n    suites", "i.yaml:8: sources[0].snapshot: expected true or false"},
+        {"    suites", "    signed_metadata: yes\n    suites", "i.yaml:8: sources[0].signed_metadata: expected true or false"},
+        {"    suites", "    signed_metadata: [true]\n    suites", "i.yaml:8: sources[0].signed_metadata: expected true or false"},
+        {"    suites", "    suite", "i.yaml:8: sources[0].suite: unknown key; did you mean suites?"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct recipe_image *image = NULL;
@@ -135,14 +139,14 @@ static void test_layer_borders(void **state) {
         {"modes:\n  - {path: /a, mode: \"010000\"}", "mode: an octal mode"},
         {"modes:\n  - {path: a, mode: \"0600\"}", "path: 'a' is not an absolute path"},
         {"remove: [/a/b]", NULL},
-        {"remove: [/]", "remove: '/' is not an absolute path"},
-        {"remove: [/a/./b]", "remove: "},
-        {"mask: [a/b]", "mask: unit names have no '/'"},
-        {"enable:\n  - {unit: a/b, wants: c}", "enable: unit names have no '/'"},
-        {"enable:\n  - {unit: a, wants: c/d}", "enable: unit names have no '/'"},
+        {"remove: [/]", "remove[0]: '/' is not an absolute path"},
+        {"remove: [/a/./b]", "remove[0]: "},
+        {"mask: [a/b]", "mask[0]: unit names have no '/'"},
+        {"enable:\n  - {unit: a/b, wants: c}", "l.yaml:5: enable[0].unit: unit names have no '/'"},
+        {"enable:\n  - {unit: a, wants: c/d}", "l.yaml:5: enable[0].wants: unit names have no '/'"},
         {"enable:\n  - {unit: a}", "wants"},
         {"programs: [webops, webops-fetch]", NULL},
-        {"programs: [init]", "programs: 'init' is not one of webops, webops-fetch"},
+        {"programs: [init]", "programs[0]: 'init' is not one of webops, webops-fetch"},
         {"packages: {apt: [a], dnf: [b]}", NULL},
         {"packages: {apt: [a], yum: [b]}", "l.yaml:4: "},
         {"links: [{path: a, target: b}]", "path: 'a' is not an absolute path"},
@@ -233,6 +237,42 @@ static void test_paths_of_a_profile(void **state) {
     }
 }
 
+// What turns out only with several files still has the line of the one that is to be mended.
+static void test_files_that_do_not_fit(void **state) {
+    struct scratch *scratch = *state;
+    static const char profile[] = "name: p\nversion: 1\nsequence: 1\nimage: d1\nlayers:\n- l\n- m\n";
+    static const char layer_l[] = "version: 1\nname: l\nsummary: s\n", layer_m[] = "name: m\nversion: 1\nsummary: s\n";
+    static const struct {
+        const char *file, *from, *to, *says;
+    } cases[] = {
+        {"profiles/p.yaml", "image: d1", "image: d2", "profiles/p.yaml:4: image: neither "},
+        {"profiles/p.yaml", "- m", "- n", "profiles/p.yaml:7: layers[1]: neither "},
+        {"images/d1.yaml", "name: D 1\nfamily: debian\nbackend: apt\narchitecture: amd64\n",
+         "name: D 1\nfamily: debian\nbackend: apt\narchitecture: amd64\n# x\n", NULL},
+        {"images/d1.yaml", "id: d1\n", "# x\nid: d3\n", "images/d1.yaml:2: id: 'd3' must be the file's name, 'd1'"},
+        {"overlays/l/layer.yaml", "name: l", "name: other", "overlays/l/layer.yaml:2: name: 'other' must be that of its directory, 'l'"},
+        {"overlays/m/layer.yaml", "summary: s\n", "summary: s\npackages: {dnf: [a]}\n",
+         "overlays/m/layer.yaml:4: packages: there is no list for apt, which d1 needs"},
+    };
+    put(scratch, "profiles/p.yaml", profile);
+    put(scratch, "images/d1.yaml", image_text);
+    put(scratch, "overlays/l/layer.yaml", layer_l);
+    put(scratch, "overlays/m/layer.yaml", layer_m);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_free char *path = scratch_file(scratch, "profiles/p.yaml"), *good = NULL;
+        struct recipe recipe = {0};
+        struct err err = {0};
+        assert_ok(file_read(scratch->fd, cases[i].file, RECIPE_MAX_BYTES, &good, NULL, &err));
+        cleanup_free char *text = replaced(good, cases[i].from, cases[i].to);
+        put(scratch, cases[i].file, text);
+        int r = recipe_load(path, &(struct recipe_paths){"/nonexistent"}, &recipe, &err);
+        assert_true((r < 0) == (cases[i].says != NULL));
+        assert_contains(err.text, cases[i].says ?: "");
+        put(scratch, cases[i].file, good);
+        recipe_done(&recipe);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_image),
@@ -242,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_layer_borders),
         cmocka_unit_test(test_fetch_urls),
         cmocka_unit_test_setup_teardown(test_paths_of_a_profile, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_files_that_do_not_fit, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests_name("recipe_parse", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 // The sandbox with harmless jobs: what comes out, what a failure says, that nothing survives it. Where the machine allows no namespaces, that the
 // refusal says what is missing.
 #include "builder/sandbox.h"
+#include "builder/sandbox_jobs.h"
 #include "builder/test/support.h"
 #include <signal.h>
 
@@ -185,6 +186,27 @@ static void test_remove_work(void **state) {
     assert_false(file_exists(AT_FDCWD, work));
 }
 
+// Links of an image, also those that a bind mount or a file of ours would follow into the build host.
+static void test_links_out_of_the_tree(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup_fd int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(here >= 0 && chdir(scratch->path) == 0);
+    assert_ok(file_mkdirs(scratch->fd, "root/etc", 0755, &err));
+    assert_ok(file_mkdirs(scratch->fd, "root/usr/bin", 0755, &err));
+    assert_ok(sandbox_check_tree(&err));
+    assert_int_equal(symlinkat("/etc/kernel", scratch->fd, "root/etc/kernel"), 0);
+    assert_int_equal(sandbox_check_tree(&err), -EINVAL);
+    assert_contains(err.text, "/etc/kernel: is no directory in the image");
+    assert_int_equal(symlinkat("bin", scratch->fd, "root/usr/sbin"), 0);
+    assert_int_equal(sandbox_check_directory("usr/sbin", &err), -EINVAL);
+    assert_ok(sandbox_check_directory("usr/bin", &err));
+    assert_ok(sandbox_check_directory("usr/missing/too", &err));
+    put_file("root/usr/file", "", 0);
+    assert_int_equal(sandbox_check_directory("usr/file/below", &err), -EINVAL);
+    assert_int_equal(fchdir(here), 0);
+}
+
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], SANDBOX_VERB) == 0)
         return sandbox_main(argc, argv);
@@ -197,6 +219,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(test_abort_ends_both, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_abort, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_killed_builder, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_links_out_of_the_tree, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_remove_work, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests_name("sandbox", tests, NULL, NULL);

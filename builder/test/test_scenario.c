@@ -58,10 +58,36 @@ static void contradictions_are_refused(void **state) {
     request = request_of(NULL, false);
     request.machine.cpus = 0;
     assert_int_equal(scenario_check(&request, &err), -EINVAL);
+    request = request_of(NULL, false);
+    request.machine.secrets = "secrets";
+    assert_int_equal(scenario_check(&request, &err), -EINVAL);
+    assert_contains(err.text, "--secrets needs --config");
+    request = request_of(NULL, false);
+    request.machine.disk_size = "1X";
+    assert_int_equal(scenario_check(&request, &err), -EINVAL);
+    assert_contains(err.text, "--disk-size 1X");
     // A boot with a configuration needs no way in.
     request = request_of(NULL, false);
     request.machine.config = "config.env";
     assert_ok(scenario_check(&request, &err));
+}
+
+static void inputs_are_looked_at_first(void **state) {
+    cleanup_free char *bundle = scratch_file(*state, "x.bundle"), *none = scratch_file(*state, "none");
+    struct err err = {0};
+    struct scenario_request request = request_of(none, false);
+    assert_int_equal(scenario_check_files(&request, &err), -ENOENT);
+    assert_contains(err.text, "--update: ");
+    put_file(bundle, "no bundle at all", 16);
+    request = request_of(bundle, false);
+    assert_int_equal(scenario_check_files(&request, &err), -EBADMSG);
+    assert_contains(err.text, "x.bundle is no bundle");
+    request = request_of(NULL, false);
+    request.machine.config = none;
+    assert_int_equal(scenario_check_files(&request, &err), -ENOENT);
+    assert_contains(err.text, "--config: ");
+    request.machine.config = NULL;
+    assert_ok(scenario_check_files(&request, &err));
 }
 
 static void own_access_is_private_and_accepted_by_the_schema(void **state) {
@@ -177,20 +203,38 @@ static void a_machine_that_never_answers_fails_its_step(void **state) {
     assert_contains(outcomes.items[0].problem.text, "no verdict within 3 s");
     assert_contains(outcomes.items[0].log_text, "FAILED");
     assert_true(file_exists(AT_FDCWD, outcomes.items[0].log));
+    assert_contains(outcomes.items[0].log_text, logs); // where the console is
     for (size_t i = 1; i < outcomes.count; i++)
         assert_int_equal(outcomes.items[i].result, SCENARIO_NOT_RUN);
+}
+
+// What is thrown away is nowhere to look.
+static void a_log_that_is_not_kept_is_not_named(void **state) {
+    cleanup_free char *image = disk(*state);
+    cleanup_scenario_outcomes struct scenario_outcomes outcomes = {0};
+    struct scenario_request request = request_of(NULL, false);
+    struct err err = {0};
+    request.machine.image = image;
+    request.timeout_s = 1;
+    scenario_plan(&request, &outcomes);
+    assert_ok(scenario_run(&request, &outcomes, tell_nothing, &err));
+    assert_int_equal(outcomes.items[0].result, SCENARIO_FAILED);
+    assert_contains(outcomes.items[0].log_text, "the end of the console:\n");
+    assert_null(strstr(outcomes.items[0].log_text, "console-1.log"));
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_follow_the_request),
         cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test_setup_teardown(inputs_are_looked_at_first, scratch_setup, scratch_teardown),
         cmocka_unit_test(own_access_is_private_and_accepted_by_the_schema),
         cmocka_unit_test_setup_teardown(the_users_configuration_names_the_login, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(a_configuration_without_operator_has_no_login, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(the_bundle_becomes_a_named_disk, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(an_image_that_is_none_is_an_error_before_any_step, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(a_machine_that_never_answers_fails_its_step, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(a_log_that_is_not_kept_is_not_named, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

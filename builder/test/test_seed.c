@@ -246,6 +246,150 @@ static void test_secrets_that_do_not_fit(void **state) {
     assert_null(strstr(err.text, "kkkk"));
 }
 
+// Options, drives, protocols and offsets to the tools, if they were let see them.
+static void test_any_place_will_do(void **state) {
+    struct place *p = *state;
+    static const char *const places[] = {"-x", "a:b", "c:", "d@@1", "e=f"}, *const suffixes[] = {".iso", ".img"};
+    struct err err = {0};
+    cleanup_free char *here = getcwd(NULL, 0);
+    assert_int_equal(chdir(p->dir), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(places) * ARRAY_SIZE(suffixes); i++) {
+        const char *place = places[i / ARRAY_SIZE(suffixes)], *suffix = suffixes[i % ARRAY_SIZE(suffixes)];
+        cleanup_free char *path = str_printf("%s/-seed%s", place, suffix), *bytes = NULL;
+        size_t size = 0;
+        (void)!mkdir(place, 0700);
+        if (seed_save(&(struct seed){.config = "config.env", .secrets = "secrets", .path = path}, &err) < 0)
+            fail_msg("%s: %s", path, err.text);
+        assert_int_equal(file_read(AT_FDCWD, path, 1 << 20, &bytes, &size, &err), 0);
+        assert_non_null(memmem(bytes, size, SECRET, strlen(SECRET)));
+    }
+    assert_int_equal(chdir(here), 0);
+}
+
+// What a user has set for the tools is not meant for us: the same files, the same bytes.
+static void test_settings_of_tools_are_left_out(void **state) {
+    struct place *p = *state;
+    static const char settings[] = "-publisher EVIL\n", *const suffixes[] = {"iso", "img"};
+    struct err err = {0};
+    cleanup_free char *rc = str_printf("%s/.xorrisorc", p->dir), *home = str_dup(getenv("HOME") ? getenv("HOME") : "/");
+    put(rc, settings, strlen(settings), 0600);
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        cleanup_free char *plain = str_printf("%s/plain.%s", p->dir, suffixes[i]), *set = str_printf("%s/set.%s", p->dir, suffixes[i]);
+        cleanup_free char *one = NULL, *two = NULL;
+        size_t one_size, two_size;
+        assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = plain}, &err), 0);
+        setenv("HOME", p->dir, 1);
+        setenv("MTOOLS_NO_VFAT", "1", 1);
+        assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = set}, &err), 0);
+        unsetenv("MTOOLS_NO_VFAT");
+        setenv("HOME", home, 1);
+        assert_int_equal(file_read(AT_FDCWD, plain, 1 << 20, &one, &one_size, &err), 0);
+        assert_int_equal(file_read(AT_FDCWD, set, 1 << 20, &two, &two_size, &err), 0);
+        assert_int_equal(one_size, two_size);
+        assert_memory_equal(one, two, one_size);
+    }
+}
+
+// As many and as large ones as a machine takes; the same files, the same bytes.
+static void test_all_secrets_fit(void **state) {
+    struct place *p = *state;
+    static char large[SCHEMA_SECRET_MAX_BYTES];
+    struct err err = {0};
+    cleanup_free char *again = str_printf("%s/again.img", p->dir), *one = NULL, *two = NULL, *found = NULL;
+    size_t one_size, two_size;
+    memset(large, 'k', sizeof(large));
+    for (int i = 1; i < 64; i++) {
+        cleanup_free char *path = str_printf("%s/a-rather-long-name-of-a-secret-%02d.secret", p->secrets, i);
+        put(path, large, sizeof(large), 0600);
+    }
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = p->seed}, &err), 0);
+    assert_int_equal(seed_save(&(struct seed){.config = p->config, .secrets = p->secrets, .path = again}, &err), 0);
+    assert_int_equal(file_read(AT_FDCWD, p->seed, 16 << 20, &one, &one_size, &err), 0);
+    assert_int_equal(file_read(AT_FDCWD, again, 16 << 20, &two, &two_size, &err), 0);
+    assert_int_equal(one_size, two_size);
+    assert_memory_equal(one, two, one_size);
+    found = type_file(p->seed, "::secrets/a-rather-long-name-of-a-secret-63.secret");
+    assert_non_null(found);
+    assert_int_equal(strlen(found), sizeof(large));
+    assert_memory_equal(found, large, sizeof(large));
+    free(type_file(p->seed, "::user-data"));
+}
+
+static int take_nothing(void *context, const char *path, const void *data, size_t size, struct err *err) {
+    (void)path;
+    (void)data;
+    (void)size;
+    (void)err;
+    ++*(unsigned *)context;
+    return 0;
+}
+
+// Whatever would be noticed when a seed is given is noticed before, with the same words.
+static void test_what_cannot_be_given_is_found_before(void **state) {
+    struct place *p = *state;
+    static char large[SCHEMA_SECRET_MAX_BYTES + 1];
+    cleanup_free char *fifo = str_printf("%s/fifo", p->dir), *odd = str_printf("%s/odd.secret", p->secrets);
+    const struct seed plain = {.config = p->config, .secrets = p->secrets};
+    const struct {
+        size_t size; // of a second secret
+        struct seed seed;
+        const char *says;
+    } rows[] = {
+        {0, plain, "odd.secret is empty"},
+        {sizeof(large), plain, "odd.secret is larger than"},
+        {5, {.config = p->config, .secrets = "/nonexistent"}, "secrets directory /nonexistent"},
+        {5, {.config = "/nonexistent"}, "/nonexistent"},
+        {5, {.config = p->config, .secrets = p->secrets, .encrypt_to = "/nonexistent"}, "/nonexistent"},
+        {5, {.config = p->config, .secrets = p->secrets, .encrypt_to = p->config}, "config.env: no certificate"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct err tried = {0}, given = {0};
+        unsigned count = 0;
+        put(odd, large, rows[i].size, 0600);
+        int r = seed_try(&rows[i].seed, &tried);
+        if (r >= 0 || !strstr(tried.text, rows[i].says))
+            fail_msg("row %zu: %d, %s", i, r, tried.text);
+        assert_int_equal(seed_give(&rows[i].seed, take_nothing, &count, &given), r);
+        assert_string_equal(tried.text, given.text);
+    }
+    struct err err = {0};
+    assert_int_equal(seed_try(&plain, &err), 0);
+    assert_int_equal(mkfifo(fifo, 0600), 0); // not even opened
+    assert_int_equal(seed_try(&(struct seed){.config = p->config, .secrets = p->secrets, .encrypt_to = fifo}, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "fifo is no regular file"));
+}
+
+// On FAT they would be one file, and the other secret would be lost.
+static void test_names_that_differ_only_in_case(void **state) {
+    struct place *p = *state;
+    unsigned count = 0;
+    struct err tried = {0}, given = {0}, saved = {0};
+    cleanup_free char *twin = str_printf("%s/Keys.secret", p->secrets), *other = str_printf("%s/keyt.secret", p->secrets);
+    const struct seed seed = {.config = p->config, .secrets = p->secrets, .path = p->seed};
+    put(other, "other", 5, 0600);
+    assert_int_equal(seed_try(&seed, &tried), 0);
+    put(twin, "other", 5, 0600);
+    assert_int_equal(seed_try(&seed, &tried), -EINVAL);
+    assert_non_null(strstr(tried.text, "secrets: the names Keys.secret and keys.secret differ only in case"));
+    assert_int_equal(seed_give(&seed, take_nothing, &count, &given), -EINVAL);
+    assert_int_equal(count, 1); // config.env, and no secret
+    assert_int_equal(seed_save(&seed, &saved), -EINVAL);
+    assert_false(file_exists(AT_FDCWD, p->seed));
+}
+
+// It was checked, and then an empty configuration was written.
+static void test_a_pipe_is_no_config(void **state) {
+    struct place *p = *state;
+    cleanup_free char *fifo = str_printf("%s/fifo", p->dir);
+    struct err checked = {0}, saved = {0};
+    assert_int_equal(mkfifo(fifo, 0600), 0); // not even opened
+    assert_int_equal(seed_check(&schema_base, fifo, p->secrets, &checked), -EINVAL);
+    assert_non_null(strstr(checked.text, "fifo is no regular file"));
+    assert_int_equal(seed_save(&(struct seed){.config = fifo, .path = p->seed}, &saved), -EINVAL);
+    assert_non_null(strstr(saved.text, "fifo is no regular file"));
+    assert_false(file_exists(AT_FDCWD, p->seed));
+}
+
 static void test_bad_config_is_refused(void **state) {
     struct place *p = *state;
     struct err err = {0};
@@ -297,7 +441,12 @@ static void test_disk_size(void **state) {
                 {"+1M", NULL},
                 {"1M", "--disk-size 1M is smaller than the image, which has 2 MiB"},
                 {"-1M", "--disk-size -1M is smaller than the image"},
-                {"much", "making the overlay disk: "}};
+                {"99999999999T", "making the overlay disk: "},
+                {"much", "--disk-size much is no size; such are 8G"},
+                {"1X", "--disk-size 1X is no size"},
+                {"1.5.5M", "is no size"},
+                {"+", "is no size"},
+                {"", "is no size"}};
     cleanup_free char *keep = str_printf("%s/kept.qcow2", p->dir);
     assert_int_equal(truncate(p->image, 2 << 20), 0);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -324,7 +473,7 @@ static void test_failed_preparation_leaves_nothing(void **state) {
     cleanup_free char *path = str_dup(machine.dir);
     machine_done(&machine);
     assert_int_equal(access(path, F_OK), -1);
-    request = (struct machine_request){.image = p->image, .secrets = p->secrets, .bios = true};
+    request = (struct machine_request){.image = p->image, .secrets = p->secrets, .memory_mib = 256, .cpus = 1, .bios = true};
     assert_int_equal(machine_prepare(&request, &machine, &err), -EINVAL);
     assert_non_null(strstr(err.text, "--config"));
     machine_done(&machine);
@@ -389,7 +538,13 @@ int main(void) {
         WITH_PLACE(test_seed_without_secrets),
         WITH_PLACE(test_only_secret_names_are_taken),
         WITH_PLACE(test_secrets_that_do_not_fit),
+        WITH_PLACE(test_what_cannot_be_given_is_found_before),
+        WITH_PLACE(test_all_secrets_fit),
+        WITH_PLACE(test_any_place_will_do),
+        WITH_PLACE(test_settings_of_tools_are_left_out),
+        WITH_PLACE(test_a_pipe_is_no_config),
         WITH_PLACE(test_bad_config_is_refused),
+        WITH_PLACE(test_names_that_differ_only_in_case),
         WITH_PLACE(test_missing_or_open_secret_is_refused),
         WITH_PLACE(test_machine_files),
         WITH_PLACE(test_disk_size),

@@ -3,6 +3,7 @@
 #include "builder/tempdir.h"
 #include "builder/test/support.h"
 #include <signal.h>
+#include <time.h>
 
 static unsigned entries(const char *path) {
     unsigned count = 0;
@@ -42,7 +43,7 @@ static void places(void **state) {
         assert_ok(tempdir_make_beside(base, &second, &err));
         assert_int_equal(strncmp(first, scratch->path, strlen(scratch->path)), 0);
         assert_contains(first, "/webops-what-");
-        assert_int_equal(strncmp(second, base, strlen(base)), 0);
+        assert_contains(second, "/.out.iso.webops-");
         assert_true(stat(first, &st) == 0 && (st.st_mode & 07777) == 0700);
         fill(first);
         fill(second);
@@ -101,6 +102,49 @@ static void ignored_signals(void **state) {
     assert_int_equal(in_child(ignoring, NULL), 0);
 }
 
+static void killed(void *data) {
+    struct err err = {0};
+    char *first = NULL, *second = NULL;
+    assert_ok(tempdir_make("one", &first, &err));
+    assert_ok(tempdir_make_beside(data, &second, &err));
+    fill(first);
+    fill(second);
+    raise(SIGKILL);
+}
+
+static void make_old(const char *dir) {
+    const struct timespec times[] = {{.tv_sec = time(NULL) - 3600}, {.tv_sec = time(NULL) - 3600}};
+    assert_int_equal(utimensat(AT_FDCWD, dir, times, 0), 0);
+}
+
+static void make_all_old(const char *path) {
+    cleanup_dir DIR *dir = opendir(path);
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        cleanup_free char *each = str_printf("%s/%s", path, entry->d_name);
+        make_old(each);
+    }
+}
+
+// A live one of the same name stays, however old it is, and so do directories that are called nearly the same.
+static void killed_runs(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup_free char *base = scratch_file(scratch, "out.iso"), *backup = scratch_file(scratch, "out.iso.backup"),
+                      *other = scratch_file(scratch, "webops-one-backups");
+    assert_true(mkdir(backup, 0700) == 0 && mkdir(other, 0700) == 0);
+    assert_true(WIFSIGNALED(in_child(killed, base)));
+    assert_int_equal(entries(scratch->path), 4);
+    cleanup_tempdir char *live = NULL, *next = NULL, *beside = NULL;
+    assert_ok(tempdir_make("one", &live, &err)); // those are too young to tell
+    assert_int_equal(entries(scratch->path), 5);
+    make_all_old(scratch->path);
+    assert_ok(tempdir_make("one", &next, &err));
+    assert_int_equal(entries(scratch->path), 5);
+    assert_ok(tempdir_make_beside(base, &beside, &err));
+    assert_int_equal(entries(scratch->path), 5);
+    assert_true(access(live, F_OK) == 0 && access(backup, F_OK) == 0 && access(other, F_OK) == 0);
+}
+
 static void end_by_signal(void *data) {
     (void)data;
     raise(SIGTERM);
@@ -120,6 +164,7 @@ static void forks(void **state) {
 #define WITH_TMPDIR(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {WITH_TMPDIR(places), WITH_TMPDIR(signals), WITH_TMPDIR(ignored_signals), WITH_TMPDIR(forks)};
+    const struct CMUnitTest tests[] = {WITH_TMPDIR(places), WITH_TMPDIR(signals), WITH_TMPDIR(ignored_signals), WITH_TMPDIR(forks),
+                                       WITH_TMPDIR(killed_runs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

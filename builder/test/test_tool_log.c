@@ -107,8 +107,9 @@ static unsigned count_of(char *const *env, const char *entry) {
 
 static void test_environment(void **state) {
     (void)state;
-    static const char *const dropped[] = {"LANG",   "LANGUAGE",        "LC_TIME",       "SOURCE_DATE_EPOCH", "APT_CONFIG",
-                                          "TMPDIR", "DEBIAN_PRIORITY", "DEBCONF_DEBUG", "DPKG_ROOT"};
+    static const char *const dropped[] = {"LANG",       "LANGUAGE",       "LC_TIME",         "SOURCE_DATE_EPOCH",
+                                          "APT_CONFIG", "TMPDIR",         "DEBIAN_PRIORITY", "DEBCONF_DEBUG",
+                                          "DPKG_ROOT",  "MTOOLS_NO_VFAT", "MTOOLSRC"};
     static const char *const kept[] = {"LANGX", "XLANG", "MY_TMPDIR", "http_proxy"};
     for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
         setenv(dropped[i], "test-value", 1);

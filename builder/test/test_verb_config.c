@@ -2,7 +2,7 @@
 // `webops-image config`: check and doc as command lines, and the default configuration of every profile we ship.
 #include "builder/test/verbs.h"
 
-static const struct verb verb = {"config", "check FILE | doc", 1, 2, "help", verb_config};
+static const struct verb verb = {"config", "check|doc [FILE]", 1, 2, "help", verb_config};
 
 static int config(const char *const *arguments, char **ret_out, char **ret_said) {
     return verb_call(&verb, arguments, ret_out, ret_said);
@@ -20,16 +20,26 @@ static void doc_is_the_committed_file(void **state) {
 static void checks(void **state) {
     struct scratch *scratch = *state;
     struct err err = {0};
-    cleanup_free char *path = str_printf("%s/c.env", scratch->path), *profile = str_printf("%s/none.yaml", scratch->path);
+    cleanup_free char *path = str_printf("%s/c.env", scratch->path), *profile = str_printf("%s/none.yaml", scratch->path),
+                      *etcd = str_printf("%s/etcd.env", scratch->path), *image = str_printf("%s/image.raw", scratch->path),
+                      *build = str_printf("%s/image.build.json", scratch->path);
+    assert_int_equal(file_publish(AT_FDCWD, etcd, "ETCD_ENABLED=false\n", 19, 0600, &err), 0);
+    assert_int_equal(file_publish(AT_FDCWD, build, "{\"stacks\": []}", 14, 0600, &err), 0); // of an image that has none
     assert_int_equal(file_publish(AT_FDCWD, path, "HOSTNAME=a\nTIMZONE=UTC\n", 23, 0600, &err), 0);
     const struct verb_case cases[] = {
         {RUN_ARGV("check", "examples/config.env"), EXIT_OK, "examples/config.env: ok, ", ""},
         {RUN_ARGV("check", path), EXIT_PERMANENT, "c.env:2: TIMZONE: unknown key; did you mean TIMEZONE?\n", ""},
         {RUN_ARGV("check", "--json", path), EXIT_PERMANENT, "\"line\": 2", ""},
-        {RUN_ARGV("check", "--secrets", scratch->path, "examples/config.env"), EXIT_PERMANENT, "OPERATOR_PASSWORD_FILE: its file", ""},
+        {RUN_ARGV("check", "--secrets", scratch->path, "examples/config.env"), EXIT_PERMANENT, "/operator.secret does not exist", ""},
         {RUN_ARGV("check", "/nonexistent/file"), EXIT_PERMANENT, "", "/nonexistent/file"},
         {RUN_ARGV("check"), EXIT_USAGE, "", "name a FILE"},
         {RUN_ARGV("check", "--profile", profile, path), EXIT_PERMANENT, "", "none.yaml"},
+        {RUN_ARGV("check", "-p", profile, path), EXIT_PERMANENT, "", "none.yaml"},
+        {RUN_ARGV("check", "-p", "minimal", "-i", image, path), EXIT_USAGE, "", "--profile and --image exclude each other"},
+        {RUN_ARGV("check", "-i", image, etcd), EXIT_PERMANENT, "etcd.env:1: ETCD_ENABLED: ", ""},
+        {RUN_ARGV("check", etcd), EXIT_OK, "etcd.env: ok, 1 key\n", ""},
+        {RUN_ARGV("doc", "--json"), EXIT_USAGE, "", "config doc: prints Markdown only; --json is for config check"},
+        {RUN_ARGV("doc", "--secrets", scratch->path), EXIT_USAGE, "", "--secrets is for config check"},
         {RUN_ARGV("nonsense", path), EXIT_USAGE, "", "expected 'check"},
         {RUN_ARGV("doc", path), EXIT_USAGE, "", "expected 'check"},
     };

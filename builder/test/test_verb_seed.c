@@ -15,6 +15,8 @@ static void command_lines(void **state) {
     static const char report[] = "{\"stacks\": []}";
     cleanup_free char *report_path = str_printf("%s/image.build.json", scratch->path);
     assert_int_equal(file_publish(AT_FDCWD, report_path, report, strlen(report), 0600, &err), 0);
+    cleanup_free char *missing = str_printf("%s/missing.raw", scratch->path), *bare = str_printf("%s/bare.raw", scratch->path);
+    assert_int_equal(file_publish(AT_FDCWD, bare, "", 0, 0600, &err), 0);
     const struct verb_case refused[] = {
         {RUN_ARGV("-c", good), EXIT_USAGE, "", "--output FILE|DIR are needed"},
         {RUN_ARGV("-o", output), EXIT_USAGE, "", "--config FILE and"},
@@ -23,7 +25,9 @@ static void command_lines(void **state) {
         {RUN_ARGV("-o", output, "-c", bad), EXIT_PERMANENT, "", "bad.env:1: TIMZONE: unknown key; did you mean TIMEZONE?"},
         {RUN_ARGV("-o", output, "-c", etcd, "-i", image), EXIT_PERMANENT, "", "etcd.env:1: ETCD_ENABLED"},
         {RUN_ARGV("-o", output, "-c", etcd, "-i", compressed), EXIT_PERMANENT, "", "etcd.env:1: ETCD_ENABLED"},
-        {RUN_ARGV("-o", output, "-c", good, "--secrets", scratch->path), EXIT_PERMANENT, "", "OPERATOR_PASSWORD_FILE: its file"},
+        {RUN_ARGV("-o", output, "-c", etcd, "-i", missing), EXIT_PERMANENT, "", "there is no image "},
+        {RUN_ARGV("-o", output, "-c", etcd, "-i", bare), EXIT_PERMANENT, "", "bare.build.json"},
+        {RUN_ARGV("-o", output, "-c", good, "--secrets", scratch->path), EXIT_PERMANENT, "", "/a.secret does not exist"},
     };
     verb_check(&verb, refused, ARRAY_SIZE(refused));
     assert_false(file_exists(AT_FDCWD, output));

@@ -95,11 +95,23 @@ static void test_timeout_and_kill(void **state) {
 static void test_signal_is_an_event(void **state) {
     cleanup_vm struct vm vm = VM_INIT;
     struct err err = {0};
+    signal(SIGINT, SIG_DFL); // the tests themselves may run in the background
     start(&vm, *state, "sleep 60");
     kill(getpid(), SIGINT);
     assert_int_equal(vm_wait(&vm, 5000, &err), VM_SIGNAL);
     vm_stop(&vm, 0);
     assert_int_equal(vm.pid, -1);
+}
+
+// As under nohup: the terminal goes, and the machine stays until it ends by itself.
+static void test_ignored_signals_are_none(void **state) {
+    cleanup_vm struct vm vm = VM_INIT;
+    struct err err = {0};
+    signal(SIGHUP, SIG_IGN);
+    start(&vm, *state, "true");
+    kill(getpid(), SIGHUP);
+    assert_int_equal(vm_wait(&vm, 5000, &err), VM_ENDED);
+    signal(SIGHUP, SIG_DFL);
 }
 
 static void test_missing_program(void **state) {
@@ -182,10 +194,9 @@ static void test_qmp_without_socket(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WITH_PLACE(test_stage_then_end),      WITH_PLACE(test_last_words_are_read),
-        WITH_PLACE(test_failure_is_an_error), WITH_PLACE(test_timeout_and_kill),
-        WITH_PLACE(test_signal_is_an_event),  WITH_PLACE(test_missing_program),
-        WITH_PLACE(test_qmp_executes),        WITH_PLACE(test_qmp_reports_error_garbage_and_end),
+        WITH_PLACE(test_stage_then_end),     WITH_PLACE(test_last_words_are_read), WITH_PLACE(test_failure_is_an_error),
+        WITH_PLACE(test_timeout_and_kill),   WITH_PLACE(test_signal_is_an_event),  WITH_PLACE(test_ignored_signals_are_none),
+        WITH_PLACE(test_missing_program),    WITH_PLACE(test_qmp_executes),        WITH_PLACE(test_qmp_reports_error_garbage_and_end),
         WITH_PLACE(test_qmp_without_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,16 +87,25 @@ static bool parse_fingerprint(const char *text, uint8_t ret[API_FINGERPRINT_BYTE
     return used == sizeof(hex) - 1 && hex_parse(hex, API_FINGERPRINT_BYTES, ret);
 }
 
+int api_check(const char *base, const char *fingerprint, struct err *err) {
+    uint8_t bytes[API_FINGERPRINT_BYTES];
+    if (base && strncmp(base, "https://", 8) != 0)
+        return err_set(err, -EINVAL, "%s: an https address is expected; a token goes over nothing else", base);
+    if (fingerprint && !parse_fingerprint(fingerprint, bytes))
+        return err_set(err, -EINVAL, "fingerprint %s: the 32 bytes of a certificate's SHA-256 in hex are expected", fingerprint);
+    return 0;
+}
+
 int api_open_token(const char *base, const char *scheme, const char *token, const char *name, const char *fingerprint, struct api *ret_api,
                    struct err *err) {
     struct api api = {0};
-    if (strncmp(base, "https://", 8) != 0)
-        return err_set(err, -EINVAL, "%s: an https address is expected; a token goes over nothing else", base);
-    if (fingerprint && !parse_fingerprint(fingerprint, api.fingerprint))
-        return err_set(err, -EINVAL, "fingerprint %s: the 32 bytes of a certificate's SHA-256 in hex are expected", fingerprint);
-    int r = check_token(token, name, err);
+    int r = api_check(base, fingerprint, err);
+    if (r >= 0)
+        r = check_token(token, name, err);
     if (r < 0)
         return r;
+    if (fingerprint)
+        parse_fingerprint(fingerprint, api.fingerprint);
     api.is_pinned = fingerprint != NULL;
     api.base = str_dup(base);
     for (size_t size = strlen(api.base); size > 8 && api.base[size - 1] == '/'; size--)

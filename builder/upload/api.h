@@ -36,6 +36,8 @@ struct api_file {
     void *context;
 };
 
+// Whether address and fingerprint (either may be NULL) are such as api_open() takes: -EINVAL. For command lines, before any work.
+int api_check(const char *base, const char *fingerprint, struct err *err) must_check nonnull(3);
 // `token`: a file of mode 0600, one line; its text goes behind `scheme` ("PVEAPIToken=") into the Authorization header. -EPERM for another mode.
 int api_open(const char *base, const char *scheme, const char *token_path, const char *fingerprint, struct api *ret_api,
              struct err *err) must_check nonnull(1, 2, 3, 5, 6);

@@ -3,6 +3,7 @@
 #include "builder/upload/hetzner.h"
 #include "builder/release.h"
 #include "builder/upload/hetzner_things.h"
+#include "builder/upload/lock.h"
 #include "builder/upload/rescue.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -32,16 +33,18 @@ struct upload { // what the steps hand on
     uint8_t sha256[DIGEST_BYTES];
     enum hetzner_arch arch;
     char *dir; // private, and locked
-    int lock;
+    int lock, dir_lock;
     bool is_begun; // something may have been made
 };
 
 static void upload_done(struct upload *upload) {
     struct err ignored;
-    if (upload->lock >= 0) {
+    if (upload->dir_lock >= 0) {
         (void)!file_remove_tree(AT_FDCWD, upload->dir, &ignored);
-        close(upload->lock);
+        close(upload->dir_lock);
     }
+    if (upload->lock >= 0)
+        close(upload->lock);
     json_decref(upload->types);
     json_decref(upload->locations);
     hetzner_things_done(&upload->things);
@@ -77,14 +80,21 @@ static int name_image(struct upload *upload, const char *sha256, struct err *err
 
 static int identify(struct upload *upload, struct err *err) {
     char hex[2 * DIGEST_BYTES + 1];
-    int r = zstream_hash(upload->request->image, show, upload->progress, &upload->image_bytes, upload->sha256, err);
+    int r = zstream_hash(upload->request->image, &upload->stop, show, upload->progress, &upload->image_bytes, upload->sha256, err);
     if (r < 0)
         return r;
     hex_format(upload->sha256, sizeof(upload->sha256), hex);
     return name_image(upload, hex, err);
 }
 
-// One directory per user and image, so that a killed run's key is found and replaced, and two runs beside each other are noticed.
+// What the next run would take for left by a killed one, and remove: everything of this image with our label "webops.host".
+static int lock_host(struct upload *upload, struct err *err) {
+    cleanup_free char *what = str_printf("hetzner %s %s", upload->things.host_id, upload->things.image_id);
+    upload->lock = lock_take(what, err);
+    return upload->lock;
+}
+
+// One directory per user and image, so that a killed run's key is found and replaced. Its lock is for computers that have no id.
 static int open_dir(struct upload *upload, struct err *err) {
     const char *parent = getenv("TMPDIR");
     struct stat st;
@@ -98,7 +108,7 @@ static int open_dir(struct upload *upload, struct err *err) {
         return err_set(err, -EPERM, "%s is not a private directory of yours: remove it", path);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return err_set(err, -EBUSY, "this image is being uploaded already (%s is locked)", path);
-    upload->lock = take_fd(&fd);
+    upload->dir_lock = take_fd(&fd);
     upload->dir = take_ptr(path);
     return 0;
 }
@@ -122,7 +132,9 @@ static int choose(struct upload *upload, struct err *err) {
 }
 
 static int check(struct upload *upload, struct err *err) {
-    int r = open_dir(upload, err);
+    int r = lock_host(upload, err);
+    if (r >= 0)
+        r = open_dir(upload, err);
     if (r >= 0)
         r = hetzner_find_image(&upload->things, err);
     if (r >= 0 && !upload->things.image)
@@ -249,7 +261,7 @@ int hetzner_upload(const struct api *api, const struct hetzner_request *request,
                    struct hetzner_result *ret_result, struct err *err) {
     *ret_result = (struct hetzner_result){0};
     cleanup(upload_done) struct upload upload = {
-        .request = request, .progress = progress, .result = ret_result, .lock = -1, .stop = {.fd = -1}};
+        .request = request, .progress = progress, .result = ret_result, .lock = -1, .dir_lock = -1, .stop = {.fd = -1}};
     struct err problem = {0};
     upload.hetzner = (struct hetzner){api, &upload.stop};
     int r = stop_open(&upload.stop, err);

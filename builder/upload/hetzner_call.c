@@ -165,11 +165,13 @@ int hetzner_delete(const struct hetzner *hetzner, const char *path, struct err *
     if (r >= 0)
         r = hetzner_wait(hetzner, answer, err);
     json_decref(answer);
-    return r == -ENOENT ? 0 : r;
+    return r == -ENOENT ? 0 : r; // the action may go with what it was about
 }
 
 static int judge(const json_t *action, struct err *err) {
     cleanup_buf struct buf text = {0};
+    if (strcmp(json_string_value(json_object_get(action, "status")) ?: "", "success") == 0)
+        return 0;
     const json_t *error = json_object_get(action, "error");
     api_add_printable(&text, json_string_value(json_object_get(action, "command")) ?: "action");
     buf_add_str(&text, ": ");
@@ -177,29 +179,46 @@ static int judge(const json_t *action, struct err *err) {
     return err_set(err, -EREMOTEIO, "Hetzner Cloud failed at %s", buf_str(&text));
 }
 
+// An answer without an action says nothing of how it went.
+static int ask(const struct hetzner *hetzner, const char *path, json_t **ret_action, struct err *err) {
+    json_t *answer = NULL;
+    int r = hetzner_call(hetzner, "GET", path, NULL, NULL, &answer, err);
+    if (r >= 0) {
+        json_decref(*ret_action);
+        *ret_action = json_incref(json_object_get(answer, "action"));
+        if (!json_is_object(*ret_action))
+            r = err_set(err, -EBADMSG, "GET %s: the answer is none of Hetzner Cloud's", path);
+    }
+    json_decref(answer);
+    return r;
+}
+
+static bool is_running(const json_t *action) {
+    return strcmp(json_string_value(json_object_get(action, "status")) ?: "", "running") == 0;
+}
+
+static int wait_action(const struct hetzner *hetzner, json_t **action, struct err *err) {
+    json_int_t id = json_integer_value(json_object_get(*action, "id"));
+    cleanup_free char *path = str_printf("/actions/%lld", (long long)id);
+    int64_t deadline = clock_ms() + ACTION_TIMEOUT_MS, pause = POLL_MS;
+    if (is_running(*action) && id <= 0)
+        return err_set(err, -EBADMSG, "Hetzner Cloud names no id of an action that runs");
+    while (is_running(*action)) {
+        if (clock_ms() > deadline)
+            return err_set(err, -ETIMEDOUT, "%s is still running after half an hour", path);
+        int r = stop_sleep(hetzner->stop, pause, err);
+        if (r >= 0)
+            r = ask(hetzner, path, action, err);
+        if (r < 0)
+            return r;
+        pause = pause * 3 / 2 < MAX_POLL_MS ? pause * 3 / 2 : MAX_POLL_MS;
+    }
+    return judge(*action, err);
+}
+
 int hetzner_wait(const struct hetzner *hetzner, const json_t *answer, struct err *err) {
     json_t *action = json_incref(json_object_get(answer, "action"));
-    cleanup_free char *path = str_printf("/actions/%lld", (long long)json_integer_value(json_object_get(action, "id")));
-    int64_t deadline = clock_ms() + ACTION_TIMEOUT_MS, pause = POLL_MS;
-    int r = 0;
-    while (r >= 0 && json_is_object(action)) {
-        const char *status = json_string_value(json_object_get(action, "status")) ?: "";
-        if (strcmp(status, "running") != 0) {
-            r = strcmp(status, "success") == 0 ? 0 : judge(action, err);
-            break;
-        }
-        if (clock_ms() > deadline)
-            r = err_set(err, -ETIMEDOUT, "%s is still running after half an hour", path);
-        if (r >= 0)
-            r = stop_sleep(hetzner->stop, pause, err);
-        pause = pause * 3 / 2 < MAX_POLL_MS ? pause * 3 / 2 : MAX_POLL_MS;
-        json_t *next = NULL;
-        if (r >= 0)
-            r = hetzner_call(hetzner, "GET", path, NULL, NULL, &next, err);
-        json_decref(action);
-        action = json_incref(json_object_get(next, "action"));
-        json_decref(next);
-    }
+    int r = json_is_object(action) ? wait_action(hetzner, &action, err) : 0;
     json_decref(action);
     return r;
 }

@@ -27,5 +27,5 @@ int hetzner_make(const struct hetzner *hetzner, const char *path, const json_t *
                  json_t **ret_answer, struct err *err) must_check nonnull(1, 2, 4, 6, 7);
 // A DELETE; gone already is success.
 int hetzner_delete(const struct hetzner *hetzner, const char *path, struct err *err) must_check nonnull(1, 2, 3);
-// Waits for the action of an answer, if it names one. -EREMOTEIO: it failed; -ETIMEDOUT after half an hour.
+// Waits for the action of an answer, if it names one. -EREMOTEIO: it failed; -ETIMEDOUT after half an hour; -EBADMSG: it cannot be told how it goes.
 int hetzner_wait(const struct hetzner *hetzner, const json_t *answer, struct err *err) must_check nonnull(1, 3);

@@ -16,6 +16,8 @@
 #define POLL_MS 1000
 #define HOST_DIGITS 12
 #define RUN_BYTES 8
+#define MACHINE_ID_PATH "/etc/machine-id"
+#define MACHINE_ID_DIGITS 32
 
 static int64_t id_of(const json_t *item) {
     return json_integer_value(json_object_get(item, "id"));
@@ -25,21 +27,7 @@ static const char *text_of(const json_t *item, const char *key) {
     return json_string_value(json_object_get(item, key)) ?: "";
 }
 
-// This computer and user, in a form that tells a stranger nothing.
-static char *host_id(void) {
-    char host[256] = "", hex[2 * DIGEST_BYTES + 1];
-    uint8_t hash[DIGEST_BYTES];
-    struct err ignored;
-    cleanup_free char *machine = NULL, *text = NULL;
-    gethostname(host, sizeof(host) - 1);
-    (void)!file_read(AT_FDCWD, "/etc/machine-id", 4096, &machine, NULL, &ignored);
-    text = str_printf("%s %s %u", host, machine ? machine : "", getuid());
-    digest_bytes(text, strlen(text), hash);
-    hex_format(hash, sizeof(hash), hex);
-    return str_printf("%.*s", HOST_DIGITS, hex);
-}
-
-static char *run_id(void) {
+static char *random_id(void) {
     uint8_t random[RUN_BYTES];
     char hex[2 * RUN_BYTES + 1];
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
@@ -48,14 +36,36 @@ static char *run_id(void) {
     return str_dup(hex);
 }
 
+// What machine-id(5) allows, and not the "" or "uninitialized" that images and containers have instead.
+static bool is_machine_id(const char *text) {
+    size_t digits = strspn(text, "0123456789abcdef");
+    return digits == MACHINE_ID_DIGITS && strspn(text, "0") < digits && (!text[digits] || strcmp(text + digits, "\n") == 0);
+}
+
+char *hetzner_host_id(const char *machine_id_path) {
+    char host[256] = "", hex[2 * DIGEST_BYTES + 1];
+    uint8_t hash[DIGEST_BYTES];
+    struct err ignored;
+    cleanup_free char *machine = NULL, *text = NULL;
+    if (file_read(AT_FDCWD, machine_id_path, 4096, &machine, NULL, &ignored) < 0 || !is_machine_id(machine))
+        return NULL;
+    gethostname(host, sizeof(host) - 1);
+    text = str_printf("%s %s %u", host, machine, getuid());
+    digest_bytes(text, strlen(text), hash);
+    hex_format(hash, sizeof(hash), hex);
+    return str_printf("%.*s", HOST_DIGITS, hex);
+}
+
 void hetzner_things_init(struct hetzner_things *things, const struct hetzner *hetzner, const char *sha256, const char *profile,
                          const char *version, const char *title) {
+    char *host_id = hetzner_host_id(MACHINE_ID_PATH);
     *things = (struct hetzner_things){
         .hetzner = hetzner,
         .name = str_printf("webops-upload-%.*s", HETZNER_NAME_DIGITS, sha256),
         .image_id = str_printf("%.*s", HETZNER_ID_DIGITS, sha256),
-        .host_id = host_id(),
-        .run_id = run_id(),
+        .is_nameless = !host_id,
+        .host_id = host_id ? host_id : random_id(), // one that matches nobody's, so that nothing of others passes for ours
+        .run_id = random_id(),
         .profile = profile ? hetzner_label(profile) : NULL,
         .version = version ? hetzner_label(version) : NULL,
         .description = str_printf("webops %s sha256:%s", title, sha256),
@@ -96,38 +106,63 @@ static int delete_item(const struct hetzner_things *things, const char *kind, in
     return hetzner_delete(things->hetzner, path, err);
 }
 
-// Asks until the thing at `path` is in the state. -EREMOTEIO: its state is `never`.
-static int wait_state(const struct hetzner *hetzner, const char *path, const char *name, const char *state, const char *never,
-                      int64_t timeout_ms, struct err *err) {
-    for (int64_t deadline = clock_ms() + timeout_ms;;) {
+struct wish { // what a thing is to become
+    const char *name, *state, *never;
+    const char *meanwhile; // NULL = whatever else it may be
+    int64_t timeout_ms;
+};
+static const struct wish server_off = {"server", "off", "deleting", NULL, STATE_TIMEOUT_MS},
+                         image_made = {"image", "available", "unavailable", "creating", IMAGE_TIMEOUT_MS};
+
+// 1: it is what it is to become; 0: not yet. -ENODATA: it never will be; -EBADMSG: nobody knows.
+static int judge_state(const struct wish *wish, const char *path, const char *found, struct err *err) {
+    cleanup_buf struct buf text = {0};
+    if (strcmp(found, wish->state) == 0)
+        return 1;
+    if (strcmp(found, wish->never) == 0)
+        return err_set(err, -ENODATA, "%s: Hetzner Cloud says that it is %s", path, found);
+    if (*found && (!wish->meanwhile || strcmp(found, wish->meanwhile) == 0))
+        return 0;
+    api_add_printable(&text, found);
+    return err_set(err, -EBADMSG, "%s: Hetzner Cloud says that it is \"%s\", which is not known here", path, buf_str(&text));
+}
+
+// Asks until the thing at `path` is so. Errors as above.
+static int wait_state(const struct hetzner *hetzner, const char *path, const struct wish *wish, struct err *err) {
+    for (int64_t deadline = clock_ms() + wish->timeout_ms;;) {
         json_t *answer = NULL;
-        char found[32];
         int r = hetzner_call(hetzner, "GET", path, NULL, NULL, &answer, err);
-        snprintf(found, sizeof(found), "%s", text_of(json_object_get(answer, name), "status"));
+        if (r >= 0)
+            r = judge_state(wish, path, text_of(json_object_get(answer, wish->name), "status"), err);
         json_decref(answer);
-        if (r < 0 || strcmp(found, state) == 0)
-            return r;
-        if (strcmp(found, never) == 0)
-            return err_set(err, -EREMOTEIO, "%s: Hetzner Cloud says that it is %s", path, never);
+        if (r != 0)
+            return r < 0 ? r : 0;
         if (clock_ms() > deadline)
-            return err_set(err, -ETIMEDOUT, "%s: still %.31s after %lld s", path, found, (long long)timeout_ms / 1000);
+            return err_set(err, -ETIMEDOUT, "%s: still not %s after %lld s", path, wish->state, (long long)wish->timeout_ms / 1000);
         r = stop_sleep(hetzner->stop, POLL_MS, err);
         if (r < 0)
             return r;
     }
 }
 
-static int wait_image(const struct hetzner_things *things, int64_t id, struct err *err) {
-    cleanup_free char *path = str_printf("/images/%lld", (long long)id);
-    return wait_state(things->hetzner, path, "image", "available", "unavailable", IMAGE_TIMEOUT_MS, err);
+static int wait_server_off(const struct hetzner_things *things, struct err *err) {
+    cleanup_free char *path = str_printf("/servers/%lld", (long long)things->server);
+    return wait_state(things->hetzner, path, &server_off, err);
 }
 
-// Whether a snapshot is whole, now or after some minutes. One that never will be is removed.
+static int wait_image(const struct hetzner_things *things, int64_t id, struct err *err) {
+    cleanup_free char *path = str_printf("/images/%lld", (long long)id);
+    return wait_state(things->hetzner, path, &image_made, err);
+}
+
+// Whether a snapshot is whole, now or after some minutes. One that never will be is removed; one of which that cannot be told is not.
 static int judge_image(const struct hetzner_things *things, const json_t *image, bool *ret_whole, struct err *err) {
-    const char *status = text_of(image, "status");
-    int r = strcmp(status, "creating") == 0 ? wait_image(things, id_of(image), err) : strcmp(status, "available") == 0 ? 0 : -EREMOTEIO;
+    cleanup_free char *path = str_printf("/images/%lld", (long long)id_of(image));
+    int r = judge_state(&image_made, path, text_of(image, "status"), err);
+    if (r == 0)
+        r = wait_image(things, id_of(image), err);
     *ret_whole = r >= 0;
-    return r == -EREMOTEIO || r == -ENOENT ? delete_item(things, "images", id_of(image), err) : r;
+    return r == -ENODATA || r == -ENOENT ? delete_item(things, "images", id_of(image), err) : r;
 }
 
 int hetzner_find_image(struct hetzner_things *things, struct err *err) {
@@ -158,8 +193,9 @@ int hetzner_sweep(const struct hetzner_things *things, bool everywhere, struct e
                 continue; // somebody's own, with our label
             if (r >= 0 && !everywhere && strcmp(host, things->host_id) != 0)
                 r = err_set(err, -EBUSY,
-                            "%s %s is of an upload of this image from another computer; if that one is no longer running: --replace",
-                            i == 0 ? "server" : "SSH key", things->name);
+                            "%s %s is of an upload of this image from another computer%s; if that one is no longer running: --replace",
+                            i == 0 ? "server" : "SSH key", things->name,
+                            things->is_nameless ? " (or this one, which has no " MACHINE_ID_PATH " to tell by)" : "");
             if (r >= 0)
                 r = delete_item(things, kinds[i], id_of(item), err);
         }
@@ -228,8 +264,7 @@ int hetzner_make_server(struct hetzner_things *things, const char *type, const c
         r = hetzner_wait(things->hetzner, answer, err);
     json_decref(body);
     json_decref(answer);
-    cleanup_free char *path = str_printf("/servers/%lld", (long long)things->server);
-    return r < 0 ? r : wait_state(things->hetzner, path, "server", "off", "deleting", STATE_TIMEOUT_MS, err);
+    return r < 0 ? r : wait_server_off(things, err);
 }
 
 struct expected { // what a server looks like when an action was done
@@ -268,9 +303,8 @@ int hetzner_start_rescue(const struct hetzner_things *things, struct err *err) {
 }
 
 int hetzner_power_off(const struct hetzner_things *things, struct err *err) {
-    cleanup_free char *path = str_printf("/servers/%lld", (long long)things->server);
     int r = act(things, "poweroff", json_object(), "off", err);
-    return r < 0 ? r : wait_state(things->hetzner, path, "server", "off", "deleting", STATE_TIMEOUT_MS, err);
+    return r < 0 ? r : wait_server_off(things, err);
 }
 
 static int look_for_image(const struct hetzner *hetzner, void *context, json_t **ret_answer, struct err *err) {
@@ -301,6 +335,16 @@ int hetzner_make_image(struct hetzner_things *things, struct err *err) {
     return r;
 }
 
+// A server costs money as long as it is there, whatever was said when it was deleted.
+static int check_removed(const struct hetzner_things *things, const char *kind, struct err *err) {
+    json_t *items = NULL, *item;
+    size_t index, left = 0;
+    int r = list_labelled(things, kind, "webops.run", things->run_id, &items, err);
+    json_array_foreach(items, index, item) left += strcmp(text_of(item, "status"), "deleting") != 0;
+    json_decref(items);
+    return r >= 0 && left ? err_set(err, -EEXIST, "it is still there after it was deleted") : r;
+}
+
 static void remove_kind(const struct hetzner_things *things, const char *kind, const char *singular, struct buf *problems) {
     struct err err = {0};
     json_t *items = NULL, *item;
@@ -308,9 +352,17 @@ static void remove_kind(const struct hetzner_things *things, const char *kind, c
     // By label and not by id: what was made without an answer is found, too.
     int r = list_labelled(things, kind, "webops.run", things->run_id, &items, &err);
     json_array_foreach(items, index, item) if (r >= 0) r = delete_item(things, kind, id_of(item), &err);
+    if (r >= 0 && json_array_size(items) > 0)
+        r = check_removed(things, kind, &err);
     if (r < 0)
         buf_printf(problems, "%s%s %s (%s)", problems->size ? "; " : "", singular, things->name, err.text);
     json_decref(items);
+}
+
+static int remove_unless_whole(const struct hetzner_things *things, const json_t *image, struct err *err) {
+    cleanup_free char *path = str_printf("/images/%lld", (long long)id_of(image));
+    int r = judge_state(&image_made, path, text_of(image, "status"), err);
+    return r == 0 || r == -ENODATA ? delete_item(things, "images", id_of(image), err) : r;
 }
 
 static void remove_broken_images(const struct hetzner_things *things, struct buf *problems) {
@@ -318,8 +370,7 @@ static void remove_broken_images(const struct hetzner_things *things, struct buf
     json_t *items = NULL, *item;
     size_t index;
     int r = list_labelled(things, "images", "webops.upload", things->image_id, &items, &err);
-    json_array_foreach(items, index, item) if (r >= 0 && strcmp(text_of(item, "status"), "available") != 0) r =
-        delete_item(things, "images", id_of(item), &err);
+    json_array_foreach(items, index, item) if (r >= 0) r = remove_unless_whole(things, item, &err);
     if (r < 0)
         buf_printf(problems, "%ssnapshot \"%s\" (%s)", problems->size ? "; " : "", things->description, err.text);
     json_decref(items);

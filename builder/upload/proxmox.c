@@ -5,17 +5,20 @@
 #include "builder/output.h"
 #include "builder/release.h"
 #include "builder/tempdir.h"
+#include "builder/upload/lock.h"
 #include "builder/upload/proxmox_task.h"
 #include "builder/upload/proxmox_vm.h"
 #include "common/buf.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/slot.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #define IDENTITY_DIGITS 12
+#define OTHERS_MS (15 * 60 * 1000) // for tasks of others: a copy or an import may take some minutes, and one that hangs never ends
 #define FIRST_RELEASE_MAJOR 8 // that imports images by its API: 8.4 (libpve-storage 8.3.6)
 #define FIRST_RELEASE_MINOR 4
 
@@ -33,10 +36,13 @@ struct upload { // what the steps hand on
     char *image, *title, *name; // name: as the storage shall see it
     char *seed_volume;
     bool is_qcow2;
+    int lock; // until the end: two runs that both find nothing would make two machines
     struct proxmox_vm vm;
 };
 
 static void upload_done(struct upload *upload) {
+    if (upload->lock >= 0)
+        close(upload->lock);
     tempdir_done(&upload->dir);
     char *const strings[] = {upload->node, upload->image, upload->title, upload->name, upload->seed_volume};
     for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
@@ -152,14 +158,17 @@ static int check_storage(const struct upload *upload, struct err *err) {
     return r;
 }
 
-// *ret_volume stays NULL when the storage has no such file.
+// *ret_volume stays NULL when the storage has no such file. While one is being copied to its place it has its name already, and not all of its bytes; the task
+// tells neither storage nor name, and runs on the node that we speak to.
 static int find_volume(const struct upload *upload, const char *content, const char *name, char **ret_volume, struct err *err) {
     cleanup_free char *path = str_printf("/nodes/%s/storage/%s/content", upload->node, upload->request->storage),
                       *volume = str_printf("%s:%s/%s", upload->request->storage, content, name);
     const struct api_field fields[] = {{"content", content}, {NULL, NULL}};
     json_t *data = NULL, *item;
     size_t index;
-    int r = get(upload, path, fields, &data, err);
+    int r = proxmox_wait_for_others(upload->api, "localhost", "imgcopy", "copies a file to a storage", OTHERS_MS, err);
+    if (r >= 0)
+        r = get(upload, path, fields, &data, err);
     json_array_foreach(data, index, item) {
         const char *found = json_string_value(json_object_get(item, "volid"));
         if (r >= 0 && found && strcmp(found, volume) == 0 && !*ret_volume)
@@ -188,7 +197,7 @@ static int send_file(const struct upload *upload, const char *content, const cha
         .field = "filename", .path = file_path, .name = name, .progress = show_upload, .context = upload->progress};
     r = proxmox_send(upload->api, path, fields, &file, &data, err);
     if (r >= 0)
-        r = proxmox_wait(upload->api, upload->node, json_string_value(data), err);
+        r = proxmox_wait(upload->api, json_string_value(data), 0, err);
     json_decref(data);
     return r;
 }
@@ -212,15 +221,23 @@ static int convert(struct upload *upload, struct err *err) {
     return r;
 }
 
+// Converting takes its time: another one may have sent it meanwhile, and makes a machine of it while we would write over it.
 static int send_image(struct upload *upload, struct err *err) {
-    int r = send_file(upload, "import", upload->image, upload->name, err);
+    int r = find_volume(upload, "import", upload->name, &upload->result->volume, err);
+    upload->result->was_there = r >= 0 && upload->result->volume;
+    if (r < 0 || upload->result->was_there)
+        return r;
+    r = send_file(upload, "import", upload->image, upload->name, err);
     if (r >= 0)
         upload->result->volume = str_printf("%s:import/%s", upload->request->storage, upload->name);
     return r;
 }
 
 static int check(struct upload *upload, struct err *err) {
-    int r = check_release(upload, err);
+    cleanup_free char *what = str_printf("proxmox %s %s", upload->api->base, upload->name);
+    int r = upload->lock = lock_wait(what, err);
+    if (r >= 0)
+        r = check_release(upload, err);
     if (r >= 0)
         r = find_node(upload, err);
     if (r >= 0)
@@ -245,12 +262,35 @@ static int send_seed_file(struct upload *upload, const char *path, struct err *e
     return r;
 }
 
+static void fill_vm(struct upload *upload) {
+    upload->vm.node = upload->node;
+    upload->vm.title = upload->title;
+    upload->vm.volume = upload->result->volume;
+    upload->vm.seed_volume = upload->seed_volume;
+}
+
+// An envelope is another one each time: for a machine that is there already it would be sent for nothing, and stay on the storage.
+static int find_sealed_vm(struct upload *upload, struct err *err) {
+    if (!upload->request->seed.encrypt_to)
+        return 0;
+    fill_vm(upload);
+    int r = proxmox_vm_find(&upload->vm, err);
+    if (r >= 0 && upload->vm.was_there && upload->request->seed.secrets)
+        log_info("virtual machine %ld was made by this command earlier, and has the secrets of that time: with --encrypt-to it cannot be "
+                 "told whether they have changed (docs/PROXMOX.md)",
+                 upload->vm.vmid);
+    return r;
+}
+
 // It holds secrets, and is not kept here for longer than it takes to send it.
 static int send_seed(struct upload *upload, struct err *err) {
     cleanup_free char *path = str_printf("%s/seed.iso", upload->dir);
     struct seed seed = upload->request->seed;
     seed.path = path;
-    int r = seed_save(&seed, err);
+    int r = find_sealed_vm(upload, err);
+    if (r < 0 || upload->vm.was_there)
+        return r;
+    r = seed_save(&seed, err);
     if (r >= 0)
         r = send_seed_file(upload, path, err);
     unlink(path);
@@ -258,10 +298,7 @@ static int send_seed(struct upload *upload, struct err *err) {
 }
 
 static int make_vm(struct upload *upload, struct err *err) {
-    upload->vm.node = upload->node;
-    upload->vm.title = upload->title;
-    upload->vm.volume = upload->result->volume;
-    upload->vm.seed_volume = upload->seed_volume;
+    fill_vm(upload);
     int r = proxmox_vm_make(&upload->vm, err);
     upload->result->vmid = upload->vm.vmid;
     upload->result->vm_was_there = upload->vm.was_there;
@@ -279,9 +316,15 @@ unsigned proxmox_stages(const struct proxmox_request *request) {
 int proxmox_upload(const struct api *api, const struct proxmox_request *request, struct progress *progress,
                    struct proxmox_result *ret_result, struct err *err) {
     *ret_result = (struct proxmox_result){0};
-    cleanup(upload_done) struct upload upload = {
-        .api = api, .request = request, .progress = progress, .result = ret_result, .vm = {.api = api, .request = request}};
-    int r = step(&upload, "reading the image", identify, "done", err);
+    cleanup(upload_done) struct upload upload = {.api = api,
+                                                 .request = request,
+                                                 .progress = progress,
+                                                 .result = ret_result,
+                                                 .lock = -1,
+                                                 .vm = {.api = api, .request = request, .others_ms = OTHERS_MS}};
+    int r = request->seed.config ? seed_try(&request->seed, err) : 0; // made when the image is there
+    if (r >= 0)
+        r = step(&upload, "reading the image", identify, "done", err);
     if (r >= 0)
         r = step(&upload, "asking", check, "done", err);
     ret_result->was_there = r >= 0 && ret_result->volume;

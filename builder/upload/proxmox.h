@@ -15,7 +15,7 @@ struct proxmox_request {
     long vmid; // 0 = the next free one
     const char *name; // of the virtual machine; NULL = the image's profile
     const char *vm_storage, *bridge;
-    long memory_mib, cores;
+    long memory_mib, cpus;
     struct seed seed; // config.env and secrets of the machine; config NULL = none
 };
 

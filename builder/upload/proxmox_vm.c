@@ -30,23 +30,6 @@ static int choose_vmid(struct proxmox_vm *vm, struct err *err) {
     return r >= 0 && vm->vmid < 100 ? err_set(err, -EBADMSG, "the cluster names no free VM id") : r;
 }
 
-// While a machine is being made it bears neither name nor description. Whose task it is does not matter, nor how it ends.
-static int wait_for_others(const struct proxmox_vm *vm, struct err *err) {
-    cleanup_free char *path = str_printf("/nodes/%s/tasks", vm->node);
-    const struct api_field fields[] = {{"source", "active"}, {"typefilter", "qmcreate"}, {NULL, NULL}};
-    json_t *data = NULL, *item;
-    size_t index;
-    int r = get(vm, path, fields, &data, err);
-    json_array_foreach(data, index, item) {
-        struct err ignored;
-        const char *status = json_string_value(json_object_get(item, "status"));
-        if (r >= 0 && status && strcmp(status, "RUNNING") == 0)
-            (void)!proxmox_wait(vm->api, vm->node, json_string_value(json_object_get(item, "upid")), &ignored);
-    }
-    json_decref(data);
-    return r;
-}
-
 // 1: its description has the marker; 0: it has another one, or none.
 static int is_ours(const struct proxmox_vm *vm, long vmid, const char *marker, struct err *err) {
     cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/config", vm->node, vmid);
@@ -59,12 +42,12 @@ static int is_ours(const struct proxmox_vm *vm, long vmid, const char *marker, s
     return r;
 }
 
-// The machine that an earlier run of the same command made, whatever became of the answer.
+// The machine that an earlier run of the same command made, whatever became of the answer. While one is being made it bears neither name nor description.
 static int find_machine(struct proxmox_vm *vm, const char *name, const char *marker, struct err *err) {
     cleanup_free char *path = str_printf("/nodes/%s/qemu", vm->node);
     json_t *data = NULL, *item;
     size_t index;
-    int r = wait_for_others(vm, err);
+    int r = proxmox_wait_for_others(vm->api, vm->node, "qmcreate", "makes a virtual machine", vm->others_ms, err);
     if (r >= 0)
         r = get(vm, path, NULL, &data, err);
     json_array_foreach(data, index, item) {
@@ -90,12 +73,12 @@ static int post(const struct proxmox_vm *vm, const char *path, const struct api_
     json_t *data = NULL;
     int r = proxmox_call(vm->api, "POST", path, fields, &data, err);
     if (r >= 0 && !json_is_null(data))
-        r = proxmox_wait(vm->api, vm->node, json_string_value(data), err);
+        r = proxmox_wait(vm->api, json_string_value(data), 0, err);
     json_decref(data);
     return r;
 }
 
-enum { FIELD_VMID, FIELD_START, FIELD_DESCRIPTION, FIELD_SEED }; // of what a machine is made
+enum { FIELD_VMID, FIELD_DESCRIPTION, FIELD_SEED }; // of what a machine is made
 
 // All that the machine is made of, in a hash: what is set in `fields`, and what is in the envelope's place, which is another one each time.
 static int make_marker(const struct proxmox_vm *vm, const struct api_field *fields, char **ret_marker, struct err *err) {
@@ -121,55 +104,85 @@ static int make_marker(const struct proxmox_vm *vm, const struct api_field *fiel
     return 0;
 }
 
-// `fields` describes the machine; id, marker and start are added.
-static int find_or_make(struct proxmox_vm *vm, struct api_field *fields, const char *name, struct err *err) {
-    cleanup_free char *path = str_printf("/nodes/%s/qemu", vm->node), *marker = NULL, *vmid = NULL;
-    int r = make_marker(vm, fields, &marker, err);
-    if (r >= 0)
-        r = find_machine(vm, name, marker, err);
-    if (r >= 0 && !vm->vmid)
-        r = choose_vmid(vm, err);
-    if (r < 0 || vm->was_there)
-        return r;
-    vmid = str_printf("%ld", vm->vmid);
-    fields[FIELD_VMID].value = vmid;
-    fields[FIELD_DESCRIPTION].value = marker;
-    fields[FIELD_START].value = vm->request->starts ? "1" : NULL;
-    return post(vm, path, fields, err);
+struct description { // of a machine, as the API takes it; id and marker are added
+    char *memory, *cores, *disk, *efi, *network, *cdrom, *marker;
+    const char *name;
+    struct api_field fields[16];
+};
+
+static void description_done(struct description *description) {
+    char *const strings[] = {description->memory,  description->cores, description->disk,  description->efi,
+                             description->network, description->cdrom, description->marker};
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+        free(strings[i]);
 }
 
-int proxmox_vm_make(struct proxmox_vm *vm, struct err *err) {
+static int describe(const struct proxmox_vm *vm, struct description *ret, struct err *err) {
     const struct proxmox_request *request = vm->request;
-    const char *name = request->name ? request->name : vm->title;
-    cleanup_free char *memory = str_printf("%ld", request->memory_mib), *cores = str_printf("%ld", request->cores),
-                      *disk = str_printf("%s:0,import-from=%s,discard=on", request->vm_storage, vm->volume),
-                      *efi = str_printf("%s:1,efitype=4m,pre-enrolled-keys=0", request->vm_storage),
-                      *network = str_printf("virtio,bridge=%s", request->bridge),
-                      *cdrom = vm->seed_volume ? str_printf("%s,media=cdrom", vm->seed_volume) : NULL;
-    struct api_field fields[] = {
+    *ret = (struct description){
+        .memory = str_printf("%ld", request->memory_mib),
+        .cores = str_printf("%ld", request->cpus),
+        .disk = str_printf("%s:0,import-from=%s,discard=on", request->vm_storage, vm->volume),
+        .efi = str_printf("%s:1,efitype=4m,pre-enrolled-keys=0", request->vm_storage),
+        .network = str_printf("virtio,bridge=%s", request->bridge),
+        .cdrom = vm->seed_volume ? str_printf("%s,media=cdrom", vm->seed_volume) : NULL,
+        .name = request->name ? request->name : vm->title,
+    };
+    const struct api_field fields[] = {
         [FIELD_VMID] = {"vmid", NULL},
-        [FIELD_START] = {"start", NULL},
         [FIELD_DESCRIPTION] = {"description", NULL},
-        [FIELD_SEED] = {"ide2", cdrom},
-        {"name", name},
+        [FIELD_SEED] = {"ide2", ret->cdrom},
+        {"name", ret->name},
         {"ostype", "l26"},
-        {"memory", memory},
-        {"cores", cores},
+        {"memory", ret->memory},
+        {"cores", ret->cores},
         {"scsihw", "virtio-scsi-single"},
-        {"scsi0", disk},
-        {"net0", network},
+        {"scsi0", ret->disk},
+        {"net0", ret->network},
         {"serial0", "socket"},
         {"boot", "order=scsi0"},
         {"bios", request->uefi ? "ovmf" : NULL},
         {"machine", request->uefi ? "q35" : NULL},
-        {"efidisk0", request->uefi ? efi : NULL},
+        {"efidisk0", request->uefi ? ret->efi : NULL},
         {NULL, NULL},
     };
-    int r = find_or_make(vm, fields, name, err);
-    if (r < 0 || !vm->was_there || !request->starts || vm->is_running)
+    _Static_assert(sizeof(fields) == sizeof(ret->fields), "all of them");
+    memcpy(ret->fields, fields, sizeof(fields));
+    return make_marker(vm, fields, &ret->marker, err);
+}
+
+int proxmox_vm_find(struct proxmox_vm *vm, struct err *err) {
+    cleanup(description_done) struct description description = {0};
+    int r = describe(vm, &description, err);
+    return r < 0 ? r : find_machine(vm, description.name, description.marker, err);
+}
+
+static int make(struct proxmox_vm *vm, struct description *description, struct err *err) {
+    cleanup_free char *path = str_printf("/nodes/%s/qemu", vm->node), *vmid = NULL;
+    int r = choose_vmid(vm, err);
+    if (r < 0)
         return r;
+    vmid = str_printf("%ld", vm->vmid);
+    description->fields[FIELD_VMID].value = vmid;
+    description->fields[FIELD_DESCRIPTION].value = description->marker;
+    return post(vm, path, description->fields, err);
+}
+
+// By a task of its own: one that makes a machine ends well, too, where starting it failed.
+static int start(const struct proxmox_vm *vm, struct err *err) {
     cleanup_free char *path = str_printf("/nodes/%s/qemu/%ld/status/start", vm->node, vm->vmid);
-    return post(vm, path, NULL, err);
+    int r = vm->request->starts && !vm->is_running ? post(vm, path, NULL, err) : 0;
+    return r < 0 ? err_prefix(err, r, "virtual machine %ld is there, but starting it", vm->vmid) : 0;
+}
+
+int proxmox_vm_make(struct proxmox_vm *vm, struct err *err) {
+    cleanup(description_done) struct description description = {0};
+    int r = describe(vm, &description, err);
+    if (r >= 0 && !vm->was_there)
+        r = find_machine(vm, description.name, description.marker, err);
+    if (r >= 0 && !vm->was_there)
+        r = make(vm, &description, err);
+    return r < 0 ? r : start(vm, err);
 }
 
 int proxmox_vm_make_template(struct proxmox_vm *vm, struct err *err) {

@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// signalfd(2).
+// Counts what builder/signals.h lets us read.
 #include "builder/upload/stop.h"
+#include "builder/signals.h"
 #include "common/clock.h"
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/signalfd.h>
 
-static void signals_of_ours(sigset_t *set) {
-    sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-    sigaddset(set, SIGHUP);
-}
-
 int stop_open(struct stop *ret_stop, struct err *err) {
-    sigset_t set;
-    signals_of_ours(&set);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-        return err_sys(err, -errno, "blocking signals");
-    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    int fd = signals_open(err);
     if (fd < 0)
-        return err_sys(err, -errno, "watching signals");
+        return fd;
     *ret_stop = (struct stop){.fd = fd};
     return 0;
 }

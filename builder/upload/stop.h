@@ -10,7 +10,7 @@ struct stop {
     unsigned allowed; // signals that are borne; what finishes soon, or cleans up, bears one
 };
 
-// From here on SIGINT, SIGTERM and SIGHUP end nothing by themselves. Children get them as usual.
+// From here on SIGINT, SIGTERM and SIGHUP end nothing by themselves, unless they are ignored (builder/signals.h). Children get them as usual.
 int stop_open(struct stop *ret_stop, struct err *err) must_check nonnull(1, 2);
 void stop_done(struct stop *stop);
 // -EINTR when more signals came than are borne.

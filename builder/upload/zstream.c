@@ -102,8 +102,8 @@ int zstream_next(struct zstream *stream, const uint8_t **ret_data, size_t *ret_s
     return stream->zstd ? next_compressed(stream, ret_size, err) : next_of_file(stream, ret_size, err);
 }
 
-int zstream_hash(const char *path, void (*progress)(void *context, uint64_t done, uint64_t total), void *context, uint64_t *ret_bytes,
-                 uint8_t ret_sha256[DIGEST_BYTES], struct err *err) {
+int zstream_hash(const char *path, struct stop *stop, void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+                 uint64_t *ret_bytes, uint8_t ret_sha256[DIGEST_BYTES], struct err *err) {
     cleanup_flash_image struct flash_image image = {.source = {.fd = -1}};
     cleanup_digest struct digest digest = {0};
     cleanup_free uint8_t *piece = mem_array(PIECE_BYTES, 1);
@@ -117,6 +117,8 @@ int zstream_hash(const char *path, void (*progress)(void *context, uint64_t done
         r = flash_source_read(&image.source, at, piece, (size_t)size, err);
         if (r >= 0)
             digest_add(&digest, piece, (size_t)size);
+        if (r >= 0 && stop)
+            r = stop_check(stop, err);
         if (r >= 0 && progress)
             progress(context, at + size, image.bmap.image_bytes);
     }

@@ -19,13 +19,13 @@ char *vendor_disk_path(const struct recipe_disk *disk, const char *packages_dir)
     return disk->file ? str_dup(disk->file) : str_printf("%s/%s", packages_dir, disk->sha256);
 }
 
-int vendor_disk_ensure(const struct recipe_disk *disk, const char *packages_dir, unsigned *ret_fetched, struct err *err) {
-    cleanup_free char *path = vendor_disk_path(disk, packages_dir);
+int vendor_disk_ensure(const struct recipe_disk *disk, const struct package_dirs *dirs, unsigned *ret_fetched, struct err *err) {
+    cleanup_free char *path = vendor_disk_path(disk, dirs->packages);
     const bool is_there = file_exists(AT_FDCWD, path);
     if (ret_fetched)
         *ret_fetched = !is_there;
     if (disk->url)
-        return download_ensure(packages_dir, &(struct recipe_fetch){.url = disk->url, .sha256 = disk->sha256}, err);
+        return download_ensure(dirs->packages, &(struct recipe_fetch){.url = disk->url, .sha256 = disk->sha256}, dirs->is_offline, err);
     char sha256[65];
     int r = digest_file(AT_FDCWD, path, sha256, NULL, err);
     if (r >= 0 && strcmp(sha256, disk->sha256) != 0)
@@ -36,9 +36,10 @@ int vendor_disk_ensure(const struct recipe_disk *disk, const char *packages_dir,
 // What the tables of a qcow2 point to must lie inside of the file: a cut-off download would show up as damage of whatever file is missing.
 static int check_tables(const char *path, struct err *err) {
     cleanup_fd int log = tool_log_open(err);
+    cleanup_free char *file = tool_path(path);
     pid_t pid;
     int status = 0;
-    struct run check = {.argv = RUN_ARGV("qemu-img", "check", "-U", "-f", "qcow2", path), .out = log, .error = log};
+    struct run check = {.argv = RUN_ARGV("qemu-img", "check", "-U", "-f", "qcow2", file), .out = log, .error = log};
     int r = log < 0 ? log : run_start(&check, &pid, err);
     if (r < 0)
         return r;
@@ -62,13 +63,30 @@ static int check_qcow2(const char *path, struct err *err) {
     return check_tables(path, err);
 }
 
+static int check_packed(const char *path, const uint8_t *first, struct err *err) {
+    static const struct {
+        const char *magic, *command;
+    } packers[] = {{"\x28\xb5\x2f\xfd", "zstd -d"},
+                   {"\x1f\x8b", "gzip -dk"},
+                   {"\xfd"
+                    "7zXZ",
+                    "xz -dk"},
+                   {"BZh", "bzip2 -dk"}};
+    for (size_t i = 0; i < ARRAY_SIZE(packers); i++)
+        if (memcmp(first, packers[i].magic, strlen(packers[i].magic)) == 0)
+            return err_set(err, -EINVAL, "%s: is compressed; unpack it first: %s %s", path, packers[i].command, path);
+    return 0;
+}
+
 static int check_raw(const char *path, const uint8_t *first, uint64_t size, struct err *err) {
+    int r = check_packed(path, first, err);
+    if (r < 0)
+        return r;
     if (size % SECTOR_BYTES)
         return err_set(err, -EINVAL, "%s: is neither a qcow2 nor a whole raw disk: its size is not a multiple of %d", path, SECTOR_BYTES);
     // A GPT has a protective MBR in front.
     if (first[510] != 0x55 || first[511] != 0xaa)
-        return err_set(err, -EINVAL, "%s: is neither a qcow2 nor a raw disk with a partition table (a compressed one must be unpacked)",
-                       path);
+        return err_set(err, -EINVAL, "%s: is neither a qcow2 nor a raw disk with a partition table", path);
     return 0;
 }
 

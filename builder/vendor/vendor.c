@@ -6,6 +6,7 @@
 #include "builder/backend.h"
 #include "builder/dnf/dnf.h"
 #include "builder/dnf/rpm_database.h"
+#include "builder/tempdir.h"
 #include "builder/vendor/disk.h"
 #include "builder/vendor/guest.h"
 #include "builder/vendor/report.h"
@@ -44,9 +45,15 @@ static char *beside(const struct recipe_image *image, const char *packages_dir, 
     return str_printf("%s/%s.%s", packages_dir, image->disk->sha256, suffix);
 }
 
+// It must be on the disk before the report, which says that it is.
 static int move(const char *dir, const char *name, const struct recipe_image *image, const char *packages_dir, struct err *err) {
     cleanup_free char *from = str_printf("%s/%s", dir, name), *to = beside(image, packages_dir, name);
-    return file_exists(AT_FDCWD, from) && rename(from, to) < 0 ? err_sys(err, -errno, "cannot write %s", to) : 0;
+    if (!file_exists(AT_FDCWD, from))
+        return 0;
+    cleanup_fd int fd = file_open(AT_FDCWD, from, O_RDONLY, 0, err);
+    if (fd < 0)
+        return fd;
+    return fsync(fd) < 0 || rename(from, to) < 0 ? err_sys(err, -errno, "cannot write %s", to) : 0;
 }
 
 static int inspect_into(const struct recipe_image *image, const char *packages_dir, const char *disk, const char *dir, struct err *err) {
@@ -67,17 +74,13 @@ static int inspect_into(const struct recipe_image *image, const char *packages_d
     return r < 0 ? r : file_publish(AT_FDCWD, report, text, size, 0644, err);
 }
 
-static int look_into(const struct recipe_image *image, const char *packages_dir, struct err *err) {
-    cleanup_free char *disk = vendor_disk_path(image->disk, packages_dir), *dir = str_printf("%s/new-XXXXXX", packages_dir);
-    int r = vendor_disk_ensure(image->disk, packages_dir, NULL, err);
-    if (r < 0)
-        return r;
-    if (!mkdtemp(dir))
-        return err_sys(err, -errno, "cannot make a directory in %s", packages_dir);
-    r = inspect_into(image, packages_dir, disk, dir, err);
-    struct err ignored;
-    (void)!file_remove_tree(AT_FDCWD, dir, &ignored);
-    return r;
+static int look_into(const struct recipe_image *image, const struct package_dirs *dirs, struct err *err) {
+    cleanup_free char *disk = vendor_disk_path(image->disk, dirs->packages), *base = str_printf("%s/new", dirs->packages);
+    cleanup_tempdir char *dir = NULL;
+    int r = vendor_disk_ensure(image->disk, dirs, NULL, err);
+    if (r >= 0)
+        r = tempdir_make_beside(base, &dir, err);
+    return r < 0 ? r : inspect_into(image, dirs->packages, disk, dir, err);
 }
 
 static int read_report(const char *path, struct vendor_report *ret_report, struct err *err) {
@@ -97,16 +100,16 @@ static int choose(const struct recipe_image *image, const char *packages_dir, st
     return vendor_removed_packages(known->status, known->status_size, image, system, known->kernel, &known->removed, err);
 }
 
-static int know(const struct recipe_image *image, const char *packages_dir, struct known *known, struct err *err) {
-    cleanup_free char *path = beside(image, packages_dir, "report"), *status = beside(image, packages_dir, "status");
+static int know(const struct recipe_image *image, const struct package_dirs *dirs, struct known *known, struct err *err) {
+    cleanup_free char *path = beside(image, dirs->packages, "report"), *status = beside(image, dirs->packages, "status");
     struct err unusable; // none yet, or that of an earlier webops-image
     struct stat st;
     int r = read_report(path, &known->report, &unusable);
     if (r < 0)
-        r = look_into(image, packages_dir, err);
+        r = look_into(image, dirs, err);
     if (r >= 0 && !known->report.table)
         r = read_report(path, &known->report, err);
-    known->disk = vendor_disk_path(image->disk, packages_dir);
+    known->disk = vendor_disk_path(image->disk, dirs->packages);
     if (r >= 0)
         r = vendor_report_check(&known->report, image, known->disk, err);
     if (r >= 0)
@@ -115,7 +118,7 @@ static int know(const struct recipe_image *image, const char *packages_dir, stru
         r = err_sys(err, -errno, "%s", known->disk);
     if (r >= 0)
         known->disk_bytes = (uint64_t)st.st_size;
-    return r < 0 ? r : choose(image, packages_dir, known, err);
+    return r < 0 ? r : choose(image, dirs->packages, known, err);
 }
 
 // The mirrors matter for what comes on top; the base is the disk.
@@ -135,22 +138,18 @@ static int fingerprint(const struct recipe_image *image, const struct package_di
 // The base: what the disk has. That rpm removes from it what is to be removed is tried here, on a copy of its database.
 static int resolve_base(const struct recipe_image *image, const struct package_dirs *dirs, const struct known *known,
                         struct package_set *ret_set, struct err *err) {
-    cleanup_free char *trial = str_printf("%s/rpm-XXXXXX", dirs->metadata);
-    int r = 0;
-    if (known->database && !mkdtemp(trial))
-        return err_sys(err, -errno, "cannot make a directory in %s", dirs->metadata);
-    if (known->database)
+    cleanup_free char *base = str_printf("%s/rpm", dirs->metadata);
+    cleanup_tempdir char *trial = NULL;
+    int r = known->database ? tempdir_make_beside(base, &trial, err) : 0;
+    if (r >= 0 && trial)
         r = rpm_database_without(known->database, &known->removed, trial, err);
-    struct err ignored;
-    if (known->database)
-        (void)!file_remove_tree(AT_FDCWD, trial, &ignored);
     return r < 0 ? r : vendor_package_set(known->status, known->status_size, &known->removed, image->disk, known->disk_bytes, ret_set, err);
 }
 
 static int resolve(const struct recipe_image *image, const struct package_dirs *dirs, const struct strings *packages,
                    const struct package_set *const *parents, size_t parent_count, struct package_set *ret_set, struct err *err) {
     cleanup_known struct known known = {0};
-    int r = know(image, dirs->packages, &known, err);
+    int r = know(image, dirs, &known, err);
     if (r < 0)
         return r;
     if (parent_count == 0)
@@ -169,7 +168,7 @@ static bool is_of_disk(const struct recipe_image *image, const struct package_se
 static int download(const struct recipe_image *image, const struct package_dirs *dirs, const struct package_set *set, unsigned *ret_fetched,
                     struct err *err) {
     if (is_of_disk(image, set))
-        return vendor_disk_ensure(image->disk, dirs->packages, ret_fetched, err);
+        return vendor_disk_ensure(image->disk, dirs, ret_fetched, err);
     return backend_find(image->manager)->download(image, dirs, set, ret_fetched, err);
 }
 
@@ -211,7 +210,8 @@ static int bootstrap(const struct layer_request *request, const char *work, cons
                      struct err *err) {
     cleanup_known struct known known = {0};
     struct sandbox stream;
-    int r = know(request->image, request->packages_dir, &known, err);
+    const struct package_dirs dirs = {.packages = request->packages_dir, .is_offline = true}; // downloaded it has been
+    int r = know(request->image, &dirs, &known, err);
     if (r >= 0)
         r = start_stream(request, &known, scratch, &stream, err);
     if (r < 0)

@@ -56,7 +56,8 @@ static void secrets_are_checked_when_asked(void **state) {
     struct err err = {0};
     assert_int_equal(report(scratch, NEEDS_SECRET, NULL, false, &unchecked), EXIT_OK);
     assert_int_equal(report(scratch, NEEDS_SECRET, secrets, false, &missing), EXIT_PERMANENT); // no such directory
-    assert_contains(missing, "config.env:1: OPERATOR_PASSWORD_FILE: its file in /webops/secrets does not exist");
+    cleanup_free char *wanted = str_printf("config.env:1: OPERATOR_PASSWORD_FILE: %s/op.secret does not exist\n", secrets);
+    assert_contains(missing, wanted);
     assert_int_equal(file_mkdirs(scratch->fd, "secrets", 0700, &err), 0);
     assert_int_equal(report(scratch, NEEDS_SECRET, secrets, false, &empty), EXIT_PERMANENT);
     assert_int_equal(file_publish(scratch->fd, "secrets/op.secret", HASH, strlen(HASH), 0600, &err), 0);
@@ -81,6 +82,23 @@ static void as_json(void **state) {
     json_decref(root);
 }
 
+// JSON is UTF-8, and names of files need not be.
+static void odd_names_are_told(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup_free char *file = str_printf("%s/gr\xfc\xdf.env", scratch->path), *out = NULL, *said = NULL;
+    struct redirect redirect;
+    assert_int_equal(file_publish(AT_FDCWD, file, "HOSTNAME=a\n", 11, 0600, &err), 0);
+    redirect_begin(&redirect);
+    int code = config_report_with(&schema_base, file, NULL, true);
+    redirect_end(&redirect, &out, &said);
+    assert_int_equal(code, EXIT_OK);
+    json_t *root = json_loads(out, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(root);
+    assert_contains(json_string_value(json_object_get(root, "file")), "/gr\\xfc\\xdf.env");
+    json_decref(root);
+}
+
 static void files_that_cannot_be_read(void **state) {
     struct scratch *scratch = *state;
     cleanup_free char *directory_out = NULL, *directory_said = NULL, *missing = str_printf("%s/none", scratch->path);
@@ -101,6 +119,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lines, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(secrets_are_checked_when_asked, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(as_json, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(odd_names_are_told, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(files_that_cannot_be_read, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

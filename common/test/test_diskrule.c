@@ -64,6 +64,8 @@ static const struct diskrule_disk machine[] = {
     {"/dev/sdc", "STICK", "usb", 8 * GIB, .is_removable = true},
     {"/dev/sdd", "MEDIUM", "usb", 4 * GIB, .is_removable = true, .is_medium = true, .excluded = "it is the installation medium"},
     {"/dev/sde", "", "sata", 200 * GIB, .excluded = "it is read-only"},
+    {"/dev/sdf", "SEED", "usb", 1 * GIB, .is_removable = true, .is_seed = true},
+    {"/dev/vda", "VSEED", "virtio", 1 * GIB, .is_seed = true},
 };
 
 static void test_choice(void **state) {
@@ -88,6 +90,9 @@ static void test_choice(void **state) {
         {"size>=5000G", -ENOENT, NULL, "no disk fits"},
         {"by=usb", 0, "/dev/sdc", NULL},
         {"serial=STICK", 0, "/dev/sdc", NULL},
+        {"by=virtio", -ENOENT, NULL, "no disk fits"}, // a hypervisor's seed
+        {"serial=VSEED", 0, "/dev/vda", NULL},
+        {"path=/dev/sdf", 0, "/dev/sdf", NULL},
         {"serial=MEDIUM", -EPERM, NULL, "it is the installation medium"},
         {"path=/dev/sde", -EPERM, NULL, "read-only"},
         {"serial=DATA", -ENOENT, NULL, "no disk fits"}, // the whole number, not its beginning
@@ -138,6 +143,10 @@ static void test_three_alike(void **state) {
     size_t index;
     assert_int_equal(diskrule_choose(&rule, alike, ARRAY_SIZE(alike), &index, &err), -ENOTUNIQ);
     assert_int_equal(diskrule_choose(&rule, alike, 0, &index, &err), -ENOENT);
+    const struct diskrule_disk paths[] = {{"/dev/a", "S", "sas", GIB, .excluded = NULL}, {"/dev/b", "S", "sas", GIB, .excluded = NULL}};
+    rule = parse("serial=S");
+    assert_int_equal(diskrule_choose(&rule, paths, ARRAY_SIZE(paths), &index, &err), -ENOTUNIQ);
+    assert_contains(err.text, "best by path=/dev/disk/by-path/");
 }
 
 int main(void) {

@@ -2,6 +2,7 @@
 // Envelopes against OpenSSL's own program, both ways; wrong keys, changed bytes, keys that are too short.
 #include "common/envelope.h"
 #include "common/run.h"
+#include "common/secretpack.h"
 #include "common/test/support.h"
 #include <errno.h>
 
@@ -134,6 +135,24 @@ static void changes_are_seen(void **state) {
     assert_int_equal(envelope_open(pair.key, der.data, der.size, &found, &err), -EBADMSG);
 }
 
+// All secrets that are allowed, each as large as it may be, and not a byte more.
+static void holds_the_largest_pack(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup(pair_done) struct pair pair;
+    cleanup_buf struct buf der = {0}, found = {0}, none = {0};
+    cleanup_free char *pack = mem_array(SECRETPACK_MAX_BYTES + 1, 1);
+    memset(pack, 'x', SECRETPACK_MAX_BYTES + 1);
+    make_pair(scratch, "ec", kinds[1].kind, kinds[1].option, &pair);
+    assert_int_equal(envelope_seal(pair.certificate, pack, SECRETPACK_MAX_BYTES, &der, &err), 0);
+    assert_true(der.size <= ENVELOPE_MAX_BYTES);
+    assert_int_equal(envelope_open(pair.key, der.data, der.size, &found, &err), 0);
+    assert_int_equal(found.size, SECRETPACK_MAX_BYTES);
+    assert_memory_equal(found.data, pack, SECRETPACK_MAX_BYTES);
+    assert_int_equal(envelope_seal(pair.certificate, pack, SECRETPACK_MAX_BYTES + 1, &none, &err), -EFBIG);
+    assert_contains(err.text, "are too many for an envelope");
+}
+
 static void odd_keys(void **state) {
     struct scratch *scratch = *state;
     struct err err = {0};
@@ -161,11 +180,8 @@ static void odd_keys(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WITH_SCRATCH(is_opened_by_its_key),
-        WITH_SCRATCH(is_opened_by_each_of_two),
-        WITH_SCRATCH(theirs_is_opened),
-        WITH_SCRATCH(changes_are_seen),
-        WITH_SCRATCH(odd_keys),
+        WITH_SCRATCH(is_opened_by_its_key), WITH_SCRATCH(is_opened_by_each_of_two), WITH_SCRATCH(theirs_is_opened),
+        WITH_SCRATCH(changes_are_seen),     WITH_SCRATCH(holds_the_largest_pack),   WITH_SCRATCH(odd_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

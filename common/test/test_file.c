@@ -3,12 +3,17 @@
 #include "common/file.h"
 #include "common/test/support.h"
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <time.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+
+static void do_nothing(int number) {
+    (void)number;
+}
 
 static void write_file(int dir_fd, const char *name, const char *text) {
     cleanup_fd int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -42,6 +47,42 @@ static void test_open(void **state) {
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(file_open(scratch->fd, "dir/none", O_RDONLY, 0, &err), -ENOENT);
     assert_contains(err.text, "cannot open dir/none: No such file");
+}
+
+// The second waits until the first has ended, also one that signals keep disturbing.
+static void test_lock(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    int fd = file_lock(scratch->fd, "lock", &err);
+    assert_true(fd >= 0);
+    pid_t child = fork();
+    if (child == 0) {
+        const struct sigaction interrupt = {.sa_handler = do_nothing}; // without SA_RESTART
+        sigaction(SIGUSR1, &interrupt, NULL);
+        close(fd);
+        (void)!write(ready[1], "s", 1);
+        int second = file_lock(scratch->fd, "lock", &err);
+        (void)!write(ready[1], second >= 0 ? "l" : "f", 1);
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 's');
+    for (int i = 0; i < 20; i++) {
+        struct pollfd answer = {.fd = ready[0], .events = POLLIN};
+        assert_int_equal(kill(child, SIGUSR1), 0);
+        assert_int_equal(poll(&answer, 1, 5), 0); // not yet
+    }
+    close(fd);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 'l');
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    close(ready[0]);
+    close(ready[1]);
+    assert_int_equal(file_lock(scratch->fd, "none/lock", &err), -ENOENT);
+    assert_contains(err.text, "cannot open none/lock");
 }
 
 static void test_read_bounds(void **state) {
@@ -361,6 +402,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define in_scratch(test) cmocka_unit_test_setup_teardown(test, scratch_setup, scratch_teardown)
         in_scratch(test_open),
+        in_scratch(test_lock),
         in_scratch(test_read_bounds),
         in_scratch(test_read_failures),
         in_scratch(test_read_from_offset),

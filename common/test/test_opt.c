@@ -5,10 +5,11 @@
 #include "common/test/support.h"
 #include <errno.h>
 #include <limits.h>
+#include <unistd.h>
 
 // What the options of the verb below were set to.
 static struct {
-    bool force, quiet;
+    bool force, quiet, fast;
     const char *output;
     long jobs;
 } set;
@@ -18,6 +19,8 @@ static const struct opt options[] = {
     {"quiet", 0, OPT_FLAG, &set.quiet, NULL, "print errors only"},
     {"output", 'o', OPT_TEXT, &set.output, "FILE", "where the image goes"},
     {"jobs", 0, OPT_NUMBER, &set.jobs, "N", "how many at a time"},
+    {"fast", 0, OPT_FLAG, &set.fast, NULL, "take less time"},
+    {"elsewhere", 'e', OPT_ELSEWHERE, (void *)"the moon", "N", "not shown here"},
     {0},
 };
 static const struct verb build = {"build", "PROFILE [PROFILE]", 1, 2, "Bakes an image.", NULL};
@@ -98,14 +101,26 @@ static void test_usage_errors(void **state) {
     static const struct {
         const char *line, *text;
     } cases[] = {
-        {"build", "missing argument"},
-        {"build a b c", "unexpected argument"},
-        {"build --force", "missing argument"},
-        {"build --nonsense p", "unrecognized option '--nonsense'"},
-        {"build -x p", "invalid option -- 'x'"},
-        {"build p --output", "requires an argument"},
-        {"build p -o", "requires an argument"},
-        {"build --force=yes p", "doesn't allow an argument"},
+        {"build", "test_opt build: missing argument: PROFILE\n"},
+        {"build a b c", "test_opt build: unexpected argument: c\n"},
+        {"build --force", "missing argument: PROFILE\n"},
+        {"build --nonsense p", "test_opt build: unknown option --nonsense\nTry 'test_opt build --help'.\n"},
+        {"build --ouput p", "test_opt build: unknown option --ouput; did you mean --output?\n"},
+        {"build --ouput=x p", "unknown option --ouput; did you mean --output?\n"},
+        {"build --hepl", "unknown option --hepl; did you mean --help?\n"},
+        {"build --version", "unknown option --version\n"},
+        {"build -x p", "test_opt build: unknown option -x\n"},
+        {"build -fx p", "test_opt build: unknown option -x\n"},
+        {"build p --output", "--output requires an argument: FILE\n"},
+        {"build p -o", "--output requires an argument: FILE\n"},
+        {"build --force=yes p", "--force takes no argument\n"},
+        {"build --help=yes p", "--help takes no argument\n"},
+        {"build -e p", "test_opt build: --elsewhere is for the moon\n"},
+        {"build --elsewhere p", "--elsewhere is for the moon\n"},
+        {"build --elsewhere=5 p", "--elsewhere is for the moon\n"},
+        {"build --jo p --jobs=x", "--jobs wants a whole number, not 'p'\n"},
+        {"build --job=x p", "--jobs wants a whole number, not 'x'\n"},
+        {"build --f", "--f can mean --force, --fast\n"},
         {"build --jobs p", "--jobs wants a whole number"},
         {"build --jobs= p", "--jobs wants a whole number"},
         {"build --jobs=-1 p", "--jobs wants a whole number"},
@@ -171,6 +186,59 @@ static void test_argument_counts(void **state) {
     }
 }
 
+// Which word of the usage line is missing.
+static void test_missing_word(void **state) {
+    (void)state;
+    static const struct {
+        const char *arguments, *line, *word;
+    } rows[] = {{"PLACE IMAGE | BUILD", "v", "PLACE"},
+                {"PLACE IMAGE | BUILD", "v a", "IMAGE | BUILD"},
+                {"IMAGE | BUNDLE | DISK DIR", "v", "IMAGE | BUNDLE | DISK"},
+                {"IMAGE | BUNDLE | DISK DIR", "v a", "DIR"},
+                {"check|doc [FILE]", "v", "check|doc"},
+                {"FILE...", "v a", "FILE..."}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char *words[16];
+        cleanup_free char *copy = NULL, *wanted = str_printf("test_opt v: missing argument: %s\n", rows[i].word);
+        cleanup(outcome_done) struct outcome outcome;
+        const struct verb verb = {"v", rows[i].arguments, 2, 2, "", NULL};
+        parse(&verb, options, rows[i].line, words, &copy, &outcome);
+        assert_int_equal(outcome.code, EXIT_USAGE);
+        assert_contains(outcome.error, wanted);
+    }
+}
+
+static const char *root_dir;
+static const struct opt root_options[] = {{"root", 0, OPT_ROOT, &root_dir, "DIR", "another tree"}, {0}};
+
+static void check_root_line(const char *line, int code, const char *error) {
+    char *words[16];
+    cleanup_free char *copy = NULL;
+    cleanup(outcome_done) struct outcome outcome;
+    const struct verb verb = {"apply", "[STACK]", 0, 1, "", NULL};
+    root_dir = "/";
+    parse(&verb, root_options, line, words, &copy, &outcome);
+    assert_int_equal(outcome.code, code);
+    assert_string_equal(outcome.error, error);
+}
+
+static void test_root(void **state) {
+    (void)state;
+    static const char needs_root[] = "test_opt: apply needs root: sudo test_opt apply\n";
+    bool was_root = geteuid() == 0;
+    if (was_root) {
+        check_root_line("apply", -1, "");
+        assert_int_equal(seteuid(65534), 0);
+    }
+    check_root_line("apply", EXIT_PERMANENT, needs_root);
+    check_root_line("apply --root / hello", EXIT_PERMANENT, needs_root);
+    check_root_line("apply --root /tmp", -1, "");
+    check_root_line("apply --help", EXIT_OK, "");
+    check_root_line("apply a b", EXIT_USAGE, "test_opt apply: unexpected argument: b\nUsage: test_opt apply [STACK]\n");
+    if (was_root)
+        assert_int_equal(seteuid(0), 0);
+}
+
 static void test_help_names_every_option(void **state) {
     (void)state;
     static const char *const lines[] = {"build --help", "build -h", "build p q r --help", "build --jobs 3 --help"};
@@ -186,10 +254,14 @@ static void test_help_names_every_option(void **state) {
         assert_contains(outcome.out, "  -f, --force  ");
         assert_contains(outcome.out, "      --jobs N  ");
         assert_contains(outcome.out, "  -h, --help  ");
-        for (const struct opt *opt = options; opt->name; opt++) {
-            assert_contains(outcome.out, opt->name);
-            assert_contains(outcome.out, opt->help);
-        }
+        for (const struct opt *opt = options; opt->name; opt++)
+            if (opt->kind == OPT_ELSEWHERE) {
+                assert_null(strstr(outcome.out, opt->name));
+            } else {
+                assert_contains(outcome.out, opt->name);
+                assert_contains(outcome.out, opt->help);
+            }
+        assert_null(strstr(outcome.out, "--version"));
     }
 }
 
@@ -230,8 +302,11 @@ static void test_program_without_verbs(void **state) {
     static const struct {
         const char *line, *out, *error;
     } rows[] = {{"prog --help", "Usage: test_opt [OPTIONS] IMAGE\n", ""},
-                {"prog", "", "test_opt: missing argument\nUsage: test_opt IMAGE\n"},
-                {"prog --none", "", "Try 'test_opt --help'."}};
+                {"prog --help", "      --version  ", ""},
+                {"prog --version", "test_opt " WEBOPS_VERSION "\n", ""},
+                {"prog --version=1", "", "test_opt: --version takes no argument\n"},
+                {"prog", "", "test_opt: missing argument: IMAGE\nUsage: test_opt IMAGE\n"},
+                {"prog --none", "", "test_opt: unknown option --none\nTry 'test_opt --help'."}};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct outcome outcome;
         cleanup_free char *copy = NULL;
@@ -255,6 +330,8 @@ static const struct {
     {"--help", EXIT_OK, NULL, "Shows what build would do.", ""},
     {"-h", EXIT_OK, NULL, "  build PROFILE ", ""},
     {"help", EXIT_OK, NULL, "About this.", ""},
+    {"--help", EXIT_OK, NULL, "  version        Prints the version.\n", ""}, // as wide as the longest one, and two blanks
+    {"--help", EXIT_OK, NULL, "      --version  ", ""},
     {NULL, EXIT_USAGE, NULL, "", "Usage: prog VERB"},
     {"biuld", EXIT_USAGE, NULL, "", "no verb 'biuld'; did you mean 'build'?"},
     {"Version", EXIT_USAGE, NULL, "", "did you mean 'version'?"},
@@ -272,7 +349,8 @@ static void test_verbs(void **state) {
         cleanup_free char *out = NULL, *error = NULL;
         ran_verb = NULL;
         redirect_begin(&redirect);
-        int code = verb_main("prog", "About this.", verbs, verb_cases[i].argument ? 3 : 1, argv);
+        bool is_help = verb_cases[i].argument && strcmp(verb_cases[i].argument, "help") == 0;
+        int code = verb_main("prog", "About this.", verbs, is_help ? 2 : verb_cases[i].argument ? 3 : 1, argv);
         redirect_end(&redirect, &out, &error);
         assert_int_equal(code, verb_cases[i].code);
         assert_contains(out, verb_cases[i].out);
@@ -285,6 +363,46 @@ static void test_verbs(void **state) {
         assert_string_equal(ran_verb->name, verb_cases[i].ran);
         assert_int_equal(ran_argc, 2); // argv[0] is the verb
         assert_ptr_equal(ran_argv, argv + 1);
+    }
+}
+
+// "help VERB" is "VERB --help".
+static void test_help_of_a_verb(void **state) {
+    (void)state;
+    char *argv[] = {(char *)"prog", (char *)"help", (char *)"plan", NULL};
+    assert_int_equal(verb_main("prog", "About this.", verbs, 3, argv), 42);
+    assert_string_equal(ran_verb->name, "plan");
+    assert_int_equal(ran_argc, 2);
+    struct redirect redirect;
+    cleanup_free char *out = NULL, *error = NULL;
+    argv[2] = (char *)"plna";
+    redirect_begin(&redirect);
+    assert_int_equal(verb_main("prog", "About this.", verbs, 3, argv), EXIT_USAGE);
+    redirect_end(&redirect, &out, &error);
+    assert_contains(error, "no verb 'plna'; did you mean 'plan'?");
+}
+
+// What is lost is no success, and a failure keeps its code.
+static void test_lost_output(void **state) {
+    (void)state;
+    static const struct {
+        const char *argument;
+        int code;
+        const char *error;
+    } rows[] = {{"--help", EXIT_PERMANENT, "standard output cannot be written"}, {"build", 42, ""}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char *argv[] = {(char *)"prog", (char *)rows[i].argument, NULL};
+        cleanup_free char *out = NULL, *error = NULL;
+        struct redirect redirect;
+        redirect_begin(&redirect);
+        cleanup_fd int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        dup2(full, STDOUT_FILENO);
+        int code = verb_main("prog", "About this.", verbs, 2, argv);
+        dup2(redirect.file[0], STDOUT_FILENO);
+        clearerr(stdout);
+        redirect_end(&redirect, &out, &error);
+        assert_int_equal(code, rows[i].code);
+        assert_contains(error, rows[i].error);
     }
 }
 
@@ -359,10 +477,14 @@ int main(void) {
         cmocka_unit_test(test_usage_errors),
         cmocka_unit_test(test_number_with_blank),
         cmocka_unit_test(test_argument_counts),
+        cmocka_unit_test(test_missing_word),
+        cmocka_unit_test(test_root),
         cmocka_unit_test(test_help_names_every_option),
         cmocka_unit_test(test_help_without_options),
         cmocka_unit_test(test_program_without_verbs),
         cmocka_unit_test(test_verbs),
+        cmocka_unit_test(test_help_of_a_verb),
+        cmocka_unit_test(test_lost_output),
         cmocka_unit_test(test_verb_failed),
         cmocka_unit_test(test_nearest_word),
     };

@@ -41,6 +41,7 @@ static void test_endings(void **state) {
     } cases[] = {
         {"exit 0", 0, ""},
         {"exit 1", -EIO, "sh failed with exit status 1"},
+        {"exit 75", -EAGAIN, "sh failed with exit status 75"},
         {"exit 255", -EIO, "sh failed with exit status 255"},
         {"kill -TERM $$", -EIO, "sh was killed by signal 15 (Terminated)"},
         {"kill -KILL $$", -EIO, "sh was killed by signal 9 (Killed)"},
@@ -288,6 +289,23 @@ static void test_both_streams_large(void **state) {
     assert_int_equal(size, 2000000);
 }
 
+// As under nohup: what we start outlives the terminal, too, and is asked by other signals as usual.
+static void ignoring(void *data) {
+    struct err err = {0};
+    (void)data;
+    signal(SIGHUP, SIG_IGN);
+    assert_int_equal(run(&(struct run){.argv = SH("kill -HUP $$")}, &err), 0);
+    signal(SIGPIPE, SIG_IGN); // of our own making
+    assert_int_equal(run(&(struct run){.argv = SH("kill -PIPE $$")}, &err), -EIO);
+    signal(SIGHUP, SIG_DFL);
+    assert_int_equal(run(&(struct run){.argv = SH("kill -HUP $$")}, &err), -EIO);
+}
+
+static void test_ignored_signals(void **state) {
+    (void)state;
+    assert_int_equal(in_child(ignoring, NULL), 0);
+}
+
 int main(void) {
     setenv("PATH", "/usr/bin:/bin", 1); // a directory in it that may not be searched would change what "not found" is
     const struct CMUnitTest tests[] = {
@@ -297,6 +315,7 @@ int main(void) {
         cmocka_unit_test(test_arguments_are_no_shell),
         in_scratch(test_timeout_kills_the_group),
         cmocka_unit_test(test_timeout_of_captures),
+        cmocka_unit_test(test_ignored_signals),
         cmocka_unit_test(test_timeout_under_signals),
         in_scratch(test_without_pidfd),
         cmocka_unit_test(test_wait_end),

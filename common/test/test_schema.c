@@ -334,7 +334,7 @@ static char *file_problem(int secrets_fd, const char *text) {
     cleanup_config struct config config = {0};
     cleanup_config_problems struct config_problems problems = {0};
     assert_int_equal(schema_parse(&schema_base, text, strlen(text), &config, &problems), 0);
-    int code = schema_check_files(&schema_base, &config, secrets_fd, &problems);
+    int code = schema_check_files(&schema_base, &config, secrets_fd, SCHEMA_SECRETS_DIR "/", &problems);
     assert_int_equal(code, problems.count ? -EINVAL : 0);
     assert_true(problems.count <= 1);
     return str_dup(problems.count ? problems.items[0].text : "");
@@ -403,7 +403,7 @@ static void secrets_that_are_no_files(void **state) {
     struct secrets *secrets = *state;
     static const char text[] = "OPERATOR_PASSWORD_FILE=/webops/secrets/p.secret\n";
     cleanup_free char *missing = file_problem(secrets->fd, text);
-    assert_non_null(strstr(missing, "does not exist"));
+    assert_string_equal(missing, "OPERATOR_PASSWORD_FILE: /webops/secrets/p.secret does not exist");
     cleanup_free char *no_directory = file_problem(-1, text);
     assert_non_null(strstr(no_directory, "does not exist"));
     struct err err = {0};

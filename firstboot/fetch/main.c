@@ -107,7 +107,7 @@ static int fetch(const struct verb *self, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const struct verb verb = {"webops-fetch", "URL", 1, 1, "Prints what an http or https address answers.", fetch};
+    static const struct verb verb = {"", "URL", 1, 1, "Prints what an http or https address answers.", fetch};
     log_init("webops-fetch", LOG_LEVEL_INFO, false);
     signal(SIGPIPE, SIG_IGN); // a peer that closes is an error to report
     return fetch(&verb, argc, argv);

@@ -137,7 +137,7 @@ static int http(const struct verb *self, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const struct verb verb = {"webops-http", "", 0, 0, "Answers one HTTP request on standard input: /health and /metrics.", http};
+    static const struct verb verb = {"", "", 0, 0, "Answers one HTTP request on standard input: /health and /metrics.", http};
     log_init("webops-http", LOG_LEVEL_INFO, false);
     return http(&verb, argc, argv);
 }

@@ -100,10 +100,11 @@ static char *variable_path(const char *name) {
     return str_printf(EFIVAR_DIR "/%s-" EFIVAR_GLOBAL, name);
 }
 
-static bool load(int root_fd, const char *name, char **ret_bytes, size_t *ret_size) {
-    struct err ignored;
+// 1 = read, 0 = there is no such variable. One that cannot be read is there all the same: it is somebody's.
+static int load(int root_fd, const char *name, char **ret_bytes, size_t *ret_size, struct err *err) {
     cleanup_free char *path = variable_path(name);
-    return file_read(root_fd, path, VARIABLE_MAX_BYTES, ret_bytes, ret_size, &ignored) >= 0;
+    int r = file_read(root_fd, path, VARIABLE_MAX_BYTES, ret_bytes, ret_size, err);
+    return r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
 // Ours of an earlier time, else the first that is free.
@@ -112,12 +113,13 @@ static int find_number(int root_fd, uint16_t *ret_number, struct err *err) {
     for (unsigned number = 0; number < BOOTORDER_MAX_ENTRIES; number++) {
         cleanup_free char *name = str_printf("Boot%04X", number), *bytes = NULL;
         size_t size = 0;
-        bool is_there = load(root_fd, name, &bytes, &size);
-        if (is_there && bootorder_is_ours((const uint8_t *)bytes, size)) {
+        struct err ignored;
+        int r = load(root_fd, name, &bytes, &size, &ignored);
+        if (r > 0 && bootorder_is_ours((const uint8_t *)bytes, size)) {
             *ret_number = (uint16_t)number;
             return 0;
         }
-        if (!is_there && free_number < 0)
+        if (r == 0 && free_number < 0)
             free_number = (int)number;
     }
     if (free_number < 0)
@@ -131,15 +133,15 @@ static int write_variables(int root_fd, const struct bootorder_partition *partit
     uint16_t number = 0;
     cleanup_free char *old = NULL, *order_path = variable_path("BootOrder");
     size_t old_size = 0;
-    int r = find_number(root_fd, &number, err);
+    int r = load(root_fd, "BootOrder", &old, &old_size, err);
+    if (r >= 0)
+        r = find_number(root_fd, &number, err);
     if (r < 0)
         return r;
     cleanup_free char *name = str_printf("Boot%04X", number), *path = variable_path(name);
     r = efivar_write(root_fd, path, option, bootorder_format_option(partition, option), err);
     if (r < 0)
         return r;
-    if (!load(root_fd, "BootOrder", &old, &old_size))
-        old_size = 0;
     size_t size = bootorder_format((const uint8_t *)old, old_size, number, order);
     return efivar_write(root_fd, order_path, order, size, err);
 }

@@ -3,6 +3,7 @@
 #include "firstboot/installer/write.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/meter.h"
 #include "common/run.h"
 #include "firstboot/installer/disks.h"
@@ -30,32 +31,40 @@ bool install_progress(const char *line, char ret_text[INSTALL_LINE_BYTES]) {
     return is_worth;
 }
 
-// At most a line every few seconds within a stage: a serial console is slow.
-static void listen(FILE *output, void (*tell)(const char *line)) {
+// At most a line every few seconds within a stage: a serial console is slow. True: a stage was begun.
+static bool listen(FILE *output, void (*tell)(const char *line)) {
     cleanup_free char *line = NULL;
     size_t capacity = 0;
     int64_t told_ms = 0;
+    bool has_begun = false;
     while (getline(&line, &capacity, output) >= 0) {
         char text[INSTALL_LINE_BYTES];
-        if (!install_progress(line, text) || (strchr(text, '%') && clock_ms() - told_ms < TELL_MS))
+        if (!install_progress(line, text))
+            continue;
+        has_begun = true;
+        if (strchr(text, '%') && clock_ms() - told_ms < TELL_MS)
             continue;
         told_ms = clock_ms();
         tell(text);
     }
+    return has_begun;
 }
 
-// The last line of what a child said, behind "…: error: ".
-static void take_said(int said_fd, struct err *err) {
-    char text[SAID_BYTES + 1];
+// The last line of what a child said, behind "…: error: ", in the place of what is said of how it ended. False: that is no error; one that was killed
+// says none.
+static bool take_said(int said_fd, int code, struct err *err) {
+    char text[SAID_BYTES + 1], *save = NULL;
     off_t size = lseek(said_fd, 0, SEEK_END);
     ssize_t got = pread(said_fd, text, SAID_BYTES, size > SAID_BYTES ? size - SAID_BYTES : 0);
-    if (got <= 0)
-        return;
-    text[got] = 0;
-    while (got > 0 && text[got - 1] == '\n')
-        text[--got] = 0;
-    const char *line = strrchr(text, '\n'), *error = strstr(line ? line : text, "error: ");
-    (void)!err_set(err, -EIO, "%s", error ? error + strlen("error: ") : line ? line + 1 : text);
+    const char *error = NULL;
+    text[got > 0 ? got : 0] = 0;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        log_info("%s", line);
+        error = strstr(line, "error: ");
+    }
+    if (error && code < 0)
+        (void)!err_set(err, code, "%s", error + strlen("error: "));
+    return error;
 }
 
 static void add(const char **argv, size_t *count, const char *option, const char *value) {
@@ -66,7 +75,7 @@ static void add(const char **argv, size_t *count, const char *option, const char
 
 static void plan_arguments(const struct install_write *write, const char **argv) {
     size_t count = 0;
-    add(argv, &count, NULL, INSTALL_FLASH_PROGRAM);
+    add(argv, &count, NULL, write->program ?: INSTALL_FLASH_PROGRAM);
     add(argv, &count, NULL, "--yes");
     add(argv, &count, NULL, "--json");
     if (*write->serial)
@@ -82,7 +91,7 @@ static void plan_arguments(const struct install_write *write, const char **argv)
     argv[count] = NULL;
 }
 
-static int run_flash(const struct install_write *write, int said_fd, struct err *err) {
+static int run_flash(const struct install_write *write, int said_fd, bool *ret_has_begun, struct err *err) {
     const char *argv[16];
     int ends[2];
     pid_t pid = 0;
@@ -96,16 +105,18 @@ static int run_flash(const struct install_write *write, int said_fd, struct err 
     if (r < 0)
         return r;
     close(take_fd(&out));
-    listen(output, write->tell);
+    *ret_has_begun = listen(output, write->tell);
     return run_wait(&run, pid, err);
 }
 
 int install_write(const struct install_write *write, struct err *err) {
     cleanup_fd int said_fd = memfd_create("said", MFD_CLOEXEC);
+    bool has_begun = false;
     if (said_fd < 0)
         return err_sys(err, -errno, "memfd_create");
-    int r = run_flash(write, said_fd, err);
-    if (r == -EIO)
-        take_said(said_fd, err);
+    int r = run_flash(write, said_fd, &has_begun, err);
+    bool is_said = take_said(said_fd, r, err);
+    if (r < 0 && !is_said && has_begun)
+        r = err_set(err, r, "%s; %s is unfinished, what it held is gone, and the next start of the medium goes on", err->text, write->disk);
     return r;
 }

@@ -14,7 +14,7 @@
 
 static const struct facts support_facts = {
     .passwd = "root:x:0:0:root:/root:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n",
-    .group = "root:x:0:\nadm:x:4:\nsystemd-journal:x:101:\nsudo:x:27:\n",
+    .group = "root:x:0:\nadm:x:4:\nsystemd-journal:x:101:\nsudo:x:27:\nshadow:x:42:\n",
     .shadow = "root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n",
     .gshadow = "root:*::\nadm:*::\nsystemd-journal:!::\n",
     .has_zone = true,

@@ -295,6 +295,21 @@ static void devices_are_waited_for_once(void **state) {
     assert_int_equal(tree.settled, 1);
 }
 
+// A stick counts more than what lies on the medium, however late it comes.
+static void the_medium_waits_for_a_stick(void **state) {
+    (void)state;
+    cleanup_discovered struct discovered found = {0};
+    put("run/webops/medium/webops/config.env", "HOSTNAME=general\n");
+    put(FW "/config/raw", "HOSTNAME=own\n" NEEDS_SECRET);
+    tree.is_slow = true; // until its secret is there it is refused
+    discover(false, &found);
+    assert_found(&found, "fw_cfg", "own");
+    assert_int_equal(tree.settled, 1);
+    discover(false, &found);
+    assert_found(&found, "state", "own");
+    assert_int_equal(tree.settled, 1);
+}
+
 // State that cannot be written: the configuration is still applied, and the failure is said.
 static void state_that_cannot_be_written(void **state) {
     (void)state;
@@ -323,6 +338,7 @@ int main(void) {
         TEST(broken_edit_keeps_the_last_good),
         TEST(state_that_is_no_file),
         TEST(devices_are_waited_for_once),
+        TEST(the_medium_waits_for_a_stick),
         TEST(state_that_cannot_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

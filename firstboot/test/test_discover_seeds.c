@@ -99,6 +99,25 @@ static void foreign_user_data_is_named(void **state) {
     assert_found(&found, "seed cidata on sr", "beside");
 }
 
+// `config check` passes them: to it a comment is a comment.
+static void a_first_comment_makes_no_other_format(void **state) {
+    (void)state;
+    static const char *const cases[] = {
+        "## template: web servers\nHOSTNAME=ours\n",
+        "#include the password file below\n\nHOSTNAME=ours\n",
+        "#cloud-config is not used here\nHOSTNAME=ours\n",
+        "#!/usr/bin/env webops\nHOSTNAME=ours\n",
+    };
+    add_device("sr", "", "iso9660", "cidata");
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_discovered struct discovered found = {0};
+        put("media/sr/user-data", cases[i]);
+        discover(false, &found);
+        assert_found(&found, "seed cidata on sr", "ours");
+        assert_int_equal(unlinkat(tree.fd, DISCOVER_CONFIG, 0), 0);
+    }
+}
+
 static void secrets_from_the_hypervisor_complete_any_source(void **state) {
     (void)state;
     cleanup_discovered struct discovered found = {0};
@@ -185,12 +204,47 @@ static void an_envelope_is_opened(void **state) {
     assert_false(file_exists(tree.fd, DISCOVER_SECRETS "/secrets.cms"));
 }
 
+// Whichever of several keys it is; what none of them opens says how many there were.
+static void every_key_is_tried(void **state) {
+    (void)state;
+    static const char *const keys[] = {"media/sdb1/secrets.key", "media/sdc1/secrets.key", "media/sdd1/secrets.key"};
+    cleanup_discovered struct discovered found = {0};
+    add_device("sr0", "", "iso9660", "cidata");
+    add_device("sdb1", "", "vfat", "WEBOPS");
+    add_device("sdc1", "", "vfat", "WEBOPS");
+    add_device("sdd1", "", "vfat", "cidata");
+    put("media/sr0/user-data", "HOSTNAME=sealed\n" NEEDS_SECRET);
+    put("media/sr0/secrets.cms", PACK("53"));
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+        put(keys[i], "stale\n");
+    discover(false, &found);
+    assert_refused(&found, 0, "seed cidata on sr0", 0, "secrets.cms: 3 keys (secrets.key) were tried; the last one: closed for others");
+    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+        put(keys[i], "key\n");
+        discover(false, &found);
+        assert_found(&found, "seed cidata on sr0", "sealed");
+        assert_file(DISCOVER_SECRETS "/op.secret", HASH);
+        put(keys[i], "stale\n");
+        assert_int_equal(unlinkat(tree.fd, DISCOVER_CONFIG, 0), 0);
+    }
+    put("media/sr0/secrets.cms", "nonsense"); // which the last one opens
+    put(keys[2], "key\n");
+    discover(false, &found);
+    assert_refused(&found, 0, "seed cidata on sr0", 0, "secrets.cms: this is no pack of secrets");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(links_on_a_volume_are_not_followed),  TEST(medium_is_a_source),
-        TEST(nocloud_seed_merges_what_is_not_set), TEST(nocloud_seed_problems_name_their_file),
-        TEST(foreign_user_data_is_named),          TEST(secrets_from_the_hypervisor_complete_any_source),
-        TEST(bad_secrets_refuse_their_source),     TEST(an_envelope_is_opened),
+        TEST(links_on_a_volume_are_not_followed),
+        TEST(medium_is_a_source),
+        TEST(nocloud_seed_merges_what_is_not_set),
+        TEST(nocloud_seed_problems_name_their_file),
+        TEST(foreign_user_data_is_named),
+        TEST(a_first_comment_makes_no_other_format),
+        TEST(secrets_from_the_hypervisor_complete_any_source),
+        TEST(bad_secrets_refuse_their_source),
+        TEST(an_envelope_is_opened),
+        TEST(every_key_is_tried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,7 +120,17 @@ static void looks_below_etc(void *data) {
     assert_int_equal(mount("tmpfs", etc, "tmpfs", 0, NULL), 0);
     root->fd = open(root->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); // in this namespace
     assert_false(file_exists(root->fd, "etc/issue"));
-    expect(root, &none, 1, DRIFT_CHANGED, "etc/issue");
+    expect(root, &none, 1, DRIFT_CHANGED, "etc/issue"); // and nothing of what was written anew as it was
+    assert_int_equal(fchmodat(root->fd, UPPER "same", 0600, 0), 0);
+    support_write(root, UPPER "issue", "image\n");
+    expect(root, &none, 1, DRIFT_CHANGED, "etc/same");
+    assert_int_equal(fchmodat(root->fd, UPPER "same", 0644, 0), 0);
+    assert_int_equal(unlinkat(root->fd, UPPER "link", 0), 0);
+    assert_int_equal(symlinkat("../locale.c", root->fd, UPPER "link"), 0);
+    expect(root, &none, 1, DRIFT_CHANGED, "etc/link");
+    assert_int_equal(unlinkat(root->fd, UPPER "link", 0), 0);
+    assert_int_equal(symlinkat("../locale.conf", root->fd, UPPER "link"), 0);
+    support_write(root, UPPER "issue", "edited\n");
     cleanup_free char *mounts = NULL;
     struct err err;
     assert_int_equal(file_read(AT_FDCWD, "/proc/self/mounts", 1 << 20, &mounts, NULL, &err), 0);
@@ -138,6 +148,10 @@ static void the_image_is_seen_on_older_kernels(void **state) {
     }
     support_write(&root, "etc/issue", "image\n");
     support_write(&root, UPPER "issue", "edited\n");
+    support_write(&root, "etc/same", "image\n");
+    support_write(&root, UPPER "same", "image\n");
+    assert_int_equal(symlinkat("../locale.conf", root.fd, "etc/link"), 0);
+    assert_int_equal(symlinkat("../locale.conf", root.fd, UPPER "link"), 0);
     on_kernel_without(0, looks_below_etc, &root);
     on_kernel_without(SYS_open_tree, looks_below_etc, &root);
 }

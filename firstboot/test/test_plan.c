@@ -268,13 +268,41 @@ static void operator_account(void **state) {
     cleanup_plan struct plan plan = support_plan("OPERATOR_USER=web\n");
     assert_non_null(strstr(support_content(&plan, "etc/passwd"), "\nweb:x:1000:1000:Operator:/home/web:/bin/bash\n"));
     assert_non_null(strstr(support_content(&plan, "etc/shadow"), "\nweb:!*:::::::\n"));
-    assert_int_equal(plan_find(&plan, "etc/shadow")->mode, 0640);
     assert_non_null(strstr(support_content(&plan, "etc/group"), "\nsystemd-journal:x:101:web\n"));
     const struct plan_entry *home = plan_find(&plan, "home/web");
     assert_int_equal(home->kind, PLAN_DIRECTORY);
     assert_int_equal(home->uid, OPERATOR_UID);
     assert_string_equal(support_content(&plan, "etc/sudoers.d/90-webops"), HEADER "web ALL=(ALL:ALL) NOPASSWD: ALL\n");
     assert_int_equal(plan_find(&plan, "etc/sudoers.d/90-webops")->mode, 0440);
+}
+
+// Who may read password hashes is the image's business.
+static void shadows_are_as_in_the_image(void **state) {
+    (void)state;
+    static const struct {
+        const char *group;
+        mode_t mode;
+        gid_t gid;
+    } cases[] = {
+        {"root:x:0:\nshadow:x:42:\n", 0640, 42},
+        {"root:x:0:\nshadow:x:43:ops\nlast:x:44:", 0640, 43},
+        {"root:x:0:\nx:x:42:\nshadows:x:41:\n", 0, 0},
+        {"shadow\n", 0, 0},
+        {"shadow:x:-1:\n", 0, 0},
+        {"shadow:x:99999999999:\n", 0, 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct facts facts = support_facts;
+        facts.group = cases[i].group;
+        cleanup_plan struct plan plan = support_plan_with("", &facts, 0);
+        const char *const paths[] = {"etc/shadow", "etc/gshadow"};
+        for (size_t j = 0; j < ARRAY_SIZE(paths); j++) {
+            const struct plan_entry *entry = plan_find(&plan, paths[j]);
+            assert_int_equal(entry->mode, cases[i].mode);
+            assert_int_equal(entry->uid, 0);
+            assert_int_equal(entry->gid, cases[i].gid);
+        }
+    }
 }
 
 static void operator_with_password(void **state) {
@@ -500,6 +528,7 @@ int main(void) {
         cmocka_unit_test(keys_from_both_places),
         cmocka_unit_test(key_file_with_control_characters),
         cmocka_unit_test(operator_account),
+        cmocka_unit_test(shadows_are_as_in_the_image),
         cmocka_unit_test(operator_with_password),
         cmocka_unit_test(operator_name_of_the_image),
         cmocka_unit_test(no_sudo),

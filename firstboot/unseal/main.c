@@ -59,8 +59,7 @@ static int run_unseal(const struct verb *self, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const struct verb verb = {"webops-unseal", "", 0, 0, "Opens an envelope of secrets; key and envelope come on standard input.",
-                                     run_unseal};
+    static const struct verb verb = {"", "", 0, 0, "Opens an envelope of secrets; key and envelope come on standard input.", run_unseal};
     log_init("webops-unseal", LOG_LEVEL_INFO, false);
     return run_unseal(&verb, argc, argv);
 }

@@ -45,10 +45,12 @@ static int load(struct machine *machine, struct err *err) {
         return r;
     slot = bootrecord_text(&machine->record, "SLOT");
     if (!*slot)
-        return err_set(err, -ENOTSUP, "this machine was not started from a slot of webops: there is nothing to update");
+        return err_set(err, -ENOTSUP,
+                       "this machine was not started from a slot of webops: there is nothing to update, and nothing to go back to");
     if (bootrecord_is_medium(&machine->record))
         return err_set(err, -ENOTSUP,
-                       "this machine was started from an installation medium: it has no slots, and there is nothing to update");
+                       "this machine was started from an installation medium: it has no slots, so there is nothing to update, and nothing "
+                       "to go back to");
     r = boot_slot_parse(slot, &machine->running, err);
     if (r >= 0)
         r = record_hash(&machine->record, "ROOT_HASH", machine->root_hash, err);

@@ -79,8 +79,7 @@ static int verify(const struct verb *self, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    static const struct verb verb = {"webops-verify", "", 0, 0, "Checks the head of a bundle on standard input and prints its manifest.",
-                                     verify};
+    static const struct verb verb = {"", "", 0, 0, "Checks the head of a bundle on standard input and prints its manifest.", verify};
     log_init("webops-verify", LOG_LEVEL_INFO, false);
     return verify(&verb, argc, argv);
 }

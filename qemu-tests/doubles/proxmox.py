@@ -5,11 +5,13 @@
 Usage: proxmox.py DIRECTORY CERTIFICATE KEY. Prints its port; ends with its standard input. It is as strict as the real one where that is known
 (pve-http-server's reader of uploads, parameters that no schema has), stricter elsewhere: whatever it does not know is an error. Nothing is
 emulated of what a node does with a disk: an import checks that the image is there and whole, and keeps the parameters. A machine has neither name nor
-description until the task that makes it is over, whoever asks about that.
+description until the task that makes it is over, whoever asks about that. An upload is copied to its name piece by piece while its task runs.
 
 DIRECTORY: token (what is let in), version; uploads land in import/ and iso/, machines in vms.json, every request in log. A file `fault` holds
-one fault for the next request that matches: "METHOD REGEX WHAT", WHAT being a status, "drop" (before the answer), "cut" (in the body), "done-then-drop"
-(after the work), or "task MESSAGE" (the task of this request fails).
+one fault for the next request that matches: "METHOD REGEX WHAT", WHAT being a status, "drop" (before the answer), "cut" (in the body), "wait" (before
+the work, until the file `waits`, which appears, is removed), "done-then-drop" (after the work), or "task MESSAGE" (the task of this request fails).
+While there is a file `busy`, somebody else's task that makes a machine runs; while there is a file `copying`, an upload's task stays in the middle of
+the copy; while there is a file `no-start`, machines cannot be started, for the reason that it holds.
 """
 import hashlib
 import http.server
@@ -32,6 +34,7 @@ MACHINE = {  # parameter: what its value must look like
     "boot": r"order=scsi0", "ide2": r"[\w-]+:iso/[\w.-]+,media=cdrom", "bios": r"seabios|ovmf", "machine": r"q35",
     "efidisk0": r"[\w-]+:1,efitype=4m,pre-enrolled-keys=0", "start": r"[01]", "description": r"[ -~\n]{1,8192}",
 }
+BUSY = f"UPID:{NODE}:0000AAAA:00000001:00000001:qmcreate:999:somebody@pam:"
 
 
 class Refused(Exception):
@@ -50,6 +53,9 @@ class Node:
         path = self.dir / name
         return path.read_text().strip() if path.exists() else default
 
+    def is_busy(self):
+        return (self.dir / "busy").exists()
+
     def machines(self):
         return json.loads(self.text("vms.json", "{}"))
 
@@ -63,11 +69,27 @@ class Node:
     def keep(self, machines):
         (self.dir / "vms.json").write_text(json.dumps(machines))
 
-    def start_task(self, kind, failure=None, log=(), finish=lambda: None):
-        """`finish` is done when the task stops, which it does at the second question."""
-        upid = f"UPID:{NODE}:{len(self.tasks) + 1:08X}:00000001:{int(time.time()):08X}:{kind}:x:root@pam:"
-        self.tasks[upid] = {"asked": 0, "exitstatus": failure or "OK", "log": [*log, failure or "TASK OK"], "kind": kind, "finish": finish}
+    def start_task(self, kind, failure=None, log=(), begin=lambda: None, finish=lambda: None, volume=None):
+        """`begin` is done at the first question, `finish` at the second, when the task stops; what that returns is another failure."""
+        upid = f"UPID:{NODE}:{len(self.tasks) + 1:08X}:00000001:{int(time.time()):08X}:{kind}:{'' if kind == 'imgcopy' else 'x'}:root@pam:"
+        self.tasks[upid] = {"asked": 0, "failure": failure, "log": list(log), "kind": kind, "steps": [begin, finish], "volume": volume}
         return upid
+
+    def go_on(self, task):
+        if task["asked"] == 1 and task["kind"] == "imgcopy" and (self.dir / "copying").exists():
+            return
+        task["asked"] += 1
+        if task["asked"] <= 2:
+            task["failure"] = task["steps"][task["asked"] - 1]() or task["failure"]
+        if task["asked"] == 2:
+            task["log"].append(task["failure"] or "TASK OK")
+
+    def state(self, volume):
+        """Of a file; another one when somebody writes to it. None: that is so at this moment."""
+        if any(task["volume"] == volume and task["asked"] < 2 for task in self.tasks.values()):
+            return None
+        status = (self.dir / volume).stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -95,17 +117,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.node.lock, open(self.node.dir / "log", "a", encoding="utf-8") as log:
             log.write(f"{self.command} {self.path}\n")
         try:
-            fault = self.node.fault(self.command, url.path, ("status", "drop", "cut"))
+            fault = self.node.fault(self.command, url.path, ("status", "drop", "cut", "wait"))
             if fault == "drop":
                 return self.drop()
             if fault == "cut":
                 self.rfile.read(min(65536, int(self.headers.get("Content-Length", 0)) // 2))
                 return self.drop()
-            if fault:
+            if fault == "wait":
+                (self.node.dir / "waits").touch()
+                while (self.node.dir / "waits").exists():
+                    time.sleep(0.02)
+            elif fault:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 raise Refused(int(fault), "a fault that was asked for")
             self.authenticate()
-            if not url.path.startswith("/api2/json/"):
+            target = self.requestline.split(" ")[1]  # http.server makes one slash of several in self.path
+            if target.startswith("//") or not url.path.startswith("/api2/json/"):
                 raise Refused(501, f"Method '{self.command} {url.path}' not implemented")
             data = self.route(url.path[len("/api2/json") :], urllib.parse.parse_qs(url.query, strict_parsing=bool(url.query), keep_blank_values=True))
             if self.node.fault(self.command, url.path, ("done-then-drop",)):
@@ -162,14 +189,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return [{"volid": f"{storage}:{kind}/{path.name}", "content": kind, "format": path.suffix[1:], "size": path.stat().st_size} for path in sorted((self.node.dir / kind).iterdir())]
 
     def task_status(self, upid):
+        if upid == BUSY:
+            return {"upid": upid, "node": NODE, **({"status": "running"} if self.node.is_busy() else {"status": "stopped", "exitstatus": "unexpected status"})}
         task = self.node.tasks.get(upid)
         if not task:
             raise Refused(400, "Parameter verification failed.", {"upid": "unable to parse worker upid"})
-        task["asked"] += 1
+        with self.node.lock:
+            self.node.go_on(task)
         stopped = task["asked"] > 1
-        if task["asked"] == 2:
-            task["finish"]()
-        return {"upid": upid, "node": NODE, "status": "stopped" if stopped else "running", **({"exitstatus": task["exitstatus"]} if stopped else {})}
+        return {"upid": upid, "node": NODE, "status": "stopped" if stopped else "running", **({"exitstatus": task["failure"] or "OK"} if stopped else {})}
 
     def task_log(self, upid, query):
         if set(query) - {"limit", "start"}:
@@ -177,10 +205,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         return [{"n": number, "t": line} for number, line in enumerate(self.node.tasks[upid]["log"], 1)]
 
     def tasks(self, query):
-        if query != {"source": ["active"], "typefilter": ["qmcreate"]}:
-            raise Refused(400, "Parameter verification failed.", {"source": "this double lists active tasks that make machines"})
-        return [{"upid": upid, "node": NODE, "type": task["kind"], "user": "root@pam", "status": "RUNNING" if task["asked"] < 2 else task["exitstatus"]}
-                for upid, task in self.node.tasks.items() if task["kind"] == "qmcreate"]
+        kind = query.get("typefilter", [""])[0]
+        if query != {"source": ["active"], "typefilter": [kind]} or kind not in ("qmcreate", "imgcopy"):
+            raise Refused(400, "Parameter verification failed.", {"source": "this double lists active tasks that make machines or copy uploads"})
+        others = [{"upid": BUSY, "node": NODE, "type": "qmcreate", "user": "somebody@pam", "status": "RUNNING"}] if self.node.is_busy() and kind == "qmcreate" else []
+        return others + [{"upid": upid, "node": NODE, "type": kind, "user": "root@pam", "status": "RUNNING" if task["asked"] < 2 else task["failure"] or "OK"}
+                         for upid, task in self.node.tasks.items() if task["kind"] == kind]
 
     def machine(self, vmid):
         machines = self.node.machines()
@@ -259,17 +289,31 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 file.write(data)
         if self.rfile.read(len(end)) != end:
             raise Refused(400, "upload failed: no final boundary")
-        failure = self.node.fault("POST", self.path, ("task ",))
-        failure = failure[5:] if failure else None
+        failure, place = None, self.node.dir / content / name
         if digest.hexdigest() != fields["checksum"] or fields["checksum-algorithm"] != "sha256":
             failure = "checksum mismatch: got " + digest.hexdigest()
         elif content == "import" and json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", part])).get("backing-filename"):
             failure = "disk image has a backing file"
+        log = [f"starting file import from: /var/tmp/pveupload-{name}", f"target node: {NODE}"]
         if failure:
             part.unlink()
-        else:
-            part.rename(self.node.dir / content / name)
-        return self.node.start_task("imgcopy", failure, [f"starting file import from: /var/tmp/pveupload-{name}", f"target node: {NODE}"])
+            return self.node.start_task("imgcopy", failure, log)
+        failure = self.node.fault("POST", self.path, ("task ",))
+
+        def copy(mode, size):  # over what may be there, as cp does
+            with open(part, "rb") as source, open(place, mode) as target:
+                source.seek(target.tell())
+                while target.tell() < size:
+                    target.write(source.read(min(1 << 20, size - target.tell())))
+
+        def finish():
+            if failure:
+                place.unlink()
+            else:
+                copy("ab", part.stat().st_size)
+            part.unlink()
+
+        return self.node.start_task("imgcopy", failure and failure[5:], log, lambda: copy("wb", part.stat().st_size // 2), finish, f"{content}/{name}")
 
     def create(self):
         given = self.form()
@@ -285,9 +329,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             storage = given.get(name, "local-lvm:").split(":")[0]
             if "images" not in STORAGES.get(storage, "").split(","):
                 raise Refused(500, f"storage '{storage}' does not support content-type 'images'")
-        for volume in re.findall(r"local:((?:import|iso)/[\w.-]+)", " ".join(given.values())):
+        volumes = re.findall(r"local:((?:import|iso)/[\w.-]+)", " ".join(given.values()))
+        for volume in volumes:
             if not (self.node.dir / volume).exists():
                 raise Refused(500, f"volume 'local:{volume}' does not exist")
+        before = [self.node.state(volume) for volume in volumes]
         machines = self.node.machines()
         if given["vmid"] in machines:
             raise Refused(500, f"unable to create VM {given['vmid']} - VM {given['vmid']} already exists on node '{NODE}'")
@@ -297,9 +343,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         def finish():
             present = self.node.machines()
             del present[given["vmid"]]
-            self.node.keep(present if failure else {**present, given["vmid"]: {**given, "template": False}})
+            is_whole = None not in before and before == [self.node.state(volume) for volume in volumes]
+            machine = {**given, "template": False}
+            if self.node.text("no-start"):
+                machine.pop("start", None)  # a warning is all that the real one makes of it
+            self.node.keep({**present, given["vmid"]: machine} if is_whole and not failure else present)
+            return None if is_whole else "qemu-img: Image is corrupt: it was written to while it was read"
 
-        return self.node.start_task("qmcreate", failure and failure[5:], ["importing disk", "transferred 50%"], finish)
+        return self.node.start_task("qmcreate", failure and failure[5:], ["importing disk", "transferred 50%"], finish=finish)
 
     def change(self, vmid, **values):
         machines, machine = self.machine(vmid)
@@ -311,9 +362,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(500, "you can't convert a template to a template" if "template" in values else "you can't start a vm if it's a template")
         if machine.get("start") == "1":
             raise Refused(500, f"VM {vmid} already running")
-        machine.update(values)
+        failure = self.node.text("no-start") if "start" in values else None
+        if not failure:
+            machine.update(values)
         self.node.keep(machines)
-        return self.node.start_task("qmtemplate" if "template" in values else "qmstart")
+        return self.node.start_task("qmtemplate" if "template" in values else "qmstart", failure)
 
     def template(self, vmid):
         return self.change(vmid, template=True)
@@ -326,7 +379,7 @@ ROUTES = [
     ("GET", r"/version", Handler.version), ("GET", r"/nodes", Handler.nodes), ("GET", rf"/nodes/{NODE}/storage/([\w-]+)/status", Handler.storage),
     ("GET", rf"/nodes/{NODE}/storage/([\w-]+)/content", Handler.content), ("POST", rf"/nodes/{NODE}/storage/([\w-]+)/upload", Handler.upload),
     ("GET", rf"/nodes/{NODE}/tasks/([^/]+)/status", Handler.task_status), ("GET", rf"/nodes/{NODE}/tasks/([^/]+)/log", Handler.task_log),
-    ("GET", r"/cluster/nextid", Handler.next_id), ("GET", rf"/nodes/{NODE}/tasks", Handler.tasks), ("GET", rf"/nodes/{NODE}/qemu", Handler.list_machines),
+    ("GET", r"/cluster/nextid", Handler.next_id), ("GET", rf"/nodes/(?:{NODE}|localhost)/tasks", Handler.tasks), ("GET", rf"/nodes/{NODE}/qemu", Handler.list_machines),
     ("GET", rf"/nodes/{NODE}/qemu/(\d+)/config", Handler.config), ("POST", rf"/nodes/{NODE}/qemu", Handler.create),
     ("POST", rf"/nodes/{NODE}/qemu/(\d+)/template", Handler.template), ("POST", rf"/nodes/{NODE}/qemu/(\d+)/status/start", Handler.start),
 ]

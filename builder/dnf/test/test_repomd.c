@@ -52,7 +52,7 @@ static void test_not_an_index(void **state) {
 }
 
 // What is said of an index that a mirror offers now; the caller frees.
-static char *watch(const struct scratch *scratch, const struct recipe_source *source, const char *xml) {
+static char *offer(const struct scratch *scratch, const struct recipe_source *source, const char *xml, bool is_used) {
     cleanup_free char *path = scratch_file(scratch, "x.release"), *out = NULL;
     char *said = NULL;
     struct redirect redirect;
@@ -60,9 +60,28 @@ static char *watch(const struct scratch *scratch, const struct recipe_source *so
     put_file(path, xml, strlen(xml));
     redirect_begin(&redirect);
     int r = repomd_watch(source, path, scratch->path, &err);
+    if (r >= 0 && is_used)
+        r = repomd_keep(source, path, scratch->path, &err);
     redirect_end(&redirect, &out, &said);
     assert_ok(r);
     return said;
+}
+
+static char *watch(const struct scratch *scratch, const struct recipe_source *source, const char *xml) {
+    return offer(scratch, source, xml, true);
+}
+
+// Anybody on the way can send a number of which no mirror will ever offer a newer one.
+static void test_refused_index_counts_for_nothing(void **state) {
+    const struct scratch *scratch = *state;
+    const struct recipe_source source = {.archive = TEXT("open"), .mirror = TEXT("http://mirror.test/tiny"), .signed_metadata = true};
+    cleanup_free char *first = watch(scratch, &source, REPOMD("100"));
+    cleanup_free char *false_one = offer(scratch, &source, REPOMD("999999999999999999"), false);
+    cleanup_free char *next = watch(scratch, &source, REPOMD("101")), *older = watch(scratch, &source, REPOMD("100"));
+    const char *const said[] = {first, false_one, next};
+    for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+        assert_string_equal(said[i], "");
+    assert_contains(older, "(revision 100) than was seen before (101)");
 }
 
 static void test_watch(void **state) {
@@ -114,6 +133,7 @@ int main(void) {
         cmocka_unit_test(test_revision),
         cmocka_unit_test(test_not_an_index),
         cmocka_unit_test_setup_teardown(test_watch, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_refused_index_counts_for_nothing, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_other_sources, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests_name("repomd", tests, NULL, NULL);

@@ -257,6 +257,29 @@ static void nonsense_ends(void **state) {
     assert_string_equal(disks.items[0].use, "/dev/sda is part of something");
 }
 
+// The kernel does not call SD cards removable, and tells them from soldered flash by their type.
+static void sd_cards_are_removable(void **state) {
+    static const struct {
+        const char *type;
+        bool is_removable;
+    } rows[] = {{"MMC", false}, {"SD", true}, {"SDcombo", true}, {"0", false}};
+    const struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup_free char *sys = scratch_file(scratch, "sys");
+    put(scratch, "proc/self", "mountinfo", "");
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_disks struct disks disks = {0};
+        put_hardware(scratch,
+                     &(struct hardware){"mmcblk0", PCI "/mmc_host/mmc0/mmc0:1", "179:0", "2000", "512", "device/serial", "0x1", NULL});
+        put(scratch, "sys/block/mmcblk0", "device/type", rows[i].type);
+        load(scratch, &disks);
+        assert_int_equal(disks.count, 1);
+        assert_int_equal(disks.items[0].is_removable, rows[i].is_removable);
+        assert_string_equal(disks.items[0].transport, "mmc");
+        assert_ok(file_remove_tree(AT_FDCWD, sys, &err));
+    }
+}
+
 // This computer's.
 static void the_kernel_is_asked(void **state) {
     (void)state;
@@ -275,6 +298,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(one_disk_is_meant, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(what_is_missing_is_said, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(nonsense_ends, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(sd_cards_are_removable, scratch_setup, scratch_teardown),
         cmocka_unit_test(the_kernel_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

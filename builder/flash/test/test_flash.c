@@ -292,6 +292,61 @@ static void a_damaged_image_is_refused(void **state) {
     assert_false(has_table(f->disk));
 }
 
+// In place of the boot code and the table there is something else now, and the map is one of that.
+static void make_foreign(const struct fixture *f, const char *mark, uint64_t at) {
+    struct err err = {0};
+    cleanup_free char *zeros = mem_array(64 << 10, 1);
+    cleanup_fd int fd = open(f->image, O_RDWR | O_CLOEXEC);
+    assert_ok(pwrite_all(fd, f->image, zeros, 64 << 10, 0, &err));
+    assert_ok(pwrite_all(fd, f->image, mark, strlen(mark), at, &err));
+    assert_ok(output_bmap(f->image, f->map, &err));
+    assert_ok(output_zst(f->image, f->zst, 1, &err));
+}
+
+static void what_is_none_of_our_images_is_refused(void **state) {
+    const struct fixture *f = *state;
+    static const struct {
+        const char *mark, *says;
+        uint64_t at;
+    } rows[] = {{"\x55\xaa", "has no GPT partition table of a webops image", 510}, {"CD001", "is an ISO 9660 image", 32769}};
+    cleanup_free char *before = scratch_file(f->scratch, "before");
+    put_random(before, DISK_BYTES, 99);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        const char *const images[] = {f->image, f->zst};
+        make_foreign(f, rows[i].mark, rows[i].at);
+        for (size_t k = 0; k < ARRAY_SIZE(images); k++) {
+            struct err err = {0};
+            struct run_of_flash run;
+            open_run(images[k], NULL, f->disk, &run);
+            assert_int_equal(flash_write(&run.flash, &err), -EINVAL);
+            assert_contains(err.text, images[k]);
+            assert_contains(err.text, rows[i].says);
+            assert_contains(err.text, "nothing was written");
+            assert_false(run.flash.has_begun);
+            close_run(&run);
+            assert_same_files(f->disk, before);
+        }
+    }
+}
+
+// A file before anything is asked, also one whose size would be told first.
+static void what_is_none_of_our_images_is_not_opened(void **state) {
+    const struct fixture *f = *state;
+    struct flash_image image = {.source = {.fd = -1}};
+    const struct flash_origin origin = {.image = f->image, .wants_table = true};
+    struct err err = {0};
+    assert_ok(flash_image_open(&origin, &image, &err));
+    flash_image_done(&image);
+    make_foreign(f, "CD001", 32769);
+    assert_int_equal(unlink(f->map), 0);
+    assert_int_equal(truncate(f->image, IMAGE_BYTES - 2048), 0);
+    assert_int_equal(flash_image_open(&origin, &image, &err), -EINVAL);
+    assert_contains(err.text, "web-1.raw is an ISO 9660 image, such as an installation medium: nothing was written; dd writes it");
+    assert_int_equal(truncate(f->image, 2048), 0);
+    assert_int_equal(flash_image_open(&origin, &image, &err), -EINVAL);
+    assert_contains(err.text, "is no disk image: it has 2048 bytes");
+}
+
 static void a_bad_disk_is_noticed(void **state) {
     const struct fixture *f = *state;
     struct err err = {0};
@@ -308,6 +363,26 @@ static void a_bad_disk_is_noticed(void **state) {
     assert_int_equal(run.flash.resumed_at, 20 * MIB);
     close_run(&run);
     assert_flashed(f);
+}
+
+// Read errors are cured by writing, so the next run has to write that range, too.
+static void what_cannot_be_read_is_written_again(void **state) {
+    const struct fixture *f = *state;
+    struct err err = {0};
+    struct run_of_flash run;
+    open_run(f->image, NULL, f->disk, &run);
+    assert_ok(flash_write(&run.flash, &err));
+    assert_int_equal(truncate(f->disk, 20 * MIB + 4096), 0); // within the range
+    assert_true(flash_read_back(&run.flash, &err) < 0);
+    assert_contains(err.text, f->disk);
+    assert_null(strstr(err.text, "otherwise than they were written"));
+    close_run(&run);
+    assert_int_equal(truncate(f->disk, DISK_BYTES), 0);
+    open_run(f->image, NULL, f->disk, &run);
+    assert_ok(write_disk(&run, &err));
+    assert_int_equal(run.flash.resumed_at, 20 * MIB);
+    assert_ok(flash_compare(&run.flash, &err));
+    close_run(&run);
 }
 
 // A disk that takes nothing (any more): the kernel's error, and the disk's name.
@@ -437,7 +512,10 @@ int main(void) {
         WITH_FIXTURE(a_killed_run_goes_on),
         WITH_FIXTURE(another_image_begins_anew),
         WITH_FIXTURE(a_damaged_image_is_refused),
+        WITH_FIXTURE(what_is_none_of_our_images_is_refused),
+        WITH_FIXTURE(what_is_none_of_our_images_is_not_opened),
         WITH_FIXTURE(a_bad_disk_is_noticed),
+        WITH_FIXTURE(what_cannot_be_read_is_written_again),
         WITH_FIXTURE(a_full_disk),
         WITH_FIXTURE(changed_disks_are_told_apart),
         WITH_FIXTURE(tables),

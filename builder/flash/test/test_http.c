@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // The client against a server that says, connection by connection, what the row tells it to, and first looks at what it was asked.
-#include "builder/flash/resolve.h"
+#include "builder/flash/http.h"
 #include "builder/flash/stream.h"
+#include "builder/image_report.h"
 #include "builder/test/support.h"
 #include <arpa/inet.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <sys/socket.h>
 
 #define MAX_TURNS 8
 #define BODY_BYTES ((size_t)300000)
-#define STALLS ((size_t)1 << 32)
+#define STALLS ((size_t)1 << 32) // nothing comes behind it, until the client has enough
+#define TRICKLES ((size_t)1 << 33) // byte by byte, until the client has enough
+#define ASKED ((size_t)1 << 34) // from the byte that was asked for, and with a head that says so
+#define PAUSES ((size_t)1 << 35) // the rest comes after a while
+#define TURN_FLAGS (STALLS | TRICKLES | ASKED | PAUSES)
+#define TRICKLE_US 20000
+#define PAUSE_US 2200000
 #define ETAG "ETag: \"one\"\r\n"
 
 // One connection: what must be in the request, the answer's head ("%d" in it is the port), and which bytes of the body follow.
 struct turn {
     const char *expects, *head;
-    size_t from, to; // with STALLS: nothing comes behind it, until the client has enough
+    size_t from, to; // with flags
 };
 
 struct fixture {
@@ -85,6 +93,39 @@ static bool read_request(const struct side *side, char *text, size_t room) {
     return false;
 }
 
+// By TLS it is one record that is never whole.
+static void trickle(const struct side *side, const char *data, size_t size) {
+    static const uint8_t record[] = {23, 3, 3, 0x40, 0};
+    if (side->ssl)
+        (void)!send(side->fd, record, sizeof(record), MSG_NOSIGNAL);
+    for (size_t i = 0; i < size && send(side->fd, data + i, 1, MSG_NOSIGNAL) == 1; i++)
+        usleep(TRICKLE_US);
+}
+
+static void send_body(const struct fixture *f, const struct side *side, const struct turn *turn, size_t from) {
+    size_t to = turn->to & ~TURN_FLAGS;
+    if (to > from)
+        send_all(side, f->body + from, to - from);
+    from = to > from ? to : from;
+    if (turn->to & TRICKLES)
+        trickle(side, f->body + from, BODY_BYTES - from);
+    if (turn->to & PAUSES) {
+        usleep(PAUSE_US);
+        send_all(side, f->body + from, BODY_BYTES - from);
+    }
+}
+
+static char *make_head(const struct turn *turn, const char *request, size_t *from) {
+    if (!strstr(request, turn->expects))
+        return str_dup("HTTP/1.1 599 unexpected\r\n\r\n");
+    *from = turn->from;
+    if (!(turn->to & ASKED))
+        return str_dup(turn->head);
+    const char *range = strstr(request, "bytes=");
+    *from = range ? strtoul(range + strlen("bytes="), NULL, 10) : 0;
+    return str_printf("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes %zu-299999/300000\r\n\r\n", *from);
+}
+
 static void answer(const struct fixture *f, int fd, SSL_CTX *context, const struct turn *turn) {
     struct side side = {fd, NULL};
     char request[8192] = "";
@@ -96,8 +137,8 @@ static void answer(const struct fixture *f, int fd, SSL_CTX *context, const stru
     }
     if (!read_request(&side, request, sizeof(request)))
         return;
-    bool is_expected = strstr(request, turn->expects);
-    cleanup_free char *head = is_expected ? str_printf("%s", turn->head) : str_printf("HTTP/1.1 599 unexpected\r\n\r\n");
+    size_t from = BODY_BYTES; // of what was not expected
+    cleanup_free char *head = make_head(turn, request, &from);
     char *port = strstr(head, "PORT!");
     if (port)
         memcpy(port,
@@ -105,8 +146,7 @@ static void answer(const struct fixture *f, int fd, SSL_CTX *context, const stru
                          (char)('0' + f->port / 10 % 10), (char)('0' + f->port % 10)},
                5);
     send_all(&side, head, strlen(head));
-    if (is_expected)
-        send_all(&side, f->body + turn->from, (turn->to & ~STALLS) - turn->from);
+    send_body(f, &side, turn, from);
     if (turn->to == BODY_BYTES && side.ssl)
         SSL_shutdown(side.ssl);
     if (turn->to & STALLS)
@@ -160,13 +200,16 @@ static bool stop_server(struct fixture *f, bool is_done) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static const struct http_options quick = {.timeout_ms = 1000, .tries = 3, .backoff_ms = 1};
+static const struct http_options quick = {.limits = {.timeout_ms = 1000, .slow_ms = 60000}, .tries = 3, .backoff_ms = 1};
+#define SLOW_MS 500
 
-static int fetch(const char *url, const char *ca, char **ret_data, size_t *ret_size, struct err *err) {
+static int fetch(const char *url, const char *ca, unsigned slow_ms, char **ret_data, size_t *ret_size, struct err *err) {
     struct http_options options = quick;
     struct redirect redirect;
     char *out = NULL, *warnings = NULL;
     options.ca_file = ca;
+    if (slow_ms)
+        options.limits.slow_ms = slow_ms;
     redirect_begin(&redirect);
     int r = stream_fetch(url, &options, BODY_BYTES, ret_data, ret_size, err);
     redirect_end(&redirect, &out, &warnings);
@@ -187,7 +230,7 @@ static void run_row(struct fixture *f, const struct row *row, bool is_tls, const
     size_t size = 0;
     start_server(f, is_tls, row->turns);
     cleanup_free char *url = str_printf("%s://%s:%d/dir/web.raw?x=1", is_tls ? "https" : "http", host, f->port);
-    int r = fetch(url, ca, &data, &size, &err);
+    int r = fetch(url, ca, row->turns[0].to & TRICKLES ? SLOW_MS : 0, &data, &size, &err);
     bool is_done = stop_server(f, r == row->code && row->code != -EPERM);
     if (r != row->code || !strstr(err.text, row->says))
         fail_msg("%s: %d, %s", row->turns[0].head, r, err.text);
@@ -246,6 +289,7 @@ static void failures_are_told_apart(void **state) {
     for (int i = 0; i < 1000; i++)
         strcpy(large + strlen(large), "X-Header: of some length\r\n");
     const struct row rows[] = {
+        {-EACCES, "the server answered 403 (forbidden)", {{"GET", "HTTP/1.1 403 Forbidden\r\n\r\n", 0, 0}}},
         {-ENOENT, "the server answered 404 (not found)", {{"GET", "HTTP/1.1 404 Not Found\r\n\r\n", 0, 0}}},
         {-EPERM, "401 (it wants a password, which is not sent)", {{"GET", "HTTP/1.1 401 No\r\n\r\n", 0, 0}}},
         {-EAGAIN, "the server answered 503", {{"GET", "HTTP/1.1 503 Busy\r\n\r\n", 0, 0}}},
@@ -282,8 +326,94 @@ static void failures_are_told_apart(void **state) {
     char *data;
     size_t size;
     cleanup_free char *gone = str_printf("http://127.0.0.1:%d/", f->port); // nobody listens there any more
-    assert_int_equal(fetch(gone, NULL, &data, &size, &err), -EAGAIN);
+    assert_int_equal(fetch(gone, NULL, 0, &data, &size, &err), -EAGAIN);
     assert_contains(err.text, "connecting to 127.0.0.1 port ");
+}
+
+static void trickling_is_not_waited_for(void **state) {
+    struct fixture *f = *state;
+    static const struct row goes_on = {
+        0, "", {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 100000 | TRICKLES}, {"Range: bytes=1000", "", 0, BODY_BYTES | ASKED}}};
+    static const struct row is_given_up = {-EAGAIN,
+                                           "and 3 tries in a row failed: the connection broke: less than 1024 bytes a second came",
+                                           {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 10 | TRICKLES},
+                                            {"Range: bytes=", "", 0, TRICKLES | ASKED},
+                                            {"Range: bytes=", "", 0, TRICKLES | ASKED}}};
+    static const struct row a_head = {
+        -EAGAIN, "less than 1024 bytes a second came", {{"GET", "HTTP/1.1 200 OK\r\nX-Header: ", 0, TRICKLES}}};
+    static const struct row within_a_record = {
+        0,
+        "",
+        {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 100000 | TRICKLES}, {"Range: bytes=100000-", REST("100000"), 100000, BODY_BYTES}}};
+    run_row(f, &goes_on, false, "127.0.0.1", NULL);
+    run_row(f, &is_given_up, false, "127.0.0.1", NULL);
+    run_row(f, &a_head, false, "127.0.0.1", NULL);
+    make_certificate(f, "IP:127.0.0.1");
+    run_row(f, &within_a_record, true, "127.0.0.1", f->ca);
+}
+
+// As one that waits for its disk: in two seconds it takes the hundred bytes that are there, and then has to wait for the next ones, but not for long.
+static void a_slow_reader_is_not_the_servers_fault(void **state) {
+    struct fixture *f = *state;
+    static const struct turn turns[MAX_TURNS] = {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 100 | PAUSES}};
+    cleanup_free struct http *http = mem_array(1, sizeof(*http));
+    cleanup_free char *data = mem_array(BODY_BYTES, 1);
+    struct http_options options = quick;
+    struct err err = {0};
+    size_t size = 0;
+    ssize_t got;
+    options.limits.slow_ms = SLOW_MS;
+    start_server(f, false, turns);
+    cleanup_free char *url = str_printf("http://127.0.0.1:%d/", f->port);
+    assert_ok(http_init(url, &options, http, &err));
+    assert_ok(http_start(http, &err));
+    do {
+        bool is_slow = size < 100;
+        if (is_slow)
+            usleep(5 * TRICKLE_US);
+        got = http_read(http, data + size, is_slow ? 5 : BODY_BYTES - size, &err);
+        assert_ok((int)got);
+        size += (size_t)got;
+    } while (got > 0);
+    http_done(http);
+    assert_true(stop_server(f, true));
+    assert_int_equal(size, BODY_BYTES);
+    assert_memory_equal(data, f->body, BODY_BYTES);
+}
+
+// The certificate anew, with another time in which it is valid: seconds from now.
+static void change_validity(const struct fixture *f, long from, long to) {
+    FILE *file = fopen(f->key, "re");
+    assert_non_null(file);
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    fclose(file);
+    assert_non_null(file = fopen(f->ca, "re"));
+    X509 *certificate = PEM_read_X509(file, NULL, NULL, NULL);
+    fclose(file);
+    assert_true(key && certificate);
+    assert_true(X509_gmtime_adj(X509_getm_notBefore(certificate), from) && X509_gmtime_adj(X509_getm_notAfter(certificate), to));
+    assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+    assert_non_null(file = fopen(f->ca, "we"));
+    assert_int_equal(PEM_write_X509(file, certificate), 1);
+    assert_int_equal(fclose(file), 0);
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+}
+
+// What is too early passes, and what is too late does not.
+static void certificates_have_their_time(void **state) {
+    struct fixture *f = *state;
+    static const struct row early = {-EAGAIN, " by this system's clock: set the clock, and try again", {{"GET", "", 0, 0}}};
+    static const struct row late = {-EPERM, "is not to be trusted: certificate has expired", {{"GET", "", 0, 0}}};
+    make_certificate(f, "IP:127.0.0.1");
+    change_validity(f, 86400, 2 * 86400);
+    run_row(f, &early, true, "127.0.0.1", f->ca);
+    change_validity(f, -2 * 86400, -86400);
+    run_row(f, &late, true, "127.0.0.1", f->ca);
+    make_certificate(f, "IP:127.0.0.2");
+    change_validity(f, 86400, 2 * 86400);
+    static const struct row another = {-EPERM, "IP address mismatch", {{"GET", "", 0, 0}}};
+    run_row(f, &another, true, "127.0.0.1", f->ca);
 }
 
 static void certificates_are_looked_at(void **state) {
@@ -317,77 +447,45 @@ static void certificates_are_looked_at(void **state) {
     run_row(f, &refused, true, "localhost", f->ca);
     char *data;
     size_t size;
-    assert_int_equal(fetch("https://127.0.0.1:1/", "/nonexistent.pem", &data, &size, &err), -EINVAL);
+    assert_int_equal(fetch("https://127.0.0.1:1/", "/nonexistent.pem", 0, &data, &size, &err), -EINVAL);
     assert_contains(err.text, "certificates of authorities in /nonexistent.pem");
 }
 
-static void addresses_are_taken_apart(void **state) {
-    (void)state;
+#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+
+// A bucket whose content may not be listed says 403 of what it does not have. What asks for the file is the token's business, and stays.
+static void a_report_that_is_not_there(void **state) {
+    struct fixture *f = *state;
     static const struct {
-        const char *text, *host, *port, *authority, *target; // host NULL: refused
+        int code;
+        struct turn turns[2];
     } rows[] = {
-        {"http://h", "h", "80", "h", "/"},
-        {"HTTPS://h.example:8443/a/b?c#d", "h.example", "8443", "h.example:8443", "/a/b?c"},
-        {"https://h:443?q", "h", "443", "h", "/?q"},
-        {"http://h:8/", "h", "8", "h:8", "/"},
-        {"http://[2001:db8::1]:81/x", "2001:db8::1", "81", "[2001:db8::1]:81", "/x"},
-        {"http://[::1]/", "::1", "80", "[::1]", "/"},
-        {"ftp://h/", NULL, NULL, NULL, NULL},
-        {"http:///x", NULL, NULL, NULL, NULL},
-        {"http://h:/", NULL, NULL, NULL, NULL},
-        {"http://h:0/", NULL, NULL, NULL, NULL},
-        {"http://h:65536/", NULL, NULL, NULL, NULL},
-        {"http://h:8x/", NULL, NULL, NULL, NULL},
-        {"http://[::1/", NULL, NULL, NULL, NULL},
-        {"http://u:p@h/", NULL, NULL, NULL, NULL},
-        {"http://h/a b", NULL, NULL, NULL, NULL},
-        {"http://h/a\r\nX: y", NULL, NULL, NULL, NULL},
-        {"http://h\xc3\xa4/", NULL, NULL, NULL, NULL},
+        {-ENOENT, {{"GET /dir/web-1.build.json?sig=a.raw ", "HTTP/1.1 403 Forbidden\r\n\r\n", 0, 0}}},
+        {-ENOENT, {{"GET /dir/web-1.build.json?sig=a.raw ", "HTTP/1.1 404 Not Found\r\n\r\n", 0, 0}}},
+        {-EPERM, {{"GET /dir/web-1.build.json?sig=a.raw ", "HTTP/1.1 401 Unauthorized\r\n\r\n", 0, 0}}},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct stack_set stacks = {0};
         struct err err = {0};
-        cleanup_url struct url url = {0};
-        int r = url_parse(rows[i].text, &url, &err);
-        if (r != (rows[i].host ? 0 : -EINVAL))
-            fail_msg("%s: %d %s", rows[i].text, r, err.text);
-        if (r < 0)
-            continue;
-        assert_string_equal(url.host, rows[i].host);
-        assert_string_equal(url.port, rows[i].port);
-        assert_string_equal(url.authority, rows[i].authority);
-        assert_string_equal(url.target, rows[i].target);
-        assert_int_equal(url.is_tls, rows[i].text[4] == 's' || rows[i].text[4] == 'S');
+        start_server(f, false, rows[i].turns);
+        cleanup_free char *url = str_printf("http://127.0.0.1:%d/dir/web-1.raw.zst?sig=a.raw", f->port);
+        int r = image_report_stacks(url, &quick, &stacks, &err);
+        stop_server(f, true);
+        if (r != rows[i].code)
+            fail_msg("row %zu: %d, %s", i, r, err.text);
     }
-    assert_true(url_is("https://x") && !url_is("/etc/https://x") && !url_is("ftp://x"));
 }
-
-static void names_are_found_in_hosts(void **state) {
-    (void)state;
-    static const char hosts[] =
-        "# 192.0.2.9 images\n192.0.2.1\timages.example.org images\n2001:db8::1 other IMAGES # here\nnonsense images\n192.0.2.7";
-    struct address addresses[RESOLVE_MAX];
-    struct err err = {0};
-    size_t count = 0;
-    assert_ok(resolve("images", hosts, addresses, &count, &err));
-    assert_int_equal(count, 2);
-    assert_int_equal(addresses[0].v4.sin_addr.s_addr, inet_addr("192.0.2.1"));
-    assert_int_equal(addresses[1].any.sa_family, AF_INET6);
-    assert_ok(resolve("2001:db8::5", hosts, addresses, &count, &err));
-    assert_true(count == 1 && addresses[0].v6.sin6_addr.s6_addr[15] == 5);
-    assert_ok(resolve("localhost", "", addresses, &count, &err));
-    assert_true(count == 1 && addresses[0].v4.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
-}
-
-#define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
 
 int main(void) {
     signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         WITH_FIXTURE(whole_files_come),
         WITH_FIXTURE(failures_are_told_apart),
+        WITH_FIXTURE(trickling_is_not_waited_for),
+        WITH_FIXTURE(a_slow_reader_is_not_the_servers_fault),
         WITH_FIXTURE(certificates_are_looked_at),
-        cmocka_unit_test(addresses_are_taken_apart),
-        cmocka_unit_test(names_are_found_in_hosts),
+        WITH_FIXTURE(certificates_have_their_time),
+        WITH_FIXTURE(a_report_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,6 +126,36 @@ static void actions(void **state) {
     json_decref(none);
 }
 
+// Whatever is no action that has ended well is no success.
+static void odd_actions(void **state) {
+    static const struct {
+        const char *first;
+        struct exchange_row script[3];
+        int code;
+    } rows[] = {
+        {ACTION("running", ""), {{"GET /actions/7", 200, "{}"}}, -EBADMSG},
+        {ACTION("running", ""), {{"GET /actions/7", 204, NULL}}, -EBADMSG},
+        {ACTION("running", ""), {{"GET /actions/7", 200, "{\"action\": null}"}}, -EBADMSG},
+        {ACTION("running", ""), {{"GET /actions/7", 200, ACTION("running", "")}, {"GET /actions/7", 200, "{\"action\": []}"}}, -EBADMSG},
+        {ACTION("running", ""), {{"GET /actions/7", 200, "{\"action\": {}}"}}, -EREMOTEIO},
+        {"{\"action\": {\"status\": \"running\"}}", {{NULL, 0, NULL}}, -EBADMSG},
+        {"{\"action\": {\"id\": \"7\", \"status\": \"running\"}}", {{NULL, 0, NULL}}, -EBADMSG},
+        {"{\"action\": {\"id\": 7}}", {{NULL, 0, NULL}}, -EREMOTEIO},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct api_server server;
+        struct err err = {0};
+        json_t *answer = json_loads(rows[i].first, 0, NULL);
+        api_server_start(&server, rows[i].script);
+        const struct hetzner hetzner = {&server.api, *state};
+        int r = hetzner_wait(&hetzner, answer, &err);
+        if (r != rows[i].code)
+            fail_msg("row %zu: %d, %s", i, r, err.text);
+        api_server_stop(&server);
+        json_decref(answer);
+    }
+}
+
 static void deleting(void **state) {
     static const struct exchange_row script[] = {{"DELETE /things/1", 204, NULL},
                                                  {"DELETE /things/2", 404, ERROR("not_found", "gone")},
@@ -133,8 +163,9 @@ static void deleting(void **state) {
                                                  {"DELETE /things/3", 0, NULL},
                                                  {"DELETE /things/3", 404, ERROR("not_found", "gone")}, // so the lost one worked
                                                  {"DELETE /things/4", 403, ERROR("protected", "protected")},
+                                                 {"DELETE /things/5", 200, "{\"action\": {\"status\": \"running\"}}"}, // which one?
                                                  {NULL, 0, NULL}};
-    static const int codes[] = {0, 0, 0, -EPERM};
+    static const int codes[] = {0, 0, 0, -EPERM, -EBADMSG};
     struct api_server server;
     api_server_start(&server, script);
     const struct hetzner hetzner = {&server.api, *state};
@@ -250,7 +281,8 @@ static void making(void **state) {
 #define WITH_STOP(test) cmocka_unit_test_setup_teardown(test, stop_setup, stop_teardown)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {WITH_STOP(refusals), WITH_STOP(not_now), WITH_STOP(pages),   WITH_STOP(actions),
-                                       WITH_STOP(deleting), WITH_STOP(making),  WITH_STOP(outages), WITH_STOP(outages_end_by_signals)};
+    const struct CMUnitTest tests[] = {WITH_STOP(refusals), WITH_STOP(not_now),     WITH_STOP(pages),
+                                       WITH_STOP(actions),  WITH_STOP(odd_actions), WITH_STOP(deleting),
+                                       WITH_STOP(making),   WITH_STOP(outages),     WITH_STOP(outages_end_by_signals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

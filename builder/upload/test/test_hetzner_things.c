@@ -55,12 +55,46 @@ static void names(void **state) {
     assert_string_equal(first.image_id, UPLOAD);
     assert_string_equal(first.version, "1.0-rc1");
     assert_string_equal(first.description, "webops web-1.0 sha256:" SHA256);
-    assert_string_equal(first.host_id, second.host_id);
+    if (first.is_nameless)
+        assert_string_not_equal(first.host_id, second.host_id);
+    else
+        assert_string_equal(first.host_id, second.host_id);
     assert_string_not_equal(first.run_id, second.run_id);
     assert_null(bare.profile);
     hetzner_things_done(&first);
     hetzner_things_done(&second);
     hetzner_things_done(&bare);
+}
+
+// What does not tell this computer from others gives no id, so that nothing of others passes for ours.
+static void hosts(void **state) {
+    static const struct {
+        const char *machine_id; // NULL: no file
+        bool is_one;
+    } rows[] = {
+        {"0123456789abcdef0123456789abcdef\n", true},
+        {"0123456789abcdef0123456789abcdef", true},
+        {NULL, false},
+        {"", false},
+        {"\n", false},
+        {"uninitialized\n", false},
+        {"00000000000000000000000000000000\n", false},
+        {"0123456789abcdef\n", false},
+        {"0123456789abcdef0123456789abcdef0\n", false},
+    };
+    struct scratch *scratch = *state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup_free char *path = scratch_file(scratch, "machine-id");
+        if (rows[i].machine_id)
+            put_file(path, rows[i].machine_id, strlen(rows[i].machine_id));
+        else
+            unlink(path);
+        cleanup_free char *first = hetzner_host_id(path), *second = hetzner_host_id(path);
+        if (!first != !rows[i].is_one)
+            fail_msg("row %zu: %s", i, first ? first : "none");
+        if (first)
+            assert_string_equal(first, second);
+    }
 }
 
 static void finding_images(void **state) {
@@ -86,6 +120,31 @@ static void finding_images(void **state) {
         begin(&place, rows[i].script);
         assert_ok(hetzner_find_image(&place.things, &err));
         assert_int_equal(place.things.image, rows[i].image);
+        end(&place);
+    }
+}
+
+// One that may be whole is not removed, and the upload does not go on beside it.
+static void odd_images(void **state) {
+    (void)state;
+    static const struct {
+        struct exchange_row script[3];
+        int code;
+    } rows[] = {
+        {{{IMAGES, 200, ONE("images", ", \"status\": \"migrating\"")}}, -EBADMSG},
+        {{{IMAGES, 200, ONE("images", "")}}, -EBADMSG},
+        {{{IMAGES, 200, ONE("images", ", \"status\": \"creating\"")}, {"GET /images/5", 200, "{\"image\": {\"status\": \"odd\"}}"}},
+         -EBADMSG},
+        {{{IMAGES, 200, ONE("images", ", \"status\": \"creating\"")}, {"GET /images/5", 200, "{}"}}, -EBADMSG},
+        {{{IMAGES, 200, ONE("images", ", \"status\": \"creating\"")}, {"GET /images/5", 418, NULL}}, -EREMOTEIO},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct place place = {0};
+        struct err err = {0};
+        begin(&place, rows[i].script);
+        int r = hetzner_find_image(&place.things, &err);
+        if (r != rows[i].code || place.things.image)
+            fail_msg("row %zu: %d, %s", i, r, err.text);
         end(&place);
     }
 }
@@ -176,8 +235,10 @@ static void whole_way(void **state) {
         {"GET /images/8", 200, "{\"image\": {\"status\": \"available\"}}"},
         {SERVERS_OF_RUN, 200, "{\"servers\": [{\"id\": 6}]}"},
         {"DELETE /servers/6", 200, "{" SUCCESS "}"},
+        {SERVERS_OF_RUN, 200, "{\"servers\": [{\"id\": 6, \"status\": \"deleting\"}]}"},
         {KEYS_OF_RUN, 200, "{\"ssh_keys\": [{\"id\": 5}]}"},
         {"DELETE /ssh_keys/5", 204, NULL},
+        {KEYS_OF_RUN, 200, NONE("ssh_keys")},
         {NULL, 0, NULL},
     };
     struct place place = {0};
@@ -238,9 +299,52 @@ static void removing(void **state) {
     end(&place);
 }
 
+// What was deleted, and is there all the same, is named, too.
+static void not_removed(void **state) {
+    (void)state;
+    static const struct exchange_row script[] = {
+        {SERVERS_OF_RUN, 200, "{\"servers\": [{\"id\": 6}]}"},
+        {"DELETE /servers/6", 200, "{}"},
+        {SERVERS_OF_RUN, 200, "{\"servers\": [{\"id\": 6, \"status\": \"off\"}]}"},
+        {KEYS_OF_RUN, 200, NONE("ssh_keys")},
+        {NULL, 0, NULL},
+    };
+    struct place place = {0};
+    cleanup_buf struct buf problems = {0};
+    begin(&place, script);
+    hetzner_remove(&place.things, &problems);
+    assert_string_equal(buf_str(&problems), "server " NAME " (it is still there after it was deleted)");
+    end(&place);
+}
+
+static void odd_image_is_not_removed(void **state) {
+    (void)state;
+    static const struct exchange_row script[] = {
+        {IMAGES, 200, ONE("images", ", \"status\": \"migrating\"")},
+        {SERVERS_OF_RUN, 200, NONE("servers")},
+        {KEYS_OF_RUN, 200, NONE("ssh_keys")},
+        {NULL, 0, NULL},
+    };
+    struct place place = {0};
+    cleanup_buf struct buf problems = {0};
+    begin(&place, script);
+    place.things.server = 6;
+    hetzner_remove(&place.things, &problems);
+    assert_contains(buf_str(&problems), "(/images/5: Hetzner Cloud says that it is \"migrating\", which is not known here)");
+    end(&place);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names),       cmocka_unit_test(finding_images), cmocka_unit_test(sweeping),
-                                       cmocka_unit_test(making_keys), cmocka_unit_test(whole_way),      cmocka_unit_test(odd_addresses),
-                                       cmocka_unit_test(removing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names),
+                                       cmocka_unit_test_setup_teardown(hosts, scratch_setup, scratch_teardown),
+                                       cmocka_unit_test(finding_images),
+                                       cmocka_unit_test(sweeping),
+                                       cmocka_unit_test(making_keys),
+                                       cmocka_unit_test(whole_way),
+                                       cmocka_unit_test(odd_addresses),
+                                       cmocka_unit_test(removing),
+                                       cmocka_unit_test(not_removed),
+                                       cmocka_unit_test(odd_images),
+                                       cmocka_unit_test(odd_image_is_not_removed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

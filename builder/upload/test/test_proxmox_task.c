@@ -2,6 +2,7 @@
 // How a node answers, and what is borne while a task runs.
 #include "builder/upload/proxmox_task.h"
 #include "builder/upload/test/api_server.h"
+#include "common/clock.h"
 
 #define UPID "UPID:pve1:0001:0002:0003:qmcreate:100:u@pve!t:"
 #define STATUS "GET /nodes/pve1/tasks/UPID%3Apve1%3A0001%3A0002%3A0003%3Aqmcreate%3A100%3Au%40pve%21t%3A/status"
@@ -69,18 +70,45 @@ static void tasks(void **state) {
         struct api_server server;
         struct err err = {0};
         api_server_start(&server, rows[i].script);
-        int r = proxmox_wait(&server.api, "pve1", UPID, &err);
+        int r = proxmox_wait(&server.api, UPID, 0, &err);
         if (r != rows[i].code || !strstr(err.text, rows[i].says))
             fail_msg("row %zu: %d, %s", i, r, err.text);
         api_server_stop(&server);
     }
     struct err err = {0};
     struct api api = {0};
-    assert_int_equal(proxmox_wait(&api, "pve1", NULL, &err), -EBADMSG);
-    assert_int_equal(proxmox_wait(&api, "pve1", "nonsense", &err), -EBADMSG);
+    static const char *const others[] = {NULL, "nonsense", "UPID:", "UPID:pve1", "UPID::1:", "UPID:../x:1:"};
+    for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+        assert_int_equal(proxmox_wait(&api, others[i], 0, &err), -EBADMSG);
+}
+
+// A node that takes an upload for another one copies it itself.
+static void node_of_a_task(void **state) {
+    static const struct exchange_row script[] = {
+        {"GET /nodes/pve-2/tasks/UPID%3Apve-2%3A0001%3A0002%3A0003%3Aimgcopy%3A%3Au%40pve%3A/status", 200,
+         "{\"data\": {\"status\": \"stopped\", \"exitstatus\": \"OK\"}}"},
+        {NULL, 0, NULL}};
+    struct api_server server;
+    struct err err = {0};
+    (void)state;
+    api_server_start(&server, script);
+    assert_ok(proxmox_wait(&server.api, "UPID:pve-2:0001:0002:0003:imgcopy::u@pve:", 0, &err));
+    api_server_stop(&server);
+}
+
+static void deadline(void **state) {
+    static const struct exchange_row script[] = {{STATUS, 200, "{\"data\": {\"status\": \"running\"}}"}, {NULL, 0, NULL}};
+    struct api_server server;
+    struct err err = {0};
+    (void)state;
+    api_server_start(&server, script);
+    assert_int_equal(proxmox_wait(&server.api, UPID, clock_ms(), &err), -ETIMEDOUT);
+    assert_contains(err.text, "task " UPID " still runs after");
+    api_server_stop(&server);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(answers), cmocka_unit_test(tasks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(answers), cmocka_unit_test(tasks), cmocka_unit_test(node_of_a_task),
+                                       cmocka_unit_test(deadline)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "builder/output.h"
 #include "builder/test/support.h"
 #include "builder/upload/zstream.h"
+#include <signal.h>
 #include <unistd.h>
 
 #define SIZE (5 * MIB + 4096)
@@ -44,7 +45,7 @@ static void assert_hash(const char *image, const char *raw) {
     uint8_t expected[DIGEST_BYTES], found[DIGEST_BYTES];
     uint64_t bytes = 0;
     hash_file(raw, expected);
-    assert_ok(zstream_hash(image, NULL, NULL, &bytes, found, &err));
+    assert_ok(zstream_hash(image, NULL, NULL, NULL, &bytes, found, &err));
     assert_int_equal(bytes, SIZE);
     assert_memory_equal(found, expected, DIGEST_BYTES);
 }
@@ -90,8 +91,29 @@ static void progress_of_hashing(void **state) {
     cleanup_free char *raw = make_image(scratch, "disk.raw");
     uint8_t hash[DIGEST_BYTES];
     uint64_t bytes, last = 0;
-    assert_ok(zstream_hash(raw, told, &last, &bytes, hash, &err));
+    assert_ok(zstream_hash(raw, NULL, told, &last, &bytes, hash, &err));
     assert_int_equal(last, SIZE);
+}
+
+static void interrupt(void *context, uint64_t done, uint64_t total) {
+    unsigned *pieces = context;
+    (void)done, (void)total;
+    if (++*pieces == 2)
+        raise(SIGTERM);
+}
+
+// Signals do not end the program by then, and a large image takes minutes.
+static void interrupted_hashing(void **state) {
+    struct scratch *scratch = *state;
+    struct err err = {0};
+    cleanup_free char *raw = make_image(scratch, "disk.raw");
+    cleanup_stop struct stop stop = {.fd = -1};
+    uint8_t hash[DIGEST_BYTES];
+    uint64_t bytes;
+    unsigned pieces = 0;
+    assert_ok(stop_open(&stop, &err));
+    assert_int_equal(zstream_hash(raw, &stop, interrupt, &pieces, &bytes, hash, &err), -EINTR);
+    assert_int_equal(pieces, 2);
 }
 
 static void what_is_no_image(void **state) {
@@ -111,7 +133,7 @@ static void what_is_no_image(void **state) {
     assert_contains(err.text, "needs its block map");
     assert_ok(output_bmap(raw, map, &err));
     assert_int_equal(truncate(zst, MIB / 2), 0); // cut off
-    assert_int_equal(zstream_hash(zst, NULL, NULL, &bytes, hash, &err), -EBADMSG);
+    assert_int_equal(zstream_hash(zst, NULL, NULL, NULL, &bytes, hash, &err), -EBADMSG);
     assert_contains(err.text, "cut off");
 }
 
@@ -119,6 +141,6 @@ static void what_is_no_image(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {WITH_SCRATCH(raw_images), WITH_SCRATCH(compressed_images), WITH_SCRATCH(progress_of_hashing),
-                                       WITH_SCRATCH(what_is_no_image)};
+                                       WITH_SCRATCH(interrupted_hashing), WITH_SCRATCH(what_is_no_image)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

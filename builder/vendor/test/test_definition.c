@@ -37,17 +37,17 @@ static void test_refused(void **state) {
     } cases[] = {
         {"disk:\n  url: https://d.example/d.qcow2\n  sha256: " DIGITS "\n", "", "i.yaml:4: backend: vendor needs `disk`"},
         {"  sha256: " DIGITS "\n", "", "i.yaml:6: disk: a url needs a sha256"},
-        {"  sha256: 0", "  sha256: X", "i.yaml:8: sha256: 64 lower-case hex digits"},
-        {"  url: https", "  url: ftp", "i.yaml:7: url: an http, https or file address"},
+        {"  sha256: 0", "  sha256: X", "i.yaml:8: disk.sha256: 64 lower-case hex digits"},
+        {"  url: https", "  url: ftp", "i.yaml:7: disk.url: an http, https or file address"},
         {"  url: https", "  file: d.raw\n  url: https", "i.yaml:6: disk: one of file and url"},
         {"  url: https://d.example/d.qcow2\n", "", "i.yaml:6: disk: one of file and url"},
         {"manager: apt\n", "", "i.yaml:4: backend: vendor needs `manager`"},
         {"manager: apt", "manager: zypper", "i.yaml:9: manager: 'zypper' is not one of apt, dnf"},
-        {"[/opt/agent]", "[agent]", "i.yaml:10: remove: 'agent' is not an absolute path"}, // a package, and dpkg's stay
-        {"manager: apt\nremove: [/opt", "manager: dnf\nremove: [./opt", "i.yaml:10: remove: './opt/agent' is not an absolute path"},
+        {"[/opt/agent]", "[agent]", "i.yaml:10: remove[0]: 'agent' is not an absolute path"}, // a package, and dpkg's stay
+        {"manager: apt\nremove: [/opt", "manager: dnf\nremove: [./opt", "i.yaml:10: remove[0]: './opt/agent' is not an absolute path"},
         {"manager: apt\n", "manager: dnf\nsources:\n  - {archive: a, keyring: /k}\n", "dnf needs release (9) and platform"},
         {"backend: vendor", "backend: apt", "i.yaml:6: disk: is for `backend: vendor` only"},
-        {"/opt/agent", "opt/agent", "i.yaml:10: remove: 'opt/agent' is not an absolute path"},
+        {"/opt/agent", "opt/agent", "i.yaml:10: remove[0]: 'opt/agent' is not an absolute path"},
         {"manager: apt", "manager: apt\nstand_ins: [x]", "i.yaml:10: stand_ins: a vendor's image has its packages already"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -151,7 +151,7 @@ static void test_wrong_hash_and_missing_disk(void **state) {
     assert_contains(err.text, "the definition says " DIGITS);
     assert_int_equal(unlinkat(scratch->fd, "images/disk.raw", 0), 0);
     assert_int_equal(load(scratch, &recipe, &err), -ENOENT);
-    assert_contains(err.text, "d1.yaml: disk: ");
+    assert_contains(err.text, "d1.yaml:7: disk.file: ");
 }
 
 static void test_bad_removal_list(void **state) {

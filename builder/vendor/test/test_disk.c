@@ -51,6 +51,18 @@ static void test_raw(void **state) {
     put_file(path, sectors, sizeof(sectors));
     assert_int_equal(vendor_disk_format(path, &format, &err), -EINVAL);
     assert_contains(err.text, "neither a qcow2 nor a raw disk");
+    static const char *const packed[][2] = {{"\x28\xb5\x2f\xfd", "zstd -d "},
+                                            {"\x1f\x8b", "gzip -dk "},
+                                            {"\xfd"
+                                             "7zXZ",
+                                             "xz -dk "}};
+    for (size_t i = 0; i < ARRAY_SIZE(packed); i++) {
+        memcpy(sectors, packed[i][0], strlen(packed[i][0]));
+        put_file(path, sectors, 1001);
+        assert_int_equal(vendor_disk_format(path, &format, &err), -EINVAL);
+        assert_contains(err.text, "is compressed; unpack it first: ");
+        assert_contains(err.text, packed[i][1]);
+    }
     put_file(path, sectors, 100);
     assert_int_equal(vendor_disk_format(path, &format, &err), -EINVAL);
     assert_contains(err.text, "is no disk image");
@@ -63,23 +75,27 @@ static void test_the_pinned_disk(void **state) {
     char sha256[65];
     unsigned fetched = 7;
     struct err err = {0};
+    struct package_dirs dirs = {.packages = scratch->path, .is_offline = true};
     put_random(path, 4096, 1);
     assert_ok(digest_file(AT_FDCWD, path, sha256, NULL, &err));
     const struct recipe_disk by_file = {.file = path, .sha256 = sha256}, by_url = {.url = url, .sha256 = sha256};
     cleanup_free char *cached = vendor_disk_path(&by_url, scratch->path), *direct = vendor_disk_path(&by_file, scratch->path);
     assert_string_equal(direct, path);
     assert_string_equal(strrchr(cached, '/') + 1, sha256);
-    assert_ok(vendor_disk_ensure(&by_file, scratch->path, &fetched, &err));
+    assert_ok(vendor_disk_ensure(&by_file, &dirs, &fetched, &err));
     assert_int_equal(fetched, 0);
-    assert_ok(vendor_disk_ensure(&by_url, scratch->path, &fetched, &err));
+    assert_int_equal(vendor_disk_ensure(&by_url, &dirs, &fetched, &err), -EAGAIN);
+    assert_contains(err.text, "vendor.raw is not in the cache: an offline build needs one online build before it");
+    dirs.is_offline = false;
+    assert_ok(vendor_disk_ensure(&by_url, &dirs, &fetched, &err));
     assert_int_equal(fetched, 1);
     assert_true(file_exists(AT_FDCWD, cached));
     put_random(path, 4096, 2);
-    assert_int_equal(vendor_disk_ensure(&by_file, scratch->path, &fetched, &err), -EBADMSG);
+    assert_int_equal(vendor_disk_ensure(&by_file, &dirs, &fetched, &err), -EBADMSG);
     assert_contains(err.text, "was changed during the build");
-    assert_ok(vendor_disk_ensure(&by_url, scratch->path, &fetched, &err)); // from the cache
+    assert_ok(vendor_disk_ensure(&by_url, &dirs, &fetched, &err)); // from the cache
     assert_int_equal(unlink(cached), 0);
-    assert_int_equal(vendor_disk_ensure(&by_url, scratch->path, &fetched, &err), -EBADMSG);
+    assert_int_equal(vendor_disk_ensure(&by_url, &dirs, &fetched, &err), -EBADMSG);
     assert_false(file_exists(AT_FDCWD, cached));
 }
 

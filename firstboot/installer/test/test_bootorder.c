@@ -114,6 +114,13 @@ static void test_apply(void **state) {
         assert_true(file_exists(scratch->fd, VARIABLE("Boot0001")));
         assert_false(file_exists(scratch->fd, VARIABLE("Boot0002")));
     }
+    static const uint8_t large[5000]; // somebody's entry, though nobody reads so much
+    assert_int_equal(unlinkat(scratch->fd, VARIABLE("Boot0001"), 0), 0);
+    put_variable(scratch, VARIABLE("Boot0001"), large, sizeof(large));
+    assert_int_equal(bootorder_apply(scratch->fd, "/dev/vda", &err), 1);
+    assert_order(scratch, "\7\0\0\0\2\0\1\0\0\0", 10);
+    put_variable(scratch, VARIABLE("BootOrder"), large, sizeof(large)); // an order that cannot be read is not replaced
+    assert_int_equal(bootorder_apply(scratch->fd, "/dev/vda", &err), -EFBIG);
     assert_int_equal(bootorder_apply(scratch->fd, "/dev/vdb", &err), -ENOENT);
     assert_contains(err.text, "boot order");
 }

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Microsoft's "FAT32 File System Specification" 1.03. The table is in memory as a whole; directories are read and written as a whole, too.
-#include "builder/flash/fat.h"
-#include "builder/flash/fatdir.h"
+#include "builder/fat.h"
+#include "builder/fatdir.h"
 #include "common/le.h"
 #include "common/buf.h"
 #include "common/digest.h"
+#include "common/sha256.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 
 #define SECTOR_BYTES 512
 #define ALIGNMENT 4096 // for O_DIRECT
 #define MAX_TABLE_BYTES ((uint64_t)64 << 20)
-#define MAX_DIRECTORY_BYTES ((size_t)1 << 20)
 #define FIRST_CLUSTER 2
 #define LAST_OF_CHAIN 0x0fffffff
 // Offsets in the boot sector, and in FSInfo.
@@ -29,6 +30,12 @@ enum {
 };
 enum { INFO_MAGIC = 484, FREE_CLUSTERS = 488 };
 
+struct written {
+    uint64_t at;
+    size_t size, order; // bytes; how many were written before
+    uint8_t sha256[SHA256_BYTES];
+};
+
 struct fat {
     int fd;
     const char *name;
@@ -39,6 +46,8 @@ struct fat {
     uint32_t clusters, root;
     uint64_t info_at; // 0: none
     uint8_t *table;
+    struct written *written;
+    size_t written_count;
 };
 
 // All entries of a directory, and the clusters they lie in.
@@ -65,7 +74,11 @@ static int get(const struct fat *fat, void *data, size_t size, uint64_t at, stru
     return pread_all(fat->fd, fat->name, data, size, fat->offset + at, err);
 }
 
-static int put(const struct fat *fat, const void *data, size_t size, uint64_t at, struct err *err) {
+static int put(struct fat *fat, const void *data, size_t size, uint64_t at, struct err *err) {
+    const size_t order = fat->written_count++;
+    fat->written = mem_resize(fat->written, fat->written_count, sizeof(*fat->written));
+    fat->written[order] = (struct written){.at = at, .size = size, .order = order};
+    sha256_hash(data, size, fat->written[order].sha256);
     return pwrite_all(fat->fd, fat->name, data, size, fat->offset + at, err);
 }
 
@@ -111,8 +124,10 @@ static bool read_layout(const uint8_t *boot, struct fat *fat) {
 }
 
 void fat_free(struct fat *fat) {
-    if (fat)
+    if (fat) {
         free(fat->table);
+        free(fat->written);
+    }
     free(fat);
 }
 
@@ -160,7 +175,7 @@ static void release(struct fat *fat, uint32_t cluster) {
     }
 }
 
-static int write_chain(const struct fat *fat, uint32_t cluster, const uint8_t *data, size_t size, struct err *err) {
+static int write_chain(struct fat *fat, uint32_t cluster, const uint8_t *data, size_t size, struct err *err) {
     cleanup_free uint8_t *block = aligned(fat->cluster_bytes);
     int r = 0;
     for (size_t done = 0; r >= 0 && done < size; done += fat->cluster_bytes, cluster = next_of(fat, cluster)) {
@@ -176,7 +191,7 @@ static int write_chain(const struct fat *fat, uint32_t cluster, const uint8_t *d
 static int load_directory(const struct fat *fat, uint32_t cluster, struct directory *directory, struct err *err) {
     cleanup_free uint8_t *block = aligned(fat->cluster_bytes);
     for (; is_cluster(fat, cluster); cluster = next_of(fat, cluster)) {
-        if (directory->dir.size >= MAX_DIRECTORY_BYTES) // a ring is, too
+        if (directory->dir.size >= FAT_MAX_DIRECTORY_BYTES) // a ring is, too
             return err_set(err, -EINVAL, "%s: a directory of the boot partition is damaged", fat->name);
         int r = get(fat, block, fat->cluster_bytes, place_of(fat, cluster), err);
         if (r < 0)
@@ -190,7 +205,7 @@ static int load_directory(const struct fat *fat, uint32_t cluster, struct direct
     return directory->count > 0 ? 0 : err_set(err, -EINVAL, "%s: a directory of the boot partition is damaged", fat->name);
 }
 
-static int save_directory(const struct fat *fat, const struct directory *directory, struct err *err) {
+static int save_directory(struct fat *fat, const struct directory *directory, struct err *err) {
     return write_chain(fat, directory->chain[0], directory->dir.data, directory->dir.size, err);
 }
 
@@ -290,7 +305,38 @@ int fat_put(struct fat *fat, const char *path, const void *data, size_t size, st
     return r < 0 ? r : put_file(fat, directory, name, data, size, err);
 }
 
-static int save_info(const struct fat *fat, struct err *err) {
+// The directory of a path, from the root.
+static int walk(const struct fat *fat, const char *path, uint32_t *ret_cluster, struct err *err) {
+    *ret_cluster = fat->root;
+    for (const char *end; *path; path = end + (*end == '/')) {
+        cleanup(directory_done) struct directory directory = {0};
+        struct fatdir_entry entry;
+        end = strchrnul(path, '/');
+        cleanup_free char *name = str_printf("%.*s", (int)(end - path), path);
+        int r = load_directory(fat, *ret_cluster, &directory, err);
+        if (r < 0)
+            return r;
+        if (!fatdir_find(&directory.dir, name, &entry) || !entry.is_directory)
+            return err_set(err, -ENOENT, "%s: the boot partition has no directory %s", fat->name, name);
+        *ret_cluster = entry.cluster;
+    }
+    return 0;
+}
+
+int fat_reserve(struct fat *fat, const char *path, size_t bytes, struct err *err) {
+    cleanup(directory_done) struct directory directory = {0};
+    uint32_t cluster;
+    if (bytes > FAT_MAX_DIRECTORY_BYTES)
+        return err_set(err, -EINVAL, "%s: a directory of %zu bytes is too large", fat->name, bytes);
+    int r = walk(fat, path, &cluster, err);
+    if (r >= 0)
+        r = load_directory(fat, cluster, &directory, err);
+    while (r >= 0 && directory.dir.size < bytes)
+        r = grow(fat, &directory, err);
+    return r < 0 ? r : save_directory(fat, &directory, err);
+}
+
+static int save_info(struct fat *fat, struct err *err) {
     cleanup_free uint8_t *info = aligned(SECTOR_BYTES);
     uint64_t unused = 0;
     int r = get(fat, info, SECTOR_BYTES, fat->info_at, err);
@@ -307,4 +353,39 @@ int fat_save(struct fat *fat, struct err *err) {
     for (unsigned i = 0; r >= 0 && i < fat->tables; i++)
         r = put(fat, fat->table, fat->table_bytes, fat->table_at + i * fat->table_bytes, err);
     return r < 0 || !fat->info_at ? r : save_info(fat, err);
+}
+
+static int read_back(const struct fat *fat, const struct written *written, struct err *err) {
+    cleanup_free uint8_t *data = aligned(written->size);
+    uint8_t sha256[SHA256_BYTES];
+    int r = get(fat, data, written->size, written->at, err);
+    if (r < 0)
+        return r;
+    sha256_hash(data, written->size, sha256);
+    explicit_bzero(data, written->size); // of secrets, too
+    return memcmp(sha256, written->sha256, sizeof(sha256)) == 0
+               ? 0
+               : err_set(err, -EIO,
+                         "%s: bytes %llu to %llu were read back otherwise than they were written: the disk, its cable or the memory is bad",
+                         fat->name, (unsigned long long)(fat->offset + written->at),
+                         (unsigned long long)(fat->offset + written->at + written->size - 1));
+}
+
+static int compare_places(const void *a, const void *b) {
+    const struct written *left = a, *right = b;
+    if (left->at != right->at)
+        return left->at < right->at ? -1 : 1;
+    return left->order < right->order ? -1 : left->order > right->order;
+}
+
+// A place that was written more than once, always with the same size (a cluster, a table, a sector), has what came last.
+int fat_read_back(struct fat *fat, struct err *err) {
+    int r = 0;
+    (void)posix_fadvise(fat->fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (fat->written_count)
+        qsort(fat->written, fat->written_count, sizeof(*fat->written), compare_places);
+    for (size_t i = 0; r >= 0 && i < fat->written_count; i++)
+        if (i + 1 == fat->written_count || fat->written[i + 1].at != fat->written[i].at)
+            r = read_back(fat, &fat->written[i], err);
+    return r;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files for the boot partition, judged by fsck.vfat and read back with mtools.
-#include "builder/flash/fat.h"
+#include "builder/fat.h"
 #include "builder/test/support.h"
 
 #define OFFSET ((uint64_t)3 << 20)
@@ -103,6 +103,60 @@ static void what_is_there_is_replaced(void **state) {
     end_volume(&v);
 }
 
+// Whichever part of it a bad disk loses: the file, its directory, the tables.
+static void what_was_lost_is_noticed(void **state) {
+    struct err err = {0};
+    struct volume v;
+    struct fat *fat;
+    uint64_t noticed = 0;
+    make_volume(*state, "1", "40000", &v);
+    cleanup_free char *before = scratch_file(*state, "before"), *was = NULL, *is = NULL;
+    free(tool(RUN_ARGV("cp", v.disk, before)));
+    assert_ok(fat_open(v.fd, v.disk, OFFSET, &fat, &err));
+    assert_ok(fat_put(fat, "secrets/first.secret", "one", 3, &err));
+    assert_ok(fat_put(fat, "secrets/first.secret", "two", 3, &err));
+    assert_ok(fat_put(fat, "config.env", "A=b\n", 4, &err));
+    assert_ok(fat_save(fat, &err));
+    assert_ok(fat_read_back(fat, &err));
+    size_t size, same;
+    assert_ok(file_read(AT_FDCWD, before, 64 << 20, &was, &same, &err));
+    assert_ok(file_read(AT_FDCWD, v.disk, 64 << 20, &is, &size, &err));
+    assert_int_equal(size, same);
+    for (uint64_t at = 0; at < size; at++)
+        if (was[at] != is[at]) {
+            flip_bit(v.disk, at);
+            assert_int_equal(fat_read_back(fat, &err), -EIO);
+            flip_bit(v.disk, at);
+            assert_contains(err.text, "were read back otherwise than they were written");
+            noticed++;
+        }
+    assert_true(noticed > 100);
+    assert_ok(fat_read_back(fat, &err));
+    fat_free(fat);
+    end_volume(&v);
+}
+
+static void a_directory_is_made_longer_once(void **state) {
+    struct err err = {0};
+    struct volume v;
+    struct fat *fat;
+    make_volume(*state, "2", "80000", &v);
+    assert_ok(fat_open(v.fd, v.disk, OFFSET, &fat, &err));
+    for (int i = 0; i < 2; i++)
+        assert_ok(fat_reserve(fat, "EFI/systemd", 5000, &err));
+    assert_ok(fat_reserve(fat, "efi", 1, &err));
+    assert_int_equal(fat_reserve(fat, "EFI/missing", 5000, &err), -ENOENT);
+    assert_contains(err.text, "no directory missing");
+    assert_ok(fat_put(fat, "EFI/config.env", "A=b\n", 4, &err));
+    assert_int_equal(fat_reserve(fat, "EFI/config.env", 5000, &err), -ENOENT);
+    assert_int_equal(fat_reserve(fat, "EFI", FAT_MAX_DIRECTORY_BYTES + 1, &err), -EINVAL);
+    assert_ok(fat_save(fat, &err));
+    fat_free(fat);
+    cleanup_free char *shown = tool(RUN_ARGV("mshowfat", "-i", v.part, "::/EFI/systemd"));
+    assert_contains(shown, "<4-8>"); // 5 of 1,024 bytes, behind those of EFI and its own
+    end_volume(&v);
+}
+
 static void what_cannot_be_is_refused(void **state) {
     struct err err = {0};
     struct volume v;
@@ -120,6 +174,7 @@ static void what_cannot_be_is_refused(void **state) {
     }
     assert_int_equal(fat_put(fat, "one-more", large, FAT_MAX_FILE_BYTES, &err), -ENOSPC);
     assert_contains(err.text, "is full");
+    assert_int_equal(fat_reserve(fat, "EFI/systemd", 64000, &err), -ENOSPC);
     fat_free(fat); // not saved, so nothing of it is there
     assert_int_equal(fat_open(v.fd, v.disk, OFFSET + 4096, &fat, &err), -EINVAL);
     assert_contains(err.text, "is no FAT32 file system");
@@ -140,9 +195,8 @@ static void what_cannot_be_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        WITH_SCRATCH(files_are_there),
-        WITH_SCRATCH(what_is_there_is_replaced),
-        WITH_SCRATCH(what_cannot_be_is_refused),
+        WITH_SCRATCH(files_are_there),          WITH_SCRATCH(what_is_there_is_replaced), WITH_SCRATCH(a_directory_is_made_longer_once),
+        WITH_SCRATCH(what_was_lost_is_noticed), WITH_SCRATCH(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Microsoft's "FAT32 File System Specification" 1.03, sections 6 and 7.
-#include "builder/flash/fatdir.h"
+#include "builder/fatdir.h"
 #include "common/le.h"
 #include <string.h>
 #include <strings.h>
