@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from images import good, webops_image
-from vm import BOOT_SECONDS, LOGIN, OUT, VM, Access, Link, accelerator
+from vm import BOOT_SECONDS, EMULATED, LOGIN, OUT, VM, Access, Link, accelerator
 
 NAMES = ("n1", "n2", "n3")
 INTERFACE = "enp0s6"  # the card on the Link, behind that to the outside
@@ -210,7 +210,7 @@ class Cluster:
                 extra=self.link.arguments(self.names.index(name) + 1) + self.extra, net="restrict=on",  # what is for a link that is cut goes nowhere else
                 access=self._access(name), keep_access=True, memory=self.memory, cpus=1,
                 # etcd, Patroni, PostgreSQL and looks at them are more code than 256 MiB of translations hold: QEMU dropped them every 20 s (docs/BENCHMARKS.md).
-                accel="tcg,tb-size=1024" if accelerator(self.image).startswith("tcg") else None)
+                accel=EMULATED + "1024" if accelerator(self.image).startswith("tcg") else None)
         self.vms[name] = vm
         return vm
 

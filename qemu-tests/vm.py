@@ -25,7 +25,10 @@ OUT = SHARED if DISTRIBUTION == "debian-12" else SHARED / DISTRIBUTION
 LOGS = ROOT / "out" / "qemu-logs" / ("" if DISTRIBUTION == "debian-12" else DISTRIBUTION)
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "alone")  # for names that two processes of one run must not share
 CPU = "qemu64,svm=off"  # in software emulation a quarter faster than "max": fewer features to find drivers for, and no vector instructions to emulate
-ACCEL = "tcg,tb-size=256"  # that of `webops-image run`; with QEMU's own 1 GiB the firmware may take minutes after a restart (docs/BENCHMARKS.md)
+# Two machines run at a time, on two processors: one emulating thread each is faster than two, and leaves nothing to races between them (docs/BENCHMARKS.md).
+# 256 MiB as `webops-image run` has it; with QEMU's own 1 GiB the firmware may take minutes after a restart.
+EMULATED = "tcg,thread=single,tb-size="
+ACCEL = EMULATED + "256"
 BOOT_SECONDS = 420  # a boot takes 25 s on an idle machine without hardware virtualisation; others may be busy beside us
 LOGIN = """\
 OPERATOR_USER=ops
@@ -41,7 +44,8 @@ CANARY = "Canary7Xk29fQz7w"  # salt of the operator's password hash, so part of 
 def accelerator(image):
     """What `webops-image run` chooses. It is asked once and then told, because it tries for two seconds whether hardware virtualisation works."""
     command = subprocess.run([PROGRAM, "run", image, "--bios", "--print-command"], text=True, capture_output=True, check=True).stdout
-    return re.search(r"-accel (\S+)", command)[1]
+    chosen = re.search(r"-accel (\S+)", command)[1]
+    return ACCEL if chosen.startswith("tcg") else chosen
 
 
 class Access:
@@ -166,7 +170,7 @@ class VM:
         LOGS.mkdir(parents=True, exist_ok=True)
         self.serial = LOGS / f"{name}.log"
         self.serial.write_bytes(b"")
-        # One processor where it can be: machines run beside each other, and emulating a second one costs a boot a fifth more than it saves.
+        # One processor where it can be: machines run beside each other, and emulating a second one only costs.
         # OVMF 2022.11 with one was once seen to hang in its timer's interrupt after a restart; with two it was not.
         command = ["setpriv", "--pdeathsig", "TERM", PROGRAM, "run", image, "--json", "--serial", self.serial, "--bios" if bios else "--uefi",
                    "--cpus", str(cpus or (1 if bios else 2))]
@@ -218,7 +222,7 @@ class VM:
                 for bad in never:
                     assert bad not in line, f"{self.name}: {line.strip()}; {self.last_words(since)}"
             assert self.process.poll() is None, f"{self.name}: ended while waiting for '{text}'; {self.last_words(since)}"
-            assert time.monotonic() < deadline, f"{self.name}: no '{text}' within {timeout} s; {self.last_words(since)}"
+            assert time.monotonic() < deadline, f"{self.name}: no '{text}' within {timeout} s; {self.processors()}; {self.last_words(since)}"
             time.sleep(0.1)
 
     def wait_healthy(self, since=0, timeout=BOOT_SECONDS):
@@ -290,6 +294,22 @@ class VM:
                         answer = json.loads(stream.readline())
                     assert "return" in answer, f"{self.name}: {command}: {answer}"
         return answer["return"]
+
+    def processors(self):
+        """Where a machine that says nothing more stands, for messages: all its processors' registers, twice, in a file, and their instruction pointers.
+        One that never moves waits with interrupts off; one that has halted waits for an interrupt; an emulator that does not answer is itself stuck."""
+        path, seen = LOGS / f"{self.name}.registers", []
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                for _ in range(2):
+                    for question in ("info registers -a", "info lapic 0", "info pic"):
+                        answer = self.qmp("human-monitor-command", **{"command-line": question})
+                        file.write(f"({question})\n{answer}\n")
+                        seen += re.findall(r"[RE]IP=(\w+) [RE]FL=(\w+).*HLT=(\d)", answer)
+                    time.sleep(1)
+        except (OSError, ValueError) as error:
+            return f"QEMU tells nothing of its processors: {error}"
+        return f"processors (instruction pointer, flags, halted; more in {path}): " + ", ".join(" ".join(words) for words in seen)
 
     def plug(self, is_in):
         """Pulls the cable of the card on the Link, or puts it back."""

@@ -3,7 +3,6 @@
 
 The command line is that of `webops-image run` but for the disk. Always software emulation, so that a recording does not depend on the host.
 """
-import json
 import shutil
 import signal
 import socket
@@ -38,9 +37,8 @@ class Recorded(VM):
         self.overlay.unlink(missing_ok=True)
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", Path(disk).resolve(), "-F", "raw", self.overlay], check=True)
         self.vars = self.overlay.with_suffix(".vars")
-        self.qmp = self.overlay.with_suffix(".qmp")
-        port = free_port()
-        self.facts = {"ssh_port": port}
+        port, control = free_port(), self.overlay.with_suffix(".qmp")
+        self.facts = {"ssh_port": port, "qmp": str(control)}
         command = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-name", name, "-nodefaults", "-no-user-config", "-display", "none", "-vga", "std",
                    "-machine", "q35", "-accel", ACCEL, "-cpu", CPU, "-m", str(memory), "-smp", "1" if bios else "2", "-device", "virtio-rng-pci"]
         if not bios:
@@ -55,7 +53,7 @@ class Recorded(VM):
             command += ["-drive", f"if=none,id={serial},format=raw,readonly=on,file={path}", "-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
         command += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=net,romfile=",
                     "-chardev", f"file,id=serial,append=on,path={self.serial}", "-serial", "chardev:serial",
-                    "-chardev", f"socket,id=qmp,server=on,wait=off,path={self.qmp}", "-mon", "chardev=qmp,mode=control"]
+                    "-chardev", f"socket,id=qmp,server=on,wait=off,path={control}", "-mon", "chardev=qmp,mode=control"]
         self.started = time.monotonic()
         self.errors = open(LOGS / f"{name}.run", "wb")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, text=True)
@@ -66,14 +64,7 @@ class Recorded(VM):
 
     def reset(self):
         """As the button does: nothing is told to the machine, what QEMU has accepted stays."""
-        with socket.socket(socket.AF_UNIX) as control:
-            control.connect(str(self.qmp))
-            stream = control.makefile("rw")
-            for command in ("qmp_capabilities", "system_reset"):
-                stream.write(json.dumps({"execute": command}) + "\n")
-                stream.flush()
-                while "return" not in json.loads(stream.readline()):
-                    pass
+        self.qmp("system_reset")
         self.disconnect()
 
     def wait_end(self, timeout=120):
@@ -97,7 +88,7 @@ class Recorded(VM):
         self.errors.close()
         self.overlay.unlink(missing_ok=True)
         self.vars.unlink(missing_ok=True)
-        self.qmp.unlink(missing_ok=True)
+        Path(self.facts["qmp"]).unlink(missing_ok=True)
         return self.process.returncode
 
 
