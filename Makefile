@@ -147,10 +147,11 @@ $(eval $(call unit_room,firstboot/http,$(HTTP_SOURCES),$(HTTP_LIBS)))
 $(eval $(call unit_room,firstboot/init,$(INIT_SOURCES),$(COMMON_LIBS)))
 
 # Runs for minutes, so a scenario (qemu-tests/test_syscalls.py) and no unit test; what it lets fail is the real program.
-$(O)/firstboot/update/test/syscall_faults: $(O)/test/firstboot/update/test/syscall_faults.o $(call no_main,$(call objects,test,$(sort $(FIRSTBOOT_SOURCES) $(COMMON_SOURCES))))
+SYSCALL_FAULTS = $(O)/firstboot/update/test/syscall_faults
+$(SYSCALL_FAULTS): $(O)/test/firstboot/update/test/syscall_faults.o $(call no_main,$(call objects,test,$(sort $(FIRSTBOOT_SOURCES) $(COMMON_SOURCES))))
 	$(link_test) $(TEST_LIBS) $(FIRSTBOOT_LIBS)
 
-unit-tests: $(UNIT_TESTS) $(O)/firstboot/update/test/syscall_faults
+unit-tests: $(UNIT_TESTS) $(SYSCALL_FAULTS)
 
 # What scripts/bench measures the update's data path with.
 $(O)/bench-delta: $(O)/plain/tests/bench_delta.o $(call no_main,$(call objects,plain,$(FIRSTBOOT_SOURCES) $(COMMON_SOURCES)))

@@ -26,7 +26,7 @@ check: ## everything: dependencies, programs, unit tests, lint, QEMU scenarios
 	$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory qemu
 
-qemu: programs ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
+qemu: programs $(SYSCALL_FAULTS) ## the QEMU scenarios only (PYTEST_ARGS='-k boot')
 	$(PYTEST) -m 'not full' $(PYTEST_ARGS) qemu-tests
 
 # The machines' scenarios with images of other distributions: docs/DISTRIBUTIONS.md says where their packages come from.
@@ -34,7 +34,7 @@ DISTRIBUTIONS ?= debian-11 debian-13 ubuntu-24.04 rocky-9
 check-distributions: programs ## the scenarios of machines on each of DISTRIBUTIONS instead of Debian 12; half an hour each
 	for each in $(DISTRIBUTIONS); do DISTRIBUTION=$$each $(PYTEST) -m 'not full' $(PYTEST_ARGS) qemu-tests || exit 1; done
 
-check-full: programs ## all scenarios, those that take too long for `make check` among them, on all distributions, and all power cuts; hours
+check-full: programs $(SYSCALL_FAULTS) ## all scenarios, those that take too long for `make check` among them, on all distributions, and all power cuts; hours
 	$(PYTEST) $(PYTEST_ARGS) qemu-tests
 	$(MAKE) --no-print-directory check-distributions
 	$(MAKE) --no-print-directory check-powercut

@@ -163,20 +163,27 @@ def test_cdrom_under_uefi(release, access):
 
 def test_stick_under_bios(release, access):
     """The same file as a disk. A second stick says to switch off, and counts more than what is on the medium; nor is it, though it is no USB disk here, the
-    smallest one. Then the medium is pulled out."""
-    disk, stick = empty_disk("stick"), release.file("-installer.iso")
+    smallest one. That is a disk which comes when the medium has long been up, as slow controllers have them. Then the medium is pulled out."""
+    disk, large, stick = empty_disk("stick"), empty_disk("stick-large"), release.file("-installer.iso")
+    os.truncate(large, 2 * DISK_BYTES)
+    late = ["-device", "pcie-root-port,id=late", "-drive", f"if=none,id=target,format=raw,file={disk}"]
     try:
-        with Machine("stick", release, access, bios=True, disks={stick: ",bootindex=1", disk: f",serial={SERIAL},bootindex=2"},
-                     extra=access.stick(ANSWER.replace("=erase", f"={SERIAL}").replace(f"serial={SERIAL}", "smallest") + "INSTALL_THEN=poweroff\n")) as machine:
+        with Machine("stick", release, access, bios=True, disks={stick: ",bootindex=1", large: ""},
+                     extra=[*late, *access.stick(ANSWER.replace("=erase", f"={SERIAL}").replace(f"serial={SERIAL}", "smallest") + "INSTALL_THEN=poweroff\n")]) as machine:
+            machine.wait_console("from a medium: starting its init")
+            time.sleep(15)  # what a controller takes to wake its disks
+            machine.qmp("device_add", driver="virtio-blk-pci", drive="target", bus="late", serial=SERIAL)
             machine.wait_installed()
             machine.wait_off()
             assert "webops: disk /dev/vdc" in machine.console() and "with a volume for a configuration" in machine.console()
             assert "webops: disk /dev/vda" in machine.console() and "the installation medium" in machine.console()
+        assert is_untouched(large)
         with Machine("stick-installed", release, access, bios=True, disks={disk: ",bootindex=1"}) as machine:
             machine.wait_healthy()
             assert machine.out("hostname") == "installed"
     finally:
         disk.unlink()
+        large.unlink()
 
 
 def test_network_installs_from_an_address(release, access):
