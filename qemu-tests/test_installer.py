@@ -170,8 +170,7 @@ def test_stick_under_bios(release, access):
     try:
         with Machine("stick", release, access, bios=True, disks={stick: ",bootindex=1", large: ""},
                      extra=[*late, *access.stick(ANSWER.replace("=erase", f"={SERIAL}").replace(f"serial={SERIAL}", "smallest") + "INSTALL_THEN=poweroff\n")]) as machine:
-            machine.wait_console("from a medium: starting its init")
-            time.sleep(15)  # what a controller takes to wake its disks
+            machine.wait_console("webops: waiting for disks until 60 s after the start", timeout=INSTALL_SECONDS)
             machine.qmp("device_add", driver="virtio-blk-pci", drive="target", bus="late", serial=SERIAL)
             machine.wait_installed()
             machine.wait_off()
