@@ -180,9 +180,16 @@ static const struct qemu_accel *choose_accel(const struct machine_request *reque
     return &machine->given_accel;
 }
 
+// QEMU is started by setpriv, which does not know the package that has it.
+static int find_emulator(const struct machine_request *request, struct machine *machine, struct err *err) {
+    (void)request;
+    (void)machine;
+    return run_quiet(&(struct run){.argv = RUN_ARGV("qemu-system-x86_64", "--version")}, err);
+}
+
 int machine_prepare(const struct machine_request *request, struct machine *machine, struct err *err) {
-    static int (*const steps[])(const struct machine_request *, struct machine *, struct err *) = {make_overlay, make_firmware, make_seed,
-                                                                                                   choose_port};
+    static int (*const steps[])(const struct machine_request *, struct machine *, struct err *) = {find_emulator, make_overlay,
+                                                                                                   make_firmware, make_seed, choose_port};
     int r = machine_check(request, err);
     if (r == 0)
         r = make_dir(machine, err);

@@ -49,6 +49,17 @@ static void run_image(void **state) {
     verb_check(&verb, cases, ARRAY_SIZE(cases));
 }
 
+static void run_without_qemu(void **state) {
+    (void)state;
+    static const struct verb verb = {"run", "IMAGE [-- QEMU-ARGUMENTS]", 1, -1, "help", verb_run};
+    const struct verb_case cases[] = {
+        {RUN_ARGV("/nonexistent.raw"), EXIT_PERMANENT, "", "qemu-system-x86_64: the program is not installed"}};
+    cleanup_free char *path = str_dup(getenv("PATH"));
+    assert_int_equal(setenv("PATH", "/nonexistent", 1), 0);
+    verb_check(&verb, cases, ARRAY_SIZE(cases));
+    assert_int_equal(setenv("PATH", path, 1), 0);
+}
+
 static void test_image(void **state) {
     (void)state;
     static const struct verb verb = {"test", "IMAGE", 1, 1, "help", verb_test};
@@ -81,11 +92,9 @@ int main(int argc, char **argv) {
     (void)argc;
     verb_use_tree(argv[0]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bundle),
-        cmocka_unit_test_setup_teardown(keygen, scratch_setup, scratch_teardown),
-        cmocka_unit_test(run_image),
-        cmocka_unit_test(test_image),
-        cmocka_unit_test_setup_teardown(inspect, scratch_setup, scratch_teardown),
+        cmocka_unit_test(bundle),     cmocka_unit_test_setup_teardown(keygen, scratch_setup, scratch_teardown),
+        cmocka_unit_test(run_image),  cmocka_unit_test(run_without_qemu),
+        cmocka_unit_test(test_image), cmocka_unit_test_setup_teardown(inspect, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@ static void missing_programs(void **state) {
     } cases[] = {
         {"xorriso", "cannot start xorriso: the program is not installed (install xorriso)"},
         {"qemu-img", "cannot start qemu-img: the program is not installed (install qemu-utils)"},
+        {"qemu-system-x86_64", "cannot start qemu-system-x86_64: the program is not installed (install qemu-system-x86)"},
         {"no-such-program", "cannot start no-such-program: the program is not installed"},
     };
     setenv("PATH", "/nonexistent", 1);
