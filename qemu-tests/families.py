@@ -42,6 +42,7 @@ class Family:
     repository: type = None
     has_rpm: bool = False
     not_known: tuple = ()  # to its systemd
+    tells_looks: bool = False  # its systemd writes of every look at a machine's health, whatever LogLevelMax= says
 
     @property
     def installed(self):
@@ -83,7 +84,8 @@ class Family:
 FAMILIES = [
     Family("debian-12", "debian-13", "openssh-server"),
     Family("debian-13", "debian-12", "openssh-server"),
-    Family("debian-11", "debian-12", "openssh-server", not_known=("address family, ignoring: none", "'Kind'", "'UseHostname'")),
+    Family("debian-11", "debian-12", "openssh-server", tells_looks=True,
+           not_known=("address family, ignoring: none", "'Kind'", "'UseHostname'", "boolean value, ignoring: 10s")),
     Family("ubuntu-24.04", "ubuntu-24.04", "base-files", aptrepo.Archive),
     Family("rocky-9", "rocky-9", "kernel-core", rpmrepo.Repository, has_rpm=True),
 ]

@@ -130,7 +130,9 @@ def test_watchdog_and_log(machine):
     assert machine.root_out("cat /sys/class/watchdog/watchdog0/state") == "active"
     # Since systemd runs, not since webops does.
     console = machine.console()
-    assert "Watchdog running with a hardware timeout" in console[:console.index("webops-early.service")]
+    before = re.split(r"webops-early\.service|config\.env before the network", console)[0]
+    assert len(before) < len(console)
+    assert "Watchdog running with a hardware timeout" in before or "Set hardware watchdog to" in before  # the second one is systemd 247's
     assert machine.root_out("systemctl show -p RuntimeWatchdogUSec --value") not in ("0", "infinity", "")
     assert machine.root_out("ls /var/log/journal | wc -l") == "1"
     lines = machine.root_out("cat /var/log/webops/*.log /var/log/webops/*.json* 2>/dev/null", check=False).splitlines()
@@ -165,7 +167,8 @@ def test_looking_at_health_writes_nothing_to_state(machine):
     http(machine, r"GET /health HTTP/1.1\r\n\r\n")
     changed = machine.root_out("find /var/lib/webops /var/log/webops /var/tmp /webops -newer /run/mark")
     assert changed == ""
-    assert machine.root_out("journalctl -b -q -o cat -u webops-monitor.service -u webops-http.socket -u 'webops-http@*'") == ""
+    lines = machine.root_out("journalctl -b -q -u webops-monitor.service -u webops-http.socket -u 'webops-http@*'").splitlines()
+    assert [line for line in lines if not (FAMILY.tells_looks and " systemd[1]: " in line)] == []
 
 
 def test_state_grew(machine):
