@@ -31,7 +31,7 @@ qemu: programs $(SYSCALL_FAULTS) ## the QEMU scenarios only (PYTEST_ARGS='-k boo
 
 # The machines' scenarios with images of other distributions: docs/DISTRIBUTIONS.md says where their packages come from.
 DISTRIBUTIONS ?= debian-11 debian-13 ubuntu-24.04 rocky-9
-check-distributions: programs ## the scenarios of machines on each of DISTRIBUTIONS instead of Debian 12; half an hour each
+check-distributions: programs ## the scenarios of machines on each of DISTRIBUTIONS instead of Debian 12; a quarter of an hour each
 	for each in $(DISTRIBUTIONS); do DISTRIBUTION=$$each $(PYTEST) -m 'not full' $(PYTEST_ARGS) qemu-tests || exit 1; done
 
 check-full: programs $(SYSCALL_FAULTS) ## all scenarios, those that take too long for `make check` among them, on all distributions, and all power cuts; hours
