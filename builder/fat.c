@@ -12,7 +12,6 @@
 #include <string.h>
 
 #define SECTOR_BYTES 512
-#define ALIGNMENT 4096 // for O_DIRECT
 #define MAX_TABLE_BYTES ((uint64_t)64 << 20)
 #define FIRST_CLUSTER 2
 #define LAST_OF_CHAIN 0x0fffffff
@@ -60,14 +59,6 @@ struct directory {
 static void directory_done(struct directory *directory) {
     free(directory->dir.data);
     free(directory->chain);
-}
-
-static void *aligned(size_t size) {
-    void *memory = NULL;
-    if (posix_memalign(&memory, ALIGNMENT, size) != 0)
-        abort();
-    memset(memory, 0, size);
-    return memory;
 }
 
 static int get(const struct fat *fat, void *data, size_t size, uint64_t at, struct err *err) {
@@ -132,14 +123,14 @@ void fat_free(struct fat *fat) {
 }
 
 int fat_open(int fd, const char *name, uint64_t offset, struct fat **ret_fat, struct err *err) {
-    cleanup_free uint8_t *boot = aligned(SECTOR_BYTES);
+    cleanup_free uint8_t *boot = mem_aligned(SECTOR_BYTES);
     struct fat *fat = mem_array(1, sizeof(*fat));
     *fat = (struct fat){.fd = fd, .name = name, .offset = offset};
     int r = get(fat, boot, SECTOR_BYTES, 0, err);
     if (r >= 0 && !read_layout(boot, fat))
         r = err_set(err, -EINVAL, "%s: the boot partition is no FAT32 file system", name);
     if (r >= 0) {
-        fat->table = aligned(fat->table_bytes);
+        fat->table = mem_aligned(fat->table_bytes);
         r = get(fat, fat->table, fat->table_bytes, fat->table_at, err);
     }
     if (r < 0)
@@ -176,7 +167,7 @@ static void release(struct fat *fat, uint32_t cluster) {
 }
 
 static int write_chain(struct fat *fat, uint32_t cluster, const uint8_t *data, size_t size, struct err *err) {
-    cleanup_free uint8_t *block = aligned(fat->cluster_bytes);
+    cleanup_free uint8_t *block = mem_aligned(fat->cluster_bytes);
     int r = 0;
     for (size_t done = 0; r >= 0 && done < size; done += fat->cluster_bytes, cluster = next_of(fat, cluster)) {
         size_t part = size - done < fat->cluster_bytes ? size - done : fat->cluster_bytes;
@@ -189,7 +180,7 @@ static int write_chain(struct fat *fat, uint32_t cluster, const uint8_t *data, s
 }
 
 static int load_directory(const struct fat *fat, uint32_t cluster, struct directory *directory, struct err *err) {
-    cleanup_free uint8_t *block = aligned(fat->cluster_bytes);
+    cleanup_free uint8_t *block = mem_aligned(fat->cluster_bytes);
     for (; is_cluster(fat, cluster); cluster = next_of(fat, cluster)) {
         if (directory->dir.size >= FAT_MAX_DIRECTORY_BYTES) // a ring is, too
             return err_set(err, -EINVAL, "%s: a directory of the boot partition is damaged", fat->name);
@@ -337,7 +328,7 @@ int fat_reserve(struct fat *fat, const char *path, size_t bytes, struct err *err
 }
 
 static int save_info(struct fat *fat, struct err *err) {
-    cleanup_free uint8_t *info = aligned(SECTOR_BYTES);
+    cleanup_free uint8_t *info = mem_aligned(SECTOR_BYTES);
     uint64_t unused = 0;
     int r = get(fat, info, SECTOR_BYTES, fat->info_at, err);
     if (r < 0 || le_get(info + INFO_MAGIC, 4) != 0x61417272)
@@ -356,7 +347,7 @@ int fat_save(struct fat *fat, struct err *err) {
 }
 
 static int read_back(const struct fat *fat, const struct written *written, struct err *err) {
-    cleanup_free uint8_t *data = aligned(written->size);
+    cleanup_free uint8_t *data = mem_aligned(written->size);
     uint8_t sha256[SHA256_BYTES];
     int r = get(fat, data, written->size, written->at, err);
     if (r < 0)

@@ -89,6 +89,13 @@ void *mem_resize(void *old, size_t count, size_t size) {
     return checked(reallocarray(old, count ? count : 1, size));
 }
 
+void *mem_aligned(size_t size) {
+    void *memory = NULL;
+    if (posix_memalign(&memory, MEM_ALIGNMENT, size ? size : 1) != 0)
+        abort();
+    return memset(memory, 0, size);
+}
+
 bool str_ends_with(const char *text, const char *tail) {
     size_t size = strlen(text), length = strlen(tail);
     return size > length && strcmp(text + size - length, tail) == 0;

@@ -27,8 +27,11 @@ char *str_dup(const char *text) nonnull(1);
 bool str_ends_with(const char *text, const char *tail) nonnull(1, 2);
 // A copy without the first of `tails` (ended by NULL) that the text ends with; the caller frees.
 char *str_without(const char *text, const char *const *tails) nonnull(1, 2);
+#define MEM_ALIGNMENT 4096
 // calloc() and realloc() of an array that abort without memory or when count × size overflows.
 void *mem_array(size_t count, size_t size) must_check;
 void *mem_resize(void *old, size_t count, size_t size) must_check;
+// Zeroed memory for O_DIRECT, which begins at a multiple of MEM_ALIGNMENT bytes; aborts like the others. The caller frees.
+void *mem_aligned(size_t size) must_check;
 
 #define cleanup_buf cleanup(buf_done)

@@ -15,20 +15,11 @@
 
 #define PIECE_BYTES ((size_t)4 << 20)
 #define MARK_BYTES ((uint64_t)256 << 20)
-#define DIRECT_ALIGNMENT 4096
-
-// Memory that O_DIRECT takes.
-static void *aligned(size_t size) {
-    void *memory = NULL;
-    if (posix_memalign(&memory, DIRECT_ALIGNMENT, size) != 0)
-        abort();
-    memset(memory, 0, size);
-    return memory;
-}
 
 void flash_init(struct flash *flash, struct flash_source *source, const struct bmap *bmap, const struct flash_target *target) {
     assert(target->size >= bmap->image_bytes && bmap->image_bytes >= FLASH_HEAD_BYTES + FLASH_TAIL_BYTES);
-    *flash = (struct flash){.source = source, .bmap = bmap, .target = target, .head = aligned(FLASH_HEAD_BYTES), .mark_bytes = MARK_BYTES};
+    *flash =
+        (struct flash){.source = source, .bmap = bmap, .target = target, .head = mem_aligned(FLASH_HEAD_BYTES), .mark_bytes = MARK_BYTES};
 }
 
 void flash_done(struct flash *flash) {
@@ -59,7 +50,7 @@ static void format_mark(const struct flash *flash, uint64_t next, char ret_text[
 
 // Whatever was flushed before stays written, so what the mark says is true.
 static int save_mark(const struct flash *flash, uint64_t next, struct err *err) {
-    cleanup_free char *block = aligned(BMAP_BLOCK_BYTES);
+    cleanup_free char *block = mem_aligned(BMAP_BLOCK_BYTES);
     format_mark(flash, next, block);
     int r = flush(flash, err);
     if (r >= 0)
@@ -68,7 +59,7 @@ static int save_mark(const struct flash *flash, uint64_t next, struct err *err) 
 }
 
 static int load_mark(const struct flash *flash, uint64_t *ret_next, struct err *err) {
-    cleanup_free char *block = aligned(BMAP_BLOCK_BYTES + DIRECT_ALIGNMENT);
+    cleanup_free char *block = mem_aligned(BMAP_BLOCK_BYTES + MEM_ALIGNMENT);
     char text[256];
     uint64_t next = 0;
     int r = get(flash, block, BMAP_BLOCK_BYTES, 0, err);
@@ -90,7 +81,7 @@ static int begin(struct flash *flash, struct err *err) {
     flash->has_begun = r >= 0 && flash->resumed_at > 0;
     if (r < 0 || flash->has_begun)
         return r;
-    cleanup_free char *zeros = aligned(FLASH_HEAD_BYTES);
+    cleanup_free char *zeros = mem_aligned(FLASH_HEAD_BYTES);
     format_mark(flash, 0, zeros);
     flash->has_begun = true;
     r = put(flash, zeros, FLASH_HEAD_BYTES, 0, err);
@@ -115,7 +106,7 @@ struct pass {
 };
 
 static void pass_init(struct pass *pass, struct flash *flash) {
-    *pass = (struct pass){.flash = flash, .buffers = {aligned(PIECE_BYTES), aligned(PIECE_BYTES)}};
+    *pass = (struct pass){.flash = flash, .buffers = {mem_aligned(PIECE_BYTES), mem_aligned(PIECE_BYTES)}};
     digest_init(&pass->digest);
     worker_init(&pass->worker);
 }
@@ -319,7 +310,8 @@ int flash_go_back(struct flash *flash, uint64_t offset, struct err *err) {
 
 // The block that was a mark becomes boot sector and table in one write, and nothing is left to do behind it.
 int flash_finish(struct flash *flash, struct err *err) {
-    cleanup_free uint8_t *tail = aligned(FLASH_TAIL_BYTES), *seen = aligned(FLASH_HEAD_BYTES), *seen_tail = aligned(FLASH_TAIL_BYTES);
+    cleanup_free uint8_t *tail = mem_aligned(FLASH_TAIL_BYTES), *seen = mem_aligned(FLASH_HEAD_BYTES),
+                         *seen_tail = mem_aligned(FLASH_TAIL_BYTES);
     uint64_t tail_at = flash->target->size - FLASH_TAIL_BYTES;
     int r = get(flash, tail, FLASH_TAIL_BYTES, tail_at, err);
     if (r >= 0)
@@ -346,8 +338,8 @@ int flash_finish(struct flash *flash, struct err *err) {
 
 int flash_compare(struct flash *flash, struct err *err) {
     uint64_t tail_at = flash->target->size - FLASH_TAIL_BYTES;
-    cleanup_free uint8_t *head = aligned(FLASH_HEAD_BYTES), *seen = aligned(FLASH_HEAD_BYTES), *tail = aligned(FLASH_TAIL_BYTES),
-                         *wanted = aligned(FLASH_TAIL_BYTES);
+    cleanup_free uint8_t *head = mem_aligned(FLASH_HEAD_BYTES), *seen = mem_aligned(FLASH_HEAD_BYTES),
+                         *tail = mem_aligned(FLASH_TAIL_BYTES), *wanted = mem_aligned(FLASH_TAIL_BYTES);
     const struct bmap_range *differing = NULL;
     int r = load_head(flash, err);
     if (r >= 0)

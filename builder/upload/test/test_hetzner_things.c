@@ -278,6 +278,18 @@ static void odd_addresses(void **state) {
     }
 }
 
+// That of a server, with what is said of what stays.
+static void check_removal(const struct exchange_row *script, const char *const *says) {
+    struct place place = {0};
+    cleanup_buf struct buf problems = {0};
+    begin(&place, script);
+    place.things.server = 6;
+    hetzner_remove(&place.things, &problems);
+    for (; *says; says++)
+        assert_contains(buf_str(&problems), *says);
+    end(&place);
+}
+
 // What cannot be removed is named, and the rest is tried nevertheless. A snapshot that is not whole goes, too.
 static void removing(void **state) {
     (void)state;
@@ -289,14 +301,7 @@ static void removing(void **state) {
         {KEYS_OF_RUN, 401, NULL},
         {NULL, 0, NULL},
     };
-    struct place place = {0};
-    cleanup_buf struct buf problems = {0};
-    begin(&place, script);
-    place.things.server = 6;
-    hetzner_remove(&place.things, &problems);
-    assert_contains(buf_str(&problems), "server " NAME " (DELETE /servers/6: 403 delete protection");
-    assert_contains(buf_str(&problems), "; SSH key " NAME " (GET /ssh_keys: 401");
-    end(&place);
+    check_removal(script, RUN_ARGV("server " NAME " (DELETE /servers/6: 403 delete protection", "; SSH key " NAME " (GET /ssh_keys: 401"));
 }
 
 // What was deleted, and is there all the same, is named, too.
@@ -325,13 +330,7 @@ static void odd_image_is_not_removed(void **state) {
         {KEYS_OF_RUN, 200, NONE("ssh_keys")},
         {NULL, 0, NULL},
     };
-    struct place place = {0};
-    cleanup_buf struct buf problems = {0};
-    begin(&place, script);
-    place.things.server = 6;
-    hetzner_remove(&place.things, &problems);
-    assert_contains(buf_str(&problems), "(/images/5: Hetzner Cloud says that it is \"migrating\", which is not known here)");
-    end(&place);
+    check_removal(script, RUN_ARGV("(/images/5: Hetzner Cloud says that it is \"migrating\", which is not known here)"));
 }
 
 int main(void) {
