@@ -101,9 +101,9 @@ def needed_packages(image):
     """File and SHA-256 of every package of finished builds of ours: what most scenarios boot, and where they run on this, of all stacks."""
     needed = {}
     for name in ("dev",) if DISTRIBUTION != image else ("dev", "stacks", "cluster", "kvm", "server"):
-        profile, lock = Path(__file__).parent / "profiles" / f"{name}.yaml", SHARED / f"{image}-{name}.lock"
-        images.bake(profile, SHARED / name)
+        profile, lock = Path(__file__).parent / "profiles" / f"{name}.yaml", SHARED / f"{image}-{name}-packages.lock"
         images.good(images.webops_image("lock", profile, "-o", lock))
+        images.bake(profile, SHARED / f"{name}-packages", "--lock", lock)  # of just these, whatever the mirror has had since
         for package, _, _, file, _, sha256, _ in (line.split("\t") for line in lock.read_text().splitlines() if line.count("\t") == 6):
             needed[package] = file, sha256
     return {package: found for package, found in needed.items() if not package.startswith("webops-stand-in-")}

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -53,8 +54,8 @@ def env_for(profile, **changes):
     return environment(WEBOPS_DATA=profile.parent.parent, **changes)
 
 
-def build(profile, out, **changes):
-    return webops_image("build", profile, "-o", out, env=env_for(profile, **changes), timeout=900)
+def build(profile, out, *arguments, **changes):
+    return webops_image("build", profile, "-o", out, *arguments, env=env_for(profile, **changes), timeout=900)
 
 
 def leftovers(*places):
@@ -157,10 +158,9 @@ def test_unprivileged_build(small):
     if os.geteuid() != 0:
         pytest.fail("run the scenarios as root: they build as another user, too")
     _, image = small
-    home = Path("/var/tmp/webops-unprivileged")
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir()
+    home = Path(tempfile.mkdtemp(prefix="webops-unprivileged-", dir="/var/tmp"))
     try:
+        home.chmod(0o755)
         profile = project(home / "project")
         shutil.copy2(PROGRAM, home / "webops-image")
         programs = home / "programs"
@@ -291,9 +291,10 @@ def test_two_builds_at_once(tmp_path, small):
 
 
 def copy_nodes(profile, cache):
-    """What the shared cache has for a profile, into a cache of its own: named one by one, since other builds work in the shared one."""
-    nodes = json.loads(good(webops_image("plan", "--json", profile, env=env_for(profile))).stdout)["nodes"]
-    for path in [CACHE / "nodes" / f"{node['kind']}-{node['key']}" for node in nodes if node["cached"]] + list(CACHE.glob("nodes/packages-*")):
+    """A lock, and what the shared cache has for it, into a cache of its own: named one by one, since other builds work in the shared one."""
+    good(webops_image("lock", profile, env=env_for(profile)))
+    nodes = json.loads(good(webops_image("plan", "--json", "--locked", profile, env=env_for(profile))).stdout)["nodes"]
+    for path in [CACHE / "nodes" / f"{node['kind']}-{node['key']}" for node in nodes if node["cached"]]:
         shutil.copytree(path, cache / "nodes" / path.name)
 
 
@@ -308,7 +309,7 @@ def test_corrupt_cache_entry(tmp_path, small):
         with open(path, "r+b") as file:
             file.seek(path.stat().st_size // 2)
             file.write(b"corrupt")
-    result = build(profile, tmp_path / "out", WEBOPS_CACHE=cache)
+    result = build(profile, tmp_path / "out", "--locked", WEBOPS_CACHE=cache)
     # Either it was noticed and made anew, or refused; never used.
     if result.returncode == 0:
         assert digests(tmp_path / "out") == digests(small[1].dir)
@@ -391,11 +392,11 @@ def test_full_cache(tmp_path, small):
         for mebibytes, stage, finished in ((8, "layer extra", 0), (48, "slot image", 2)):
             size = shutil.disk_usage(cache).used + (mebibytes << 20)
             subprocess.run(["mount", "-o", f"remount,size={size}", cache], check=True)
-            refused(build(profile, tmp_path / "out", WEBOPS_CACHE=cache), "space", stage)
+            refused(build(profile, tmp_path / "out", "--locked", WEBOPS_CACHE=cache), "space", stage)
             assert len(list(nodes.iterdir())) == count + finished  # whole layers, and nothing of what failed
             assert not leftovers(cache / "tmp", tmp_path / "out")
         subprocess.run(["mount", "-o", "remount,size=2g", cache], check=True)
-        good(build(profile, tmp_path / "out", WEBOPS_CACHE=cache))
+        good(build(profile, tmp_path / "out", "--locked", WEBOPS_CACHE=cache))
         Image(profile, tmp_path / "out").inspect()  # which verifies every hash
     finally:
         subprocess.run(["umount", cache], check=True)

@@ -380,7 +380,7 @@ def test_names_are_found_without_modules_of_glibc(image, disk, server, rescue):
             def flash(host):
                 return in_rescue(rescue, "--yes", "--bmap-sha256", sha256, f"http://{host}:{port}/{image.raw.name}.zst", disk, before=inside)
 
-            (rescue / "etc/resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+            (rescue / "etc/resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30 attempts:1\n")
             told = flash("other.test")
             assert told.returncode == 1 and "there is no host other.test" in told.stderr, told
             good(flash("mirror.test"))

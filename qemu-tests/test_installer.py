@@ -116,19 +116,30 @@ def network_boot(release):
     return ["-kernel", release.file("-installer.vmlinuz"), "-initrd", release.file("-installer.initrd"), "-append", release.file("-installer.cmdline").read_text().strip()]
 
 
-@contextlib.contextmanager
-def serving(release, port):
-    """The build's directory by HTTP."""
+def web_server(release):
+    """For the build's directory, with a port that is its own from now on; until it serves, connections are refused."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(release.dir))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://10.0.2.2:{server.server_address[1]}"  # as the guest sees it
-        server.shutdown()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
+    server.server_bind()
+    return server
+
+
+def address_of(server):
+    """As the guest sees it."""
+    return f"http://10.0.2.2:{server.server_port}"
+
+
+@contextlib.contextmanager
+def serving(server):
+    server.server_activate()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield address_of(server)
+    server.shutdown()
 
 
 @pytest.fixture
 def server(release):
-    with serving(release, 0) as address:
+    with web_server(release) as server, serving(server) as address:
         yield address
 
 
@@ -188,8 +199,8 @@ def test_stick_under_bios(release, access):
 def test_network_installs_from_an_address(release, access):
     """No medium at all: kernel and initramfs as a boot server hands them over, the configuration from the virtual machine's host, the image by HTTP, from a
     server that is up later than the machine."""
-    disk, port = empty_disk("network"), free_port()
-    server = f"http://10.0.2.2:{port}"
+    disk, late = empty_disk("network"), web_server(release)
+    server = address_of(late)
     sha256 = hashlib.sha256(release.file(".bmap").read_bytes()).hexdigest()
     config = f"{ANSWER}INSTALL_IMAGE_URL={server}/dev-2026.11.1.raw.zst\nINSTALL_IMAGE_SHA256={sha256}\nINSTALL_THEN=poweroff\n"
     try:
@@ -197,7 +208,7 @@ def test_network_installs_from_an_address(release, access):
             refused = machine.wait_console(REFUSED, timeout=INSTALL_SECONDS)
             assert "Connection refused" in refused and refused.endswith("; trying again in a minute"), refused
             since = machine.mark()
-            with serving(release, port):
+            with serving(late):
                 line = machine.wait_console("webops: installed: ", since, timeout=INSTALL_SECONDS, never=(REFUSED,))
             assert f"{server}/dev-2026.11.1.raw.zst" in line
             machine.wait_off(since)
@@ -206,6 +217,7 @@ def test_network_installs_from_an_address(release, access):
         esp = Esp(disk)
         assert b"HOSTNAME=installed" in esp.read("config.env") and esp.names("secrets") == ["operator.secret", "ssh.secret"]
     finally:
+        late.server_close()
         disk.unlink()
 
 

@@ -326,7 +326,7 @@ def start(project, *arguments, before=()):
 
 
 def wait_for(path, process):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not path.exists():
         assert process.poll() is None and time.monotonic() < deadline, f"no {path.name}, exit status {process.poll()}"
         time.sleep(0.02)
@@ -336,8 +336,7 @@ def kill_at(project, where):
     """Starts an upload and kills it where a request hangs, or when a stage begins."""
     hung = project.dir / "hung"
     hung.unlink(missing_ok=True)
-    if "/" in where:
-        fault(project, where)
+    fault(project, where if "/" in where else "POST /poweroff hang")  # past that no run gets, however late it is killed
     process = start(project)
     if "/" in where:
         wait_for(hung, process)
@@ -346,6 +345,7 @@ def kill_at(project, where):
     process.kill()
     process.wait()
     process.stdout.close()
+    (project.dir / "fault").unlink(missing_ok=True)
     assert len(state(project, "servers")) <= 1 and len(state(project, "ssh_keys")) <= 1 and len(state(project, "images")) <= 1
 
 

@@ -231,9 +231,9 @@ def test_lost_answer_and_an_envelope(node, image, tmp_path):
 def test_task_of_somebody_else(node, image):
     """While it runs a machine cannot be looked for; it is said what is waited for."""
     (node.dir / "busy").touch()
-    end = threading.Timer(30, (node.dir / "busy").unlink, [True])  # so that silence fails instead of hanging
-    end.start()
     with subprocess.Popen([PROGRAM, "upload", "proxmox", image.raw, *node.arguments, "--vm"], env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        end = threading.Timer(300, process.kill)  # so that silence fails instead of hanging
+        end.start()
         assert any("waiting for task UPID:pve1:0000AAAA:00000001:00000001:qmcreate:999:somebody@pam: of node pve1" in line for line in process.stderr)
         assert not machines(node)
         (node.dir / "busy").unlink()
@@ -248,7 +248,7 @@ def start(node, image, *arguments, **changes):
 
 def wait_until(condition, process):
     """Or until it has ended, which what comes then is to judge."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not condition() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -336,15 +336,20 @@ def test_asked_to_end(node, image, tmp_path, stage, number):
     """Nothing is left of what was made on the way; of the secrets nothing from the moment when they were sent."""
     access, temporary = Access(), tmp_path / "tmp"
     temporary.mkdir()
+    if stage == "virtual machine":
+        fault(node, "POST /qemu$ wait")
     try:
         config = access.config("HOSTNAME=web1\nOPERATOR_PASSWORD_FILE=/webops/secrets/operator.secret\n")
         command = [PROGRAM, "upload", "proxmox", image.raw, *node.arguments, "--json", "--vm", "--config", config, "--secrets", access.secrets]
         heed = functools.partial(signal.signal, number, signal.SIG_DFL)  # what runs in the background of a shell ignores SIGINT
         with subprocess.Popen(command, env=environment(TMPDIR=temporary), stdout=subprocess.PIPE, text=True, preexec_fn=heed) as process:
             assert any(json.loads(line).get("stage") == stage for line in process.stdout)
+            if stage == "virtual machine":
+                wait_until((node.dir / "waits").exists, process)
             left = [path.name for path in temporary.rglob("*")]
             process.send_signal(number)
             process.stdout.read()
+        (node.dir / "waits").unlink(missing_ok=True)
         assert process.returncode == -number and any(name.startswith("webops-upload-") for name in left) and not any("seed" in name for name in left), left
         assert not list(temporary.iterdir())
         good(upload(node, image.raw, "--vm", "--config", config, "--secrets", access.secrets))

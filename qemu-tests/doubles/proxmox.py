@@ -45,7 +45,7 @@ class Refused(Exception):
 
 class Node:
     def __init__(self, directory):
-        self.dir, self.lock, self.tasks = Path(directory), threading.Lock(), {}
+        self.dir, self.lock, self.tasks = Path(directory), threading.RLock(), {}
         for name in ("import", "iso"):
             (self.dir / name).mkdir(exist_ok=True)
 
@@ -86,8 +86,9 @@ class Node:
 
     def state(self, volume):
         """Of a file; another one when somebody writes to it. None: that is so at this moment."""
-        if any(task["volume"] == volume and task["asked"] < 2 for task in self.tasks.values()):
-            return None
+        with self.lock:  # a step that is being done is not done
+            if any(task["volume"] == volume and task["asked"] < 2 for task in self.tasks.values()):
+                return None
         status = (self.dir / volume).stat()
         return status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -202,15 +203,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def task_log(self, upid, query):
         if set(query) - {"limit", "start"}:
             raise Refused(400, "Parameter verification failed.")
-        return [{"n": number, "t": line} for number, line in enumerate(self.node.tasks[upid]["log"], 1)]
+        return [{"n": number, "t": line} for number, line in enumerate(self.node.tasks.get(upid, {"log": ()})["log"], 1)]
 
     def tasks(self, query):
         kind = query.get("typefilter", [""])[0]
         if query != {"source": ["active"], "typefilter": [kind]} or kind not in ("qmcreate", "imgcopy"):
             raise Refused(400, "Parameter verification failed.", {"source": "this double lists active tasks that make machines or copy uploads"})
         others = [{"upid": BUSY, "node": NODE, "type": "qmcreate", "user": "somebody@pam", "status": "RUNNING"}] if self.node.is_busy() and kind == "qmcreate" else []
-        return others + [{"upid": upid, "node": NODE, "type": kind, "user": "root@pam", "status": "RUNNING" if task["asked"] < 2 else task["failure"] or "OK"}
-                         for upid, task in self.node.tasks.items() if task["kind"] == kind]
+        with self.node.lock:
+            return others + [{"upid": upid, "node": NODE, "type": kind, "user": "root@pam", "status": "RUNNING" if task["asked"] < 2 else task["failure"] or "OK"}
+                             for upid, task in self.node.tasks.items() if task["kind"] == kind]
 
     def machine(self, vmid):
         machines = self.node.machines()
