@@ -3,8 +3,10 @@
 // back to what it had yesterday would seem unchanged, and one false time from the future would make it seem so for ever.
 #include "builder/fingerprint.h"
 #include "builder/keyring.h"
+#include "common/clock.h"
 #include "common/digest.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/sha256.h"
 #include "common/slot.h"
 #include <curl/curl.h>
@@ -16,6 +18,8 @@
 #define MAX_KEYRING_BYTES (1u << 20)
 #define MAX_TAG_BYTES 256
 #define HTTP_NOT_MODIFIED 304
+#define ATTEMPTS 3 // as apt is told to make for what it fetches itself
+#define PAUSE_MS 1000
 
 struct release {
     char *url, *file, *asked; // file: cached copy; asked: stamp of the last request, with the copy's SHA-256 and tag
@@ -23,6 +27,7 @@ struct release {
     CURL *easy;
     struct curl_slist *headers;
     char error[CURL_ERROR_SIZE];
+    unsigned attempts;
     bool fresh; // needs no request
 };
 
@@ -154,15 +159,46 @@ static int save(const struct release *release, struct err *err) {
     return utimensat(AT_FDCWD, release->asked, NULL, 0) < 0 ? err_sys(err, -errno, "cannot write %s", release->asked) : 0;
 }
 
-static int finish_one(CURLMsg *message, struct err *err) {
+// What is over in a moment, most often: of the way to the mirror, or by RFC 9110 (15.6) of the mirror itself.
+static bool is_passing(CURL *easy, CURLcode result) {
+    long code = 0;
+    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &code);
+    switch (result) {
+    case CURLE_HTTP_RETURNED_ERROR:
+        return code >= 500 || code == 429;
+    case CURLE_GOT_NOTHING:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void ask_again(struct releases *list, struct release *release) {
+    curl_multi_remove_handle(list->multi, release->easy);
+    buf_done(&release->body);
+    clock_sleep_ms(PAUSE_MS);
+    curl_multi_add_handle(list->multi, release->easy);
+}
+
+// Returns 1 when it is asked once more.
+static int finish_one(struct releases *list, CURL *easy, CURLcode result, struct err *err) {
     struct release *release = NULL;
-    curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &release);
-    if (message->data.result == CURLE_OK)
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &release);
+    if (result == CURLE_OK)
         return save(release, err);
-    if (message->data.result == CURLE_UNSUPPORTED_PROTOCOL && is_closed(release->url))
+    const char *why = release->error[0] ? release->error : curl_easy_strerror(result);
+    if (is_passing(easy, result) && ++release->attempts < ATTEMPTS) {
+        log_warn("%s: %s; asking again", release->url, why);
+        ask_again(list, release);
+        return 1;
+    }
+    if (result == CURLE_UNSUPPORTED_PROTOCOL && is_closed(release->url))
         return err_set(err, -EINVAL, "%s sends on to an address without https, where anybody on the way could answer: name another mirror",
                        release->url);
-    const char *why = release->error[0] ? release->error : curl_easy_strerror(message->data.result);
     return err_set(err, -EAGAIN, "cannot fetch %s: %s: check network and mirror, or build offline from what was fetched before",
                    release->url, why);
 }
@@ -183,12 +219,14 @@ static int request_all(struct releases *list, struct err *err) {
         if (curl_multi_perform(list->multi, &running) != CURLM_OK)
             return err_set(err, -EIO, "cannot ask the mirrors");
         for (CURLMsg *message; r >= 0 && (message = curl_multi_info_read(list->multi, &left));)
-            if (message->msg == CURLMSG_DONE)
-                r = finish_one(message, err);
+            if (message->msg == CURLMSG_DONE) {
+                r = finish_one(list, message->easy_handle, message->data.result, err);
+                running += r > 0;
+            }
         if (running && r >= 0)
             curl_multi_poll(list->multi, NULL, 0, 1000, NULL);
     }
-    return r;
+    return r < 0 ? r : 0;
 }
 
 static void hash_text(struct sha256 *sha, const char *text, size_t size) {

@@ -279,6 +279,46 @@ static void test_tag_of_another_copy(void **state) {
     http_server_stop(&server);
 }
 
+// Fails as often as the file "failures" says, each time in another way: an answer of the mirror's, half a body, none at all.
+#define FAILING_SERVER                                                                                                                     \
+    "import http.server, os, sys\n"                                                                                                        \
+    "class Handler(http.server.SimpleHTTPRequestHandler):\n"                                                                               \
+    "    def do_GET(self):\n"                                                                                                              \
+    "        path = os.path.join(sys.argv[4], 'failures')\n"                                                                               \
+    "        left = int(open(path).read()) if self.path.endswith('/two/InRelease') else 0\n"                                               \
+    "        if not left: return super().do_GET()\n"                                                                                       \
+    "        open(path, 'w').write(str(left - 1))\n"                                                                                       \
+    "        if left % 3 == 1: return self.send_error(503)\n"                                                                              \
+    "        if left % 3 == 2: self.wfile.write(b'HTTP/1.0 200 OK\\r\\nContent-Length: 100\\r\\n\\r\\nrelease')\n"                         \
+    "        self.close_connection = True\n"                                                                                               \
+    "server = http.server.HTTPServer(('127.0.0.1', 0), lambda *a: Handler(*a, directory=sys.argv[4]))\n"                                   \
+    "print('Serving HTTP on 127.0.0.1 port %d (' % server.server_port, flush=True)\n"                                                      \
+    "server.serve_forever()\n"
+
+static void expect_failures_left(const char *path, const char *count) {
+    cleanup_free char *text = NULL;
+    struct err err;
+    assert_ok(file_read(AT_FDCWD, path, 16, &text, NULL, &err));
+    assert_string_equal(text, count);
+}
+
+// What is over in a moment fails no build; what is not is told after three requests.
+static void test_passing_failures(void **state) {
+    struct fixture *f = *state;
+    struct http_server server;
+    cleanup_free char *failures = scratch_file(f->scratch, "failures"), *mirror = NULL;
+    put_file(failures, "2", 1);
+    http_server_start_script(f->scratch->path, FAILING_SERVER, &server);
+    f->source.mirror = mirror = str_printf("http://127.0.0.1:%u/mirror", server.port);
+    struct print first = take(f, 0);
+    expect_failures_left(failures, "0");
+    assert_string_equal(first.hex, take(f, 0).hex);
+    put_file(failures, "4", 1);
+    expect_refused(f, 0, -EAGAIN, "/mirror/dists/two/InRelease");
+    expect_failures_left(failures, "1");
+    http_server_stop(&server);
+}
+
 #define RELEASE(date) "Origin: test\nValid-Until: " date "\nArchitectures: amd64\n"
 
 // The mirror stands still: what was resolved before would be taken for today's for ever.
@@ -301,9 +341,9 @@ static void test_last_day(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(test_every_input),         TEST(test_borders),     TEST(test_age),  TEST(test_offline), TEST(test_missing),
-        TEST(test_too_large),           TEST(test_bad_sources), TEST(test_flat), TEST(test_http),    TEST(test_last_day),
-        TEST(test_tag_of_another_copy),
+        TEST(test_every_input),         TEST(test_borders),          TEST(test_age),  TEST(test_offline), TEST(test_missing),
+        TEST(test_too_large),           TEST(test_bad_sources),      TEST(test_flat), TEST(test_http),    TEST(test_last_day),
+        TEST(test_tag_of_another_copy), TEST(test_passing_failures),
     };
     return cmocka_run_group_tests_name("apt_fingerprint", tests, NULL, NULL);
 }
