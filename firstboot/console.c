@@ -9,10 +9,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <termios.h>
 
 #define TEXT_BYTES 1024
 #define PATIENCE_MS 1000 // for a line; 9600 baud take as long for one of 960 characters
 #define ACTIVE "/sys/class/tty/console/active" // "tty0 ttyS0"; the last one is /dev/console
+
+// A getty that starts throws away what has not left the machine (TTYVHangup= of systemd.exec(5)), and it is when the last job is done that systemd starts one.
+static void drain(int fd, int64_t end) {
+    int left = 0;
+    while (ioctl(fd, TIOCOUTQ, &left) == 0 && left > 0 && clock_ms() < end)
+        clock_sleep_ms(2);
+    if (left == 0)
+        (void)tcdrain(fd); // of the few bytes in the chip, which has a time limit of its own
+}
 
 static void print_to(const char *path, const char *text) {
     char line[TEXT_BYTES + 32];
@@ -25,6 +36,8 @@ static void print_to(const char *path, const char *text) {
             return; // there is nothing behind it, or nobody reads it
         done += written > 0 ? (size_t)written : 0;
     }
+    if (fd >= 0)
+        drain(fd, clock_ms() + PATIENCE_MS);
 }
 
 void console_print(const char *fmt, ...) {

@@ -22,7 +22,7 @@ def access():
 def test_minimal_without_configuration_says_what_to_provide():
     image = images.build(ROOT / "profiles" / "minimal.yaml", OUT / "minimal")
     with VM("no-config", image.raw) as vm:
-        line = vm.wait_console("webops: ", timeout=180)
+        line = vm.wait_console("webops: ")
         assert line
         vm.wait_console("config.env")
         vm.wait_healthy()
@@ -118,11 +118,11 @@ def test_flipped_bit_in_the_header_never_starts(image, config, slot):
     path = flip(copied(image, "flipped-header"), partition["offset"] + 50)
     try:
         with VM("flipped-header", path, config=config) as vm:
-            vm.wait_console("webops-init", never=("webops: healthy",), timeout=120)
+            vm.wait_console("webops-init", never=("webops: healthy",))
             vm.wait_console("Linux version", since=0)
             first = vm.console().index("Linux version")
             # It says why and starts over, instead of hanging.
-            vm.wait_console("Linux version", since=first + 200, timeout=120)
+            vm.wait_console("Linux version", since=first + 200)
             assert "slot" in vm.console().lower()
     finally:
         path.unlink()

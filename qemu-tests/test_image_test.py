@@ -37,9 +37,9 @@ def test_whole_life_of_an_update(image, tmp_path, firmware, rollback):
 def test_a_failed_step_ends_it_with_a_report(image, tmp_path):
     bundle = tmp_path / "any.bundle"
     bundle.write_bytes(b"WEBOPSBU" + bytes(4088))  # before the machine is started, only this is looked at
-    result, cases, logs = run(tmp_path, image.raw, "--update", bundle, "--timeout", "3")
+    result, cases, logs = run(tmp_path, image.raw, "--update", bundle, "--timeout", "1")
     assert result.returncode == 1
-    assert result.stdout.startswith("FAILED boot to healthy") and "no verdict within 3 s" in result.stdout and "0 of 4 steps passed" in result.stdout
+    assert result.stdout.startswith("FAILED boot to healthy") and "no verdict within 1 s" in result.stdout and "0 of 4 steps passed" in result.stdout
     assert cases["boot to healthy"].find("failure") is not None and cases["install the update"].find("skipped") is not None
     assert logs == ["01-boot.log", "console-1.log"]
 

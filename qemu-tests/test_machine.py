@@ -8,7 +8,7 @@ import re
 import subprocess
 
 from families import FAMILY
-from vm import CANARY
+from vm import BOOT_SECONDS, CANARY
 
 
 def settings(text, separator=None):
@@ -105,7 +105,7 @@ def test_ssh_server(machine):
 def test_root_cannot_log_in(machine):
     command = machine._ssh("-o", "ControlPath=none")
     command[-1] = command[-1].replace("ops@", "root@")
-    denied = subprocess.run([*command, "true"], capture_output=True, text=True, timeout=30)
+    denied = subprocess.run([*command, "true"], capture_output=True, text=True, timeout=120)
     assert denied.returncode == 255 and "ermission denied" in denied.stderr
 
 
@@ -302,5 +302,5 @@ def test_powers_off_cleanly(machine):
     since = machine.mark()
     machine.root("systemctl --no-block poweroff", check=False)
     machine.disconnect()
-    assert machine.process.wait(60) == 0
+    assert machine.process.wait(BOOT_SECONDS) == 0
     assert "unhealthy" not in machine.console(since)

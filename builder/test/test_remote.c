@@ -134,7 +134,7 @@ static void the_console_is_read_meanwhile(void **state) {
     int fd;
     prepare(*state, &place, silent_port(&fd));
     start(&place, "echo 'webops: unhealthy: x' >>\"$1\"; echo 'webops: healthy' >>\"$1\"; sleep 60");
-    assert_int_equal(remote_run(&place.remote, &place.vm, "true", 1500, &result, &err), -ETIMEDOUT);
+    assert_int_equal(remote_run(&place.remote, &place.vm, "true", 3000, &result, &err), -ETIMEDOUT);
     assert_int_equal(place.vm.watch.verdicts, 2);
     assert_true(place.vm.watch.is_good);
     close(fd);
@@ -147,7 +147,7 @@ static void a_machine_that_ends_leaves_ssh_its_end(void **state) {
     int fd;
     prepare(*state, &place, silent_port(&fd));
     start(&place, "exit 0");
-    assert_int_equal(remote_run(&place.remote, &place.vm, "true", 700, &result, &err), -ETIMEDOUT);
+    assert_int_equal(remote_run(&place.remote, &place.vm, "true", 2000, &result, &err), -ETIMEDOUT);
     assert_true(place.vm.ended);
     close(fd);
 }

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The life of a machine, played by small programs instead of QEMU; and the control socket against a double that speaks QMP.
 #include "builder/qmp.h"
+#include "builder/test/support.h"
 #include "builder/vm.h"
-#include "common/buf.h"
-#include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-// cmocka wants the headers above first
-#include <cmocka.h>
 
 struct place {
     char dir[32], serial[64], qmp[64];
@@ -49,11 +42,17 @@ static void start(struct vm *vm, const struct place *place, const char *script) 
 static void test_stage_then_end(void **state) {
     cleanup_vm struct vm vm = VM_INIT;
     struct err err = {0};
-    start(&vm, *state, "echo 'Linux version 6' >>\"$1\"; sleep 0.3; echo 'webops: healthy' >>\"$1\"; sleep 0.3");
-    assert_int_equal(vm_wait(&vm, 5000, &err), VM_STAGE);
+    const struct place *place = *state;
+    start(&vm, place,
+          "echo 'Linux version 6' >>\"$1\"; until [ -e \"$1.go\" ]; do sleep 0.05; done; echo 'webops: healthy' >>\"$1\"; "
+          "while [ -e \"$1.go\" ]; do sleep 0.05; done");
+    assert_int_equal(vm_wait(&vm, 60000, &err), VM_STAGE);
     assert_int_equal(vm.watch.stage, BOOT_KERNEL);
-    assert_int_equal(vm_wait(&vm, 5000, &err), VM_STAGE);
+    cleanup_free char *go = str_printf("%s.go", place->serial);
+    put_file(go, "", 0);
+    assert_int_equal(vm_wait(&vm, 60000, &err), VM_STAGE);
     assert_int_equal(vm.watch.stage, BOOT_HEALTHY);
+    unlink(go);
     assert_int_equal(vm_wait(&vm, 5000, &err), VM_ENDED);
     assert_true(vm.ended);
 }
@@ -75,21 +74,25 @@ static void test_failure_is_an_error(void **state) {
 }
 
 static void test_timeout_and_kill(void **state) {
+    const struct place *place = *state;
     struct err err = {0};
     pid_t pid;
+    long child = 0;
     {
         cleanup_vm struct vm vm = VM_INIT;
-        start(&vm, *state, "sleep 60 & sleep 60");
+        start(&vm, place, "sleep 60 & echo $! >>\"$1\"; sleep 60");
         pid = vm.pid;
-        assert_int_equal(vm_wait(&vm, 200, &err), VM_TIMEOUT);
+        while (child <= 0) {
+            assert_int_equal(vm_wait(&vm, 200, &err), VM_TIMEOUT);
+            cleanup_free char *text = NULL;
+            assert_ok(file_read(AT_FDCWD, place->serial, 100, &text, NULL, &err));
+            child = strchr(text, '\n') ? strtol(text, NULL, 10) : 0;
+        }
         assert_int_equal(kill(pid, 0), 0);
     }
     assert_int_equal(kill(pid, 0), -1);
     assert_int_equal(errno, ESRCH);
-    // Its children went with it. Once init has collected them the whole group is gone.
-    for (int i = 0; i < 100 && kill(-pid, 0) == 0; i++)
-        usleep(20000);
-    assert_int_equal(kill(-pid, 0), -1);
+    assert_true(is_gone(child)); // which went with it
 }
 
 static void test_signal_is_an_event(void **state) {

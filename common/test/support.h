@@ -44,6 +44,19 @@ static inline int scratch_teardown(void **state) {
     return r;
 }
 
+// Has ended, or does so within seconds; whoever has it as a child may not have reaped it yet.
+static inline bool is_gone(long pid) {
+    for (int i = 0; i < 200; i++) {
+        cleanup_free char *path = str_printf("/proc/%ld/stat", pid);
+        cleanup_free char *stat = NULL;
+        struct err err = {0};
+        if (file_read(AT_FDCWD, path, 4096, &stat, NULL, &err) < 0 || strstr(stat, ") Z "))
+            return true;
+        usleep(10000);
+    }
+    return false;
+}
+
 // Standard output and error go to files without a name until redirect_end().
 struct redirect {
     int kept[2], file[2];

@@ -320,7 +320,7 @@ static void publish_in_turn(const struct scratch *scratch, const char *const tex
     }
 }
 
-// A reader sees the old or the new content whole, at any time.
+// A reader sees the old or the new content whole, at any time; the disk may be busy for as long as it wants.
 static void test_publish_is_atomic(void **state) {
     struct scratch *scratch = *state;
     enum { SIZE = 100000 };
@@ -336,7 +336,8 @@ static void test_publish_is_atomic(void **state) {
     if (pid == 0)
         publish_in_turn(scratch, texts, SIZE);
     unsigned seen[2] = {0}, mixed = 0;
-    for (int i = 0; i < 20000 && (i < 300 || !seen[0] || !seen[1]); i++) {
+    alarm(300);
+    for (int i = 0; i < 300 || !seen[0] || !seen[1]; i++) {
         cleanup_free char *got = NULL;
         size_t size = 0;
         bool is_read = file_read(scratch->fd, "shared", SIZE, &got, &size, &err) == 0 && size == SIZE;
@@ -345,12 +346,12 @@ static void test_publish_is_atomic(void **state) {
         seen[1] += is_b;
         mixed += !is_a && !is_b;
     }
+    alarm(0);
     int status = 0;
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status)); // it published until it was stopped
     assert_int_equal(mixed, 0);
-    assert_true(seen[0] && seen[1]);
 }
 
 static void test_mkdirs(void **state) {

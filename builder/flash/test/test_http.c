@@ -15,10 +15,10 @@
 #define STALLS ((size_t)1 << 32) // nothing comes behind it, until the client has enough
 #define TRICKLES ((size_t)1 << 33) // byte by byte, until the client has enough
 #define ASKED ((size_t)1 << 34) // from the byte that was asked for, and with a head that says so
-#define PAUSES ((size_t)1 << 35) // the rest comes after a while
+#define PAUSES ((size_t)1 << 35) // the rest comes some time after the client has said at `gate` that it has all until here
 #define TURN_FLAGS (STALLS | TRICKLES | ASKED | PAUSES)
 #define TRICKLE_US 20000
-#define PAUSE_US 2200000
+#define PAUSE_US 50000
 #define ETAG "ETag: \"one\"\r\n"
 
 // One connection: what must be in the request, the answer's head ("%d" in it is the port), and which bytes of the body follow.
@@ -26,6 +26,8 @@ struct turn {
     const char *expects, *head;
     size_t from, to; // with flags
 };
+
+static int gate[2];
 
 struct fixture {
     struct scratch *scratch;
@@ -110,6 +112,7 @@ static void send_body(const struct fixture *f, const struct side *side, const st
     if (turn->to & TRICKLES)
         trickle(side, f->body + from, BODY_BYTES - from);
     if (turn->to & PAUSES) {
+        (void)!read(gate[0], &(char){0}, 1);
         usleep(PAUSE_US);
         send_all(side, f->body + from, BODY_BYTES - from);
     }
@@ -352,7 +355,7 @@ static void trickling_is_not_waited_for(void **state) {
     run_row(f, &within_a_record, true, "127.0.0.1", f->ca);
 }
 
-// As one that waits for its disk: in two seconds it takes the hundred bytes that are there, and then has to wait for the next ones, but not for long.
+// As one that waits for its disk: it takes seconds for the hundred bytes that are there, and then has to wait for the next ones, but not for long.
 static void a_slow_reader_is_not_the_servers_fault(void **state) {
     struct fixture *f = *state;
     static const struct turn turns[MAX_TURNS] = {{"GET", "HTTP/1.1 200 OK\r\n" LENGTH "\r\n", 0, 100 | PAUSES}};
@@ -363,11 +366,14 @@ static void a_slow_reader_is_not_the_servers_fault(void **state) {
     size_t size = 0;
     ssize_t got;
     options.limits.slow_ms = SLOW_MS;
+    assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
     start_server(f, false, turns);
     cleanup_free char *url = str_printf("http://127.0.0.1:%d/", f->port);
     assert_ok(http_init(url, &options, http, &err));
     assert_ok(http_start(http, &err));
     do {
+        if (size == 100)
+            assert_int_equal(write(gate[1], "", 1), 1);
         bool is_slow = size < 100;
         if (is_slow)
             usleep(5 * TRICKLE_US);
@@ -377,6 +383,8 @@ static void a_slow_reader_is_not_the_servers_fault(void **state) {
     } while (got > 0);
     http_done(http);
     assert_true(stop_server(f, true));
+    close(gate[0]);
+    close(gate[1]);
     assert_int_equal(size, BODY_BYTES);
     assert_memory_equal(data, f->body, BODY_BYTES);
 }
