@@ -48,7 +48,9 @@ class Recorded(VM):
         command += ["-blockdev", f"driver=file,node-name=image,filename={self.overlay}", "-blockdev", "driver=qcow2,node-name=disk,file=image",
                     "-blockdev", f"driver=file,node-name=logfile,filename={self.log}",
                     "-blockdev", "driver=blklogwrites,node-name=recorded,file=disk,log=logfile,log-sector-size=512,log-super-update-interval=1",
-                    "-device", "virtio-blk-pci,drive=recorded,bootindex=1"]
+                    # A request of the guest has 254 pieces at most. QEMU would make one of several, with up to IOV_MAX (1024) pieces, to which blklogwrites adds its own:
+                    # the write of the log fails, and the guest gets an I/O error.
+                    "-device", "virtio-blk-pci,drive=recorded,bootindex=1,request-merging=off"]
         for serial, path in (more or {}).items():
             command += ["-drive", f"if=none,id={serial},format=raw,readonly=on,file={path}", "-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
         command += ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=net,romfile=",
