@@ -147,8 +147,7 @@ static void test_format(void **state) {
     assert_int_equal(none.status, 503);
 }
 
-// What the program sends back for `request`, behind which nothing comes (`ends`) or nothing comes yet. The caller frees.
-enum client { WAITS, ENDS, DRIPS };
+enum client { WAITS, ENDS, DRIPS }; // what it does behind its request
 
 // One more byte again and again, until there is an answer.
 static void drip(int fd) {
@@ -165,6 +164,7 @@ static char *receive(int fd) {
     return buf_take(&text);
 }
 
+// What the program sends back. The caller frees.
 static char *ask(const char *root, const char *request, size_t size, enum client client, int *ret_status) {
     int pair[2], status;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
