@@ -337,7 +337,7 @@ static void test_publish_is_atomic(void **state) {
         publish_in_turn(scratch, texts, SIZE);
     unsigned seen[2] = {0}, mixed = 0;
     alarm(300);
-    for (int i = 0; i < 300 || !seen[0] || !seen[1]; i++) {
+    for (int i = 0; !mixed && (i < 300 || !seen[0] || !seen[1]); i++) {
         cleanup_free char *got = NULL;
         size_t size = 0;
         bool is_read = file_read(scratch->fd, "shared", SIZE, &got, &size, &err) == 0 && size == SIZE;
