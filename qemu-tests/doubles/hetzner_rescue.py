@@ -125,7 +125,7 @@ mount --bind "$disk" "$dir/dev/sdz"
 mount --rbind "$dir/dev" /dev
 mount -t proc proc /proc
 mount --bind /dev/null /proc/sys/vm/drop_caches
-mount --bind /bin/true /usr/bin/sync
+mount --bind /bin/true /usr/bin/sync  # it would wait for all that the real machine has not written yet
 mount -t tmpfs rescue /sys
 mkdir -p /sys/block/sdz
 echo $(($(stat -c %s "$disk") / 512)) >/sys/block/sdz/size

@@ -189,12 +189,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(400, "Parameter verification failed.", {"content": "invalid"})
         return [{"volid": f"{storage}:{kind}/{path.name}", "content": kind, "format": path.suffix[1:], "size": path.stat().st_size} for path in sorted((self.node.dir / kind).iterdir())]
 
+    def task(self, upid):
+        if upid not in self.node.tasks:
+            raise Refused(400, "Parameter verification failed.", {"upid": "unable to parse worker upid"})
+        return self.node.tasks[upid]
+
     def task_status(self, upid):
         if upid == BUSY:
             return {"upid": upid, "node": NODE, **({"status": "running"} if self.node.is_busy() else {"status": "stopped", "exitstatus": "unexpected status"})}
-        task = self.node.tasks.get(upid)
-        if not task:
-            raise Refused(400, "Parameter verification failed.", {"upid": "unable to parse worker upid"})
+        task = self.task(upid)
         with self.node.lock:
             self.node.go_on(task)
         stopped = task["asked"] > 1
@@ -203,7 +206,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def task_log(self, upid, query):
         if set(query) - {"limit", "start"}:
             raise Refused(400, "Parameter verification failed.")
-        return [{"n": number, "t": line} for number, line in enumerate(self.node.tasks.get(upid, {"log": ()})["log"], 1)]
+        lines = [] if upid == BUSY else self.task(upid)["log"]
+        return [{"n": number, "t": line} for number, line in enumerate(lines, 1)]
 
     def tasks(self, query):
         kind = query.get("typefilter", [""])[0]
